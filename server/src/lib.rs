@@ -1,1 +1,3 @@
+//! One node of a network of contact points.
 
+pub mod domain;

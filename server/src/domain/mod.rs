@@ -3,7 +3,21 @@
 //! A value of this folder is checked when it is made; nothing past it checks again.
 
 pub mod audience;
+pub mod calendar;
+pub mod code;
+pub mod contact;
+pub mod disclosure;
+pub mod event;
+pub mod grant;
+pub mod hours;
 pub mod id;
 pub mod kind;
+pub mod language;
+pub mod member;
+pub mod name;
+pub mod org;
+pub mod point;
+pub mod region;
+pub mod series;
 pub mod text;
 pub mod time;
