@@ -4,9 +4,23 @@
 
 pub mod account;
 pub mod audience;
+pub mod calendar;
+pub mod code;
+pub mod contact;
+pub mod disclosure;
+pub mod event;
+pub mod grant;
+pub mod hours;
 pub mod id;
 pub mod kind;
+pub mod language;
+pub mod member;
 pub mod message;
+pub mod name;
+pub mod org;
+pub mod point;
 pub mod policy;
+pub mod region;
+pub mod series;
 pub mod text;
 pub mod time;

@@ -148,8 +148,9 @@ operations!(
     /// Which points hold a copy of a member's record, with receipts.
     ReadCopies,
     ReadEvent,
-    CreateEvent,
-    /// Publish and cancel.
+    /// Make a draft, and change an event without moving it on.
+    EditEvent,
+    /// Publish, reschedule, postpone, cancel and hold.
     PublishEvent,
     CreateSeries,
     /// See what an import would do.
@@ -197,7 +198,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
 
         (ReadEvent, Staff | PointAdmin) => OwnPoint,
         (ReadEvent, Client | Member | Volunteer | ProvincialAdmin | Auditor | Peer) => Public,
-        (CreateEvent | PublishEvent, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
+        (EditEvent | PublishEvent, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (CreateSeries, PointAdmin | ProvincialAdmin) => OwnPoint,
 
         (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
@@ -210,7 +211,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (
             ChangePassword | ManageAccounts | GrantProvincialAdmin | ReadStatus | OpenPoint
             | EditPoint | ReadCard | ReadMember | CreateMember | EditMember | GiveConsent
-            | EraseMember | ReadCopies | ReadEvent | CreateEvent | PublishEvent | CreateSeries
+            | EraseMember | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries
             | TryImport | Import | OpenLink | AdmitPoint | RevokePoint | KeepNode,
             _,
         ) => Nothing,
@@ -241,13 +242,18 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.MemberService/LeaveMember", Operation::EditMember),
     ("/yizhan.v1.MemberService/GiveConsent", Operation::GiveConsent),
     ("/yizhan.v1.MemberService/WithdrawConsent", Operation::GiveConsent),
+    ("/yizhan.v1.MemberService/ListGrants", Operation::ReadMember),
     ("/yizhan.v1.MemberService/EraseMember", Operation::EraseMember),
     ("/yizhan.v1.MemberService/ListMemberCopies", Operation::ReadCopies),
-    ("/yizhan.v1.EventService/CreateEvent", Operation::CreateEvent),
+    ("/yizhan.v1.EventService/CreateEvent", Operation::EditEvent),
     ("/yizhan.v1.EventService/GetEvent", Operation::ReadEvent),
     ("/yizhan.v1.EventService/ListEvents", Operation::ReadEvent),
+    ("/yizhan.v1.EventService/UpdateEvent", Operation::EditEvent),
     ("/yizhan.v1.EventService/PublishEvent", Operation::PublishEvent),
+    ("/yizhan.v1.EventService/RescheduleEvent", Operation::PublishEvent),
+    ("/yizhan.v1.EventService/PostponeEvent", Operation::PublishEvent),
     ("/yizhan.v1.EventService/CancelEvent", Operation::PublishEvent),
+    ("/yizhan.v1.EventService/HoldEvent", Operation::PublishEvent),
     ("/yizhan.v1.SeriesService/CreateSeries", Operation::CreateSeries),
     ("/yizhan.v1.SeriesService/GetSeries", Operation::ReadDirectory),
     ("/yizhan.v1.SeriesService/ListSeries", Operation::ReadDirectory),
@@ -321,6 +327,12 @@ mod tests {
         let unnamed: Vec<String> =
             contract().into_iter().filter(|path| rpc(path).is_none()).collect();
         assert_eq!(unnamed, Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_rpc_is_named_twice() {
+        let named: BTreeSet<&str> = RPCS.iter().map(|(path, _)| *path).collect();
+        assert_eq!(named.len(), RPCS.len());
     }
 
     #[test]
