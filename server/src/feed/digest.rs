@@ -6,7 +6,7 @@
 
 use solana_lattice_hash::lt_hash::LtHash;
 
-use super::position::Row;
+use crate::domain::position::Row;
 use crate::domain::audience::FeedId;
 
 /// Separates these elements from every other use of BLAKE3.
@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{audience::Audience, id::RecordId, kind::Kind};
-    use crate::feed::position::Sequence;
+    use crate::domain::position::Sequence;
 
     fn feed(home: &str) -> FeedId {
         FeedId::new(home.parse().unwrap(), Audience::Network)

@@ -5,5 +5,4 @@
 //! anything else. All writing, our own and what neighbours deliver, goes through one writer.
 
 pub mod digest;
-pub mod position;
 pub mod seal;

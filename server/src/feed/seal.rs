@@ -6,11 +6,12 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use prost::Message;
 use yizhan_proto::v1;
 
-use super::{
-    digest::Digest,
+use super::digest::Digest;
+use crate::domain::{
+    audience::{Audience, FeedId},
     position::{Epoch, Sequence},
+    time::Time,
 };
-use crate::domain::{audience::Audience, audience::FeedId, time::Time};
 
 /// Precedes what is signed, so that a signature for one purpose never serves another.
 const CONTEXT: &[u8] = b"yizhan seal v1\0";

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::domain::{id::RecordId, kind::Kind};
+use super::{id::RecordId, kind::Kind};
 
 /// Largest payload of a row. A larger one is refused at its home, and by everybody else.
 pub const PAYLOAD_MAX: usize = 64 * 1024;
