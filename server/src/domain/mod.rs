@@ -9,3 +9,5 @@ pub mod kind;
 pub mod position;
 pub mod text;
 pub mod time;
+pub mod roster;
+pub mod roster_entry;
