@@ -1,6 +1,8 @@
 //! One node of a network of contact points, in reading order.
 
 pub mod domain;
-pub mod wire;
-pub mod store;
 pub mod feed;
+pub mod link;
+pub mod outside;
+pub mod store;
+pub mod wire;

@@ -69,7 +69,9 @@ impl RecordId {
         let hash = hasher.finalize();
         let mut random = [0; 10];
         random.copy_from_slice(&hash.as_bytes()[..10]);
-        RecordId(uuid::Builder::from_unix_timestamp_millis(created_ms, &random).into_uuid().into_bytes())
+        RecordId(
+            uuid::Builder::from_unix_timestamp_millis(created_ms, &random).into_uuid().into_bytes(),
+        )
     }
 }
 
@@ -117,7 +119,8 @@ impl FromStr for PointCode {
         let mut rest: Vec<&str> = parts.collect();
         if country != "HK" && country != "MO" {
             let place = if rest.is_empty() { "" } else { rest.remove(0) };
-            let gb = country == "CN" && place.len() == 6 && place.bytes().all(|b| b.is_ascii_digit());
+            let gb =
+                country == "CN" && place.len() == 6 && place.bytes().all(|b| b.is_ascii_digit());
             let locode = country != "CN"
                 && place.len() == 3
                 && place.bytes().all(|b| b.is_ascii_uppercase() || (b'2'..=b'9').contains(&b));
@@ -158,7 +161,17 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_code() {
-        for code in ["", "CN", "CN-4401", "cn-440100", "GB-L0N", "HK-", "GB-LON-2-3", "GB/LON", "CN-440100\0"] {
+        for code in [
+            "",
+            "CN",
+            "CN-4401",
+            "cn-440100",
+            "GB-L0N",
+            "HK-",
+            "GB-LON-2-3",
+            "GB/LON",
+            "CN-440100\0",
+        ] {
             assert!(code.parse::<PointCode>().is_err(), "{code}");
         }
     }

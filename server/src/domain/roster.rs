@@ -126,7 +126,10 @@ impl Roster {
             return Err(Invalid::new("code", "too_many_points"));
         }
         match &entry.parent {
-            None if self.points().any(|other| other.parent.is_none() && other.code != entry.code) => {
+            None if self
+                .points()
+                .any(|other| other.parent.is_none() && other.code != entry.code) =>
+            {
                 return Err(Invalid::new("parent", "required"));
             }
             None => {}
@@ -158,9 +161,7 @@ impl Roster {
     /// May a certificate of this point cover the host? One that another point has may not be.
     pub fn is_host_free(&self, point: &PointCode, host: &str) -> bool {
         let others = self.points().filter(|other| other.code != *point);
-        !others
-            .flat_map(|other| &other.nodes)
-            .any(|node| node.public_host.as_deref() == Some(host))
+        !others.flat_map(|other| &other.nodes).any(|node| node.public_host.as_deref() == Some(host))
     }
 
     // --- who signs

@@ -234,9 +234,7 @@ impl RosterEntry {
     pub fn has_basis_for(&self, home: &PointCode) -> bool {
         match self.bases.get(home).map(|basis| basis.kind) {
             Some(BasisKind::Denied) => false,
-            Some(
-                BasisKind::SameJurisdiction | BasisKind::Contract | BasisKind::Assessment,
-            ) => true,
+            Some(BasisKind::SameJurisdiction | BasisKind::Contract | BasisKind::Assessment) => true,
             None => !self.listed_bases_only,
         }
     }

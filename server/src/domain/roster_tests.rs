@@ -137,10 +137,7 @@ fn a_revoked_point_is_passed_over_and_not_written_to() {
     revoke(&mut roster, "CN-440100");
     assert_eq!(roster.uplink(&code("GB-LON")), Some(&code("CN-440000")));
     assert_eq!(roster.route(&code("CN-440000"), &code("CN-440100")), Route::Nowhere);
-    assert_eq!(
-        roster.route(&code("CN-440000"), &code("GB-LON")),
-        Route::Next(code("GB-LON"))
-    );
+    assert_eq!(roster.route(&code("CN-440000"), &code("GB-LON")), Route::Next(code("GB-LON")));
 }
 
 #[test]
@@ -197,7 +194,11 @@ fn entitlement_follows_audience_jurisdiction_and_basis() {
         ("CN-440100", "CN-440106", Sealed, true),
         ("CN-440000", "CN-440106", Sealed, false),
     ] {
-        assert_eq!(roster.may_hold(&code(point), &feed(home, audience)), may, "{point} {home} {audience:?}");
+        assert_eq!(
+            roster.may_hold(&code(point), &feed(home, audience)),
+            may,
+            "{point} {home} {audience:?}"
+        );
     }
 }
 

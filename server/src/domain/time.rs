@@ -11,9 +11,9 @@ pub struct Time(pub i64);
 impl Time {
     /// Reads RFC 3339, any offset.
     pub fn parse(text: &str, field: &str) -> Result<Time, Invalid> {
-        let time: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| Invalid::new(field, "not_a_time").hint("RFC 3339, such as 2023-04-22T06:30:00Z"))?;
+        let time: jiff::Timestamp = text.parse().map_err(|_| {
+            Invalid::new(field, "not_a_time").hint("RFC 3339, such as 2023-04-22T06:30:00Z")
+        })?;
         Ok(Time(time.as_microsecond()))
     }
 

@@ -6,8 +6,8 @@
 
 use solana_lattice_hash::lt_hash::LtHash;
 
-use crate::domain::position::Row;
 use crate::domain::audience::FeedId;
+use crate::domain::position::Row;
 
 /// Separates these elements from every other use of BLAKE3.
 const CONTEXT: &str = "yizhan 2026 feed element v1";
@@ -107,8 +107,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{audience::Audience, id::RecordId, kind::Kind};
     use crate::domain::position::Sequence;
+    use crate::domain::{audience::Audience, id::RecordId, kind::Kind};
 
     fn feed(home: &str) -> FeedId {
         FeedId::new(home.parse().unwrap(), Audience::Network)

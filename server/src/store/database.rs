@@ -256,9 +256,9 @@ async fn migrate(dialect: Dialect, connection: &mut AnyConnection) -> Result<(),
             continue;
         }
         let text = match dialect {
-            Dialect::Sqlite => text
-                .replace("bigint primary key", "integer primary key")
-                .replace(" bytea", " blob"),
+            Dialect::Sqlite => {
+                text.replace("bigint primary key", "integer primary key").replace(" bytea", " blob")
+            }
             Dialect::Postgres => (*text).to_owned(),
         };
         // Our own files, compiled in: nothing of anybody's input is in them.

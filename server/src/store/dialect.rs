@@ -71,10 +71,8 @@ pub const REMOVE_TERMS: Sql = Sql {
 
 /// Rewrites the full-text index, so that the words of deleted records are gone from the file.
 /// PostgreSQL's `vacuum` cannot run inside a transaction and is the operator's (README).
-pub const OPTIMIZE_TERMS: Sql = Sql {
-    sqlite: "insert into terms (terms) values ('optimize')",
-    postgres: "select 1",
-};
+pub const OPTIMIZE_TERMS: Sql =
+    Sql { sqlite: "insert into terms (terms) values ('optimize')", postgres: "select 1" };
 
 /// Positions whose words fit, from just after $2, at most $3.
 pub const FIND_TERMS: Sql = Sql {

@@ -88,11 +88,7 @@ impl FeedStore for Database {
         page
     }
 
-    async fn recent_seals(
-        &self,
-        feed: &FeedId,
-        limit: usize,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    async fn recent_seals(&self, feed: &FeedId, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut db = self.reader().await?;
         sqlx::query_scalar(
             "select seal from seals where home = $1 and audience = $2
@@ -153,7 +149,9 @@ async fn read_page(
     .await
     .map_err(failed)?;
     let Some(copy) = copy else { return Ok(None) };
-    let mut rows = records_after(db, slot, after, rows).await?;
+    let limit = rows;
+    let mut rows = records_after(db, slot, after, limit).await?;
+    let found = rows.len();
     let mut total = 0;
     let fits = rows.iter().take_while(|row| {
         let before = total;
@@ -162,7 +160,8 @@ async fn read_page(
     });
     let fits = fits.count();
     rows.truncate(fits);
-    Ok(Some(StoredPage { rows, copy }))
+    let reaches_end = found < limit && fits == found;
+    Ok(Some(StoredPage { rows, copy, reaches_end }))
 }
 
 async fn records_after(
@@ -375,7 +374,7 @@ impl FeedTx for Transaction {
         .await
         .map_err(failed)?;
         // Older seals go in batches, not one by one.
-        if number % 128 == 0 && number > SEALS_KEPT {
+        if number.is_multiple_of(128) && number > SEALS_KEPT {
             sqlx::query(
                 "delete from seals where home = $1 and audience = $2 and epoch_counter = $3
                    and number <= $4",

@@ -110,6 +110,8 @@ pub struct Copy {
 pub struct StoredPage {
     pub rows: Vec<Row>,
     pub copy: Copy,
+    /// The copy has no row beyond these.
+    pub reaches_end: bool,
 }
 
 /// Where feeds live. Two implementations: SQL here, and the memory of the simulator.
@@ -156,8 +158,10 @@ pub struct FoundEquivocation {
 
 /// The one writing transaction. Dropped without `commit`, nothing has happened.
 pub trait FeedTx: Send {
-    fn copies(&mut self, feed: &FeedId)
-    -> impl Future<Output = Result<Vec<Copy>, StoreError>> + Send;
+    fn copies(
+        &mut self,
+        feed: &FeedId,
+    ) -> impl Future<Output = Result<Vec<Copy>, StoreError>> + Send;
     fn insert_copy(&mut self, copy: Copy) -> impl Future<Output = Result<Copy, StoreError>> + Send;
     fn update_copy(&mut self, copy: &Copy) -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -175,8 +179,11 @@ pub trait FeedTx: Send {
         ids: &[RecordId],
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
-    fn put(&mut self, slot: Slot, rows: &[Row])
-    -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn put(
+        &mut self,
+        slot: Slot,
+        rows: &[Row],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Deletes rows and whatever was entered for them.
     fn remove(

@@ -35,18 +35,12 @@ const VERSIONS: Sql = over_list!(
     "select records.position, records.id, records.kind, records.removed, records.payload",
     "join records on records.id = substr($2, cast(value as int), 16) and records.slot = $3"
 );
-const REMOVE: Sql = over_list!(
-    "delete from records where position in (select cast(value as bigint)",
-    ")"
-);
-const REMOVE_EVENTS: Sql = over_list!(
-    "delete from events where position in (select cast(value as bigint)",
-    ")"
-);
-const UNSTAGE: Sql = over_list!(
-    "delete from staged where position in (select cast(value as bigint)",
-    ")"
-);
+const REMOVE: Sql =
+    over_list!("delete from records where position in (select cast(value as bigint)", ")");
+const REMOVE_EVENTS: Sql =
+    over_list!("delete from events where position in (select cast(value as bigint)", ")");
+const UNSTAGE: Sql =
+    over_list!("delete from staged where position in (select cast(value as bigint)", ")");
 
 /// A stored version, with the copy it lies in.
 #[derive(Clone, Debug)]
@@ -196,7 +190,11 @@ pub async fn enter(
         .collect();
     if !words.is_empty() {
         let words = serde_json::to_string(&words).expect("BUG: numbers and strings are JSON");
-        sqlx::query(dialect.pick(ENTER_TERMS)).bind(words).execute(&mut *db).await.map_err(failed)?;
+        sqlx::query(dialect.pick(ENTER_TERMS))
+            .bind(words)
+            .execute(&mut *db)
+            .await
+            .map_err(failed)?;
     }
     for entry in entries {
         let Some(starts_at) = entry.starts_at else { continue };

@@ -1,3 +1,4 @@
 //! Message <-> value, one file per noun. Past it, nothing is checked twice.
 
+pub mod entry;
 pub mod roster;

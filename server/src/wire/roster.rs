@@ -23,8 +23,10 @@ impl TryFrom<v1::RosterPoint> for RosterEntry {
     fn try_from(point: v1::RosterPoint) -> Result<RosterEntry, Invalid> {
         let kind = kind(point.kind())?;
         let code = code(&point.code, "code")?;
-        let jurisdiction =
-            point.jurisdiction.parse().map_err(|invalid: Invalid| named(invalid, "jurisdiction"))?;
+        let jurisdiction = point
+            .jurisdiction
+            .parse()
+            .map_err(|invalid: Invalid| named(invalid, "jurisdiction"))?;
         let entry = RosterEntry {
             name: required(line(&point.name, "name", NAME_MAX)?, "name")?,
             kind,
@@ -359,9 +361,22 @@ mod tests {
             assert!(public_host(host).is_ok(), "{host}");
         }
         for host in [
-            "", "localhost", "127.0.0.1", "0.0.0.0", "::", "*.example.org", "A.example.org", "a..b",
-            "gb-lon.00ff10a0b0c0d0e0.point.yizhan.internal", "yizhan.internal", "1.2.3", "a b",
-            "a\0b", "-a.org", "xn--.", "2001:DB8::7",
+            "",
+            "localhost",
+            "127.0.0.1",
+            "0.0.0.0",
+            "::",
+            "*.example.org",
+            "A.example.org",
+            "a..b",
+            "gb-lon.00ff10a0b0c0d0e0.point.yizhan.internal",
+            "yizhan.internal",
+            "1.2.3",
+            "a b",
+            "a\0b",
+            "-a.org",
+            "xn--.",
+            "2001:DB8::7",
         ] {
             assert!(public_host(host).is_err(), "{host}");
         }
