@@ -9,5 +9,7 @@ pub mod kind;
 pub mod position;
 pub mod text;
 pub mod time;
+pub mod workdays;
+pub mod working_time;
 pub mod roster;
 pub mod roster_entry;
