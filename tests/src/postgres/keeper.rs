@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
 };
 
@@ -16,20 +16,21 @@ const ATTEMPTS: usize = 5;
 /// Accounts that a server may run under, PostgreSQL refusing root. The first that exists is taken.
 const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
 
-/// The keeper's script. Arguments: programs, port. It says `ready DIRECTORY`, or what went wrong;
-/// then it waits for the end of its stdin. Every path out of it removes the directory.
+/// The keeper's script. Arguments: programs, port. It says `ready`, or what went wrong; then it waits
+/// for the end of its stdin. Every path out of it removes the directory, also the one on which
+/// nobody listens any more (PIPE).
 const SCRIPT: &str = r#"
 set -eu
 programs=$1 port=$2 server=
-directory=$(mktemp -d "${TMPDIR:-/tmp}/yizhan-postgres-XXXXXX")
+directory=$(mktemp -d "$TMPDIR/yizhan-postgres-XXXXXX")
 finish() {
-    trap - EXIT INT TERM
+    trap - EXIT INT TERM PIPE
     # Immediate: nobody wants the data any more.
     if [ -n "$server" ]; then kill -QUIT "$server" 2>/dev/null || true; wait "$server" || true; fi
     rm -rf "$directory"
 }
 trap finish EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' INT TERM PIPE
 "$programs/initdb" --pgdata="$directory/data" --username=yizhan --auth=trust --encoding=UTF8 \
     --locale=C --no-sync >"$directory/log" 2>&1 || { cat "$directory/log"; exit 1; }
 "$programs/postgres" -D "$directory/data" -p "$port" -c listen_addresses=127.0.0.1 \
@@ -46,7 +47,7 @@ until grep -q 'ready to accept connections' "$directory/log"; do
     fi
     sleep 0.1
 done
-echo "ready $directory"
+echo ready
 # Returns when the test process ends, however it does.
 read -r _ || true
 "#;
@@ -57,14 +58,14 @@ pub(super) struct Keeper {
     /// Never written to: that it is open keeps the server alive.
     stdin: Option<ChildStdin>,
     port: u16,
-    directory: PathBuf,
 }
 
 impl Keeper {
-    pub(super) fn start(programs: &Path) -> Result<Keeper> {
+    /// Starts a server of these programs in a new directory under `scratch`.
+    pub(super) fn start(programs: &Path, scratch: &Path) -> Result<Keeper> {
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            match Keeper::attempt(programs) {
+            match Keeper::attempt(programs, scratch) {
                 Err(error) if format!("{error:#}").contains("Address already in use") => {
                     last = Some(error);
                 }
@@ -78,29 +79,15 @@ impl Keeper {
         format!("postgres://yizhan@127.0.0.1:{}/postgres", self.port)
     }
 
-    #[cfg(test)]
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    fn attempt(programs: &Path) -> Result<Keeper> {
+    fn attempt(programs: &Path, scratch: &Path) -> Result<Keeper> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "keeper"]).arg(programs).arg(port.to_string());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        // A group of its own: Ctrl-C reaches us, and by our end the keeper.
-        command.current_dir("/").env("LC_ALL", "C").process_group(0);
-        if is_root()? {
-            let (uid, gid) = account()?;
-            command.uid(uid).gid(gid);
-        }
-        let mut child = command.spawn().context("starting a server")?;
+        let mut child = command(programs, scratch, port)?.spawn().context("starting a server")?;
         let stdin = child.stdin.take();
         let mut stdout = BufReader::new(child.stdout.take().context("stdout is piped")?);
         let mut said = String::new();
         stdout.read_line(&mut said)?;
-        if let Some(directory) = said.trim_end().strip_prefix("ready ") {
-            return Ok(Keeper { child, stdin, port, directory: directory.into() });
+        if said.trim_end() == "ready" {
+            return Ok(Keeper { child, stdin, port });
         }
         stdout.read_to_string(&mut said)?;
         child.wait()?;
@@ -114,6 +101,20 @@ impl Drop for Keeper {
         // Fails only where somebody else has waited for the child.
         let _ = self.child.wait();
     }
+}
+
+fn command(programs: &Path, scratch: &Path, port: u16) -> Result<Command> {
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT, "keeper"]).arg(programs).arg(port.to_string());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command.current_dir("/").env("LC_ALL", "C").env("TMPDIR", scratch);
+    // A group of its own: Ctrl-C reaches us, and by our end the keeper.
+    command.process_group(0);
+    if is_root()? {
+        let (uid, gid) = account()?;
+        command.uid(uid).gid(gid);
+    }
+    Ok(command)
 }
 
 pub(super) fn is_root() -> Result<bool> {
@@ -137,4 +138,45 @@ fn account() -> Result<(u32, u32)> {
         }
     }
     bail!("PostgreSQL does not run as root, and there is no account of {ACCOUNTS:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{super::install, *};
+
+    /// A directory that the server's account may write to.
+    fn scratch() -> tempfile::TempDir {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        scratch
+    }
+
+    fn is_empty(directory: &Path) -> bool {
+        fs::read_dir(directory).unwrap().next().is_none()
+    }
+
+    #[test]
+    fn a_server_and_its_files_go_with_the_test() {
+        let scratch = scratch();
+        let programs = install::find_or_install().unwrap();
+        let keeper = Keeper::start(&programs, scratch.path()).unwrap();
+        assert!(!is_empty(scratch.path()));
+        drop(keeper);
+        assert!(is_empty(scratch.path()));
+    }
+
+    #[test]
+    fn a_test_that_dies_before_the_server_is_ready_leaves_nothing() {
+        let scratch = scratch();
+        let programs = install::find_or_install().unwrap();
+        let port =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let mut child = command(&programs, scratch.path(), port).unwrap().spawn().unwrap();
+        // What the end of this process would do to the pipes.
+        drop((child.stdin.take(), child.stdout.take()));
+        child.wait().unwrap();
+        assert!(is_empty(scratch.path()));
+    }
 }
