@@ -50,3 +50,13 @@ fn build() -> PathBuf {
     assert!(built.status.success(), "the programs under test do not build:\n{said}");
     directory
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_programs_lie_beside_the_tests() {
+        assert!(yizhand().is_file() && yizhan().is_file());
+    }
+}
