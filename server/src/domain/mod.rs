@@ -7,3 +7,5 @@ pub mod id;
 pub mod kind;
 pub mod text;
 pub mod time;
+pub mod roster;
+pub mod roster_entry;
