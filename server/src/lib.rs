@@ -1,1 +1,7 @@
+//! One node of a network of contact points.
 
+pub mod domain;
+pub mod identity;
+//pub mod listen;
+pub mod store;
+pub mod wire;

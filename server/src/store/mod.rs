@@ -1,0 +1,1 @@
+//! All SQL; nothing else imports sqlx.
