@@ -2,6 +2,6 @@
 
 pub mod domain;
 pub mod identity;
-//pub mod listen;
+pub mod listen;
 pub mod store;
 pub mod wire;

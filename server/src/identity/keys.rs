@@ -80,7 +80,7 @@ impl TlsKey {
         Ok(self.pair.sign(message)?)
     }
 
-    pub(super) fn pair(&self) -> &KeyPair {
+    pub(crate) fn pair(&self) -> &KeyPair {
         &self.pair
     }
 }

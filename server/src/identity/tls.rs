@@ -376,3 +376,26 @@ impl ServerCertVerifier for LinkServers {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+/// A client that accepts our servers and shows whatever certificate it is given.
+#[cfg(test)]
+pub(crate) fn hostile_client(
+    authority: Fingerprint,
+    certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_details(
+        provider(),
+        Arc::new(Clock::new(|| super::samples::NOW)),
+    )
+    .with_protocol_versions(versions)
+    .unwrap()
+    .dangerous()
+    .with_custom_certificate_verifier(Arc::new(LinkServers::new(authority, None)));
+    let mut config = match certificate {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+    config
+}
