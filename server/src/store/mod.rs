@@ -1,1 +1,3 @@
 //! All SQL; nothing else imports sqlx.
+
+pub mod tokens;
