@@ -8,7 +8,9 @@ pub mod chain;
 pub mod error;
 pub mod keys;
 pub mod peer;
+pub mod proof;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod spki;
 pub mod tls;
+pub mod token;

@@ -14,6 +14,10 @@ use crate::domain::{
     id::PointCode,
     roster::NodeId,
 };
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
+
+use super::{error::Error, spki::Spki};
+use crate::domain::{id::PointCode, roster::NodeId};
 
 /// What every link identity ends with.
 pub const LINK_SUFFIX: &str = ".point.yizhan.internal";

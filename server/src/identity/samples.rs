@@ -39,6 +39,7 @@ impl Network {
         let key = TlsKey::generate().unwrap();
         let subject =
             Subject { point: point(code), node: NodeId([node; 8]), public_host: None };
+        let subject = Subject { point: point(code), node: NodeId([node; 8]), public_host: None };
         let chain = self.issuer.issue(&subject, key.spki(), now).unwrap();
         TlsIdentity::new(key, chain).unwrap()
     }

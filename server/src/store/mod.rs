@@ -255,3 +255,6 @@ pub trait FeedTx: Send {
 
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
+//! All SQL; nothing else imports sqlx.
+
+pub mod tokens;
