@@ -2,11 +2,13 @@
 //!
 //! A value of this folder is checked when it is made; nothing past it checks again.
 
+pub mod analyzer;
 pub mod audience;
 pub mod calendar;
 pub mod code;
 pub mod contact;
 pub mod disclosure;
+pub mod entry;
 pub mod event;
 pub mod grant;
 pub mod hours;
@@ -17,7 +19,10 @@ pub mod member;
 pub mod name;
 pub mod org;
 pub mod point;
+pub mod position;
 pub mod region;
+pub mod roster;
+pub mod roster_entry;
 pub mod series;
 pub mod text;
 pub mod time;

@@ -1,0 +1,14 @@
+//! Who is who: keys, certificates, and the checks that turn a connection into a known peer.
+//!
+//! Nothing is believed on first sight: every certificate is checked against the authority, and
+//! names, validity and rights in it are the issuer's words, never the request's.
+
+pub mod authority;
+pub mod chain;
+pub mod error;
+pub mod keys;
+pub mod peer;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod spki;
+pub mod tls;
