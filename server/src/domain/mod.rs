@@ -2,14 +2,29 @@
 //!
 //! A value of this folder is checked when it is made; nothing past it checks again.
 
+pub mod analyzer;
 pub mod audience;
+pub mod calendar;
+pub mod code;
+pub mod contact;
+pub mod disclosure;
 pub mod entry;
+pub mod event;
+pub mod grant;
+pub mod hours;
 pub mod id;
 pub mod kind;
+pub mod language;
+pub mod member;
+pub mod name;
+pub mod org;
+pub mod point;
 pub mod position;
 pub mod text;
 pub mod time;
 pub mod workdays;
 pub mod working_time;
+pub mod region;
 pub mod roster;
 pub mod roster_entry;
+pub mod series;

@@ -1,0 +1,194 @@
+//! Consents: what a person allows, for what, since when.
+//!
+//! None is given by default, and no service is refused for want of one.
+
+use super::{
+    code::named,
+    id::{MemberId, PointCode},
+    language::Language,
+    text::Invalid,
+    time::Time,
+};
+
+/// Longest scope, in bytes.
+pub const SCOPE_MAX: usize = 64;
+/// Longest version of a consent text, in bytes.
+pub const TEXT_VERSION_MAX: usize = 32;
+
+named! {
+    /// The ten things a person can allow. Numbers are ours; none is on the wire.
+    Purpose, "unknown_purpose";
+    ProfileNetwork = 1 "profile.network",
+    ProfilePublic = 2 "profile.public",
+    ContactByPoints = 3 "contact.by_points",
+    ContactByMembers = 4 "contact.by_members",
+    EventAttendeeList = 5 "event.attendee_list",
+    MediaRelease = 6 "media.release",
+    BoardListing = 7 "board.listing",
+    HelpHandoff = 8 "help.handoff",
+    TransferTo = 9 "transfer.to",
+    StatsNamed = 10 "stats.named",
+}
+
+named! {
+    /// How a consent reached us.
+    GivenVia, "unknown_channel";
+    Web = 1 "web",
+    Desk = 2 "desk",
+    Paper = 3 "paper",
+}
+
+named! {
+    /// Where a consent stands.
+    GrantState, "unknown_grant_state";
+    Given = 1 "given",
+    Withdrawn = 2 "withdrawn",
+    Expired = 3 "expired",
+    Superseded = 4 "superseded",
+}
+
+impl GrantState {
+    /// A consent ends once, and never comes back; a new one is another record.
+    pub fn ended_as(self, end: GrantState) -> Result<GrantState, Invalid> {
+        use GrantState::*;
+        match (self, end) {
+            (Given, Withdrawn | Expired | Superseded) => Ok(end),
+            _ => Err(Invalid::new("state", "move_refused").hint(self.name())),
+        }
+    }
+}
+
+/// What a consent is limited to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Scope {
+    Unlimited,
+    /// Points of the home's jurisdiction only.
+    Domestic,
+    /// A point: the destination of `transfer.to`.
+    Point(PointCode),
+    /// An event, by its record id or the name of its source row.
+    Event(String),
+}
+
+impl Scope {
+    pub fn parse(purpose: Purpose, text: &str, field: &str) -> Result<Scope, Invalid> {
+        match (purpose, text) {
+            (Purpose::TransferTo, code) => {
+                code.parse().map(Scope::Point).map_err(|_| Invalid::new(field, "not_a_point_code"))
+            }
+            (_, "") => Ok(Scope::Unlimited),
+            (_, "domestic") => Ok(Scope::Domestic),
+            (_, event)
+                if event.len() <= SCOPE_MAX && event.bytes().all(|b| b.is_ascii_graphic()) =>
+            {
+                Ok(Scope::Event(event.to_owned()))
+            }
+            _ => Err(Invalid::new(field, "scope_malformed")),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Scope::Unlimited => "",
+            Scope::Domestic => "domestic",
+            Scope::Point(code) => code.as_str(),
+            Scope::Event(event) => event,
+        }
+    }
+}
+
+/// A consent of a member. Never leaves home.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grant {
+    pub member: MemberId,
+    pub purpose: Purpose,
+    pub scope: Scope,
+    pub text_version: String,
+    pub text_language: Language,
+    pub given_via: GivenVia,
+    pub given_time: Time,
+    pub expire_time: Option<Time>,
+    pub state: GrantState,
+    pub end_time: Option<Time>,
+    /// The point that states it for the person; paper only.
+    pub asserted_by: Option<PointCode>,
+    pub source: String,
+}
+
+impl Grant {
+    /// What no field can say alone.
+    pub fn checked(self) -> Result<Grant, Invalid> {
+        let wrong = |field, reason| Err(Invalid::new(field, reason));
+        if self.expire_time.is_some_and(|expires| expires <= self.given_time) {
+            return wrong("expires_at", "end_before_start");
+        }
+        if self.end_time.is_some_and(|ended| ended < self.given_time) {
+            return wrong("ended_at", "end_before_start");
+        }
+        if self.state == GrantState::Withdrawn && self.end_time.is_none() {
+            return wrong("ended_at", "required");
+        }
+        if (self.given_via == GivenVia::Paper) != self.asserted_by.is_some() {
+            return wrong("asserted_by", "paper_needs_a_point");
+        }
+        Ok(self)
+    }
+
+    /// Does it hold at the moment? One given later than now does not hold yet.
+    pub fn holds_at(&self, now: Time) -> bool {
+        self.state == GrantState::Given
+            && self.given_time <= now
+            && self.expire_time.is_none_or(|expires| now < expires)
+    }
+}
+
+/// Checks the version of a consent text.
+pub fn text_version(text: &str, field: &str) -> Result<String, Invalid> {
+    let good = (1..=TEXT_VERSION_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+    if good { Ok(text.to_owned()) } else { Err(Invalid::new(field, "text_version_malformed")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn grant() -> Grant {
+        Grant {
+            member: MemberId([1; 16]),
+            purpose: Purpose::ProfileNetwork,
+            scope: Scope::Unlimited,
+            text_version: "v2".into(),
+            text_language: Language::parse("zh-Hans", "lang").unwrap(),
+            given_via: GivenVia::Web,
+            given_time: Time(1_000),
+            expire_time: None,
+            state: GrantState::Given,
+            end_time: None,
+            asserted_by: None,
+            source: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_consent_holds_from_when_it_was_given_until_it_ends() {
+        assert!(grant().holds_at(Time(1_000)));
+        assert!(!grant().holds_at(Time(999)));
+        assert!(!Grant { expire_time: Some(Time(2_000)), ..grant() }.holds_at(Time(2_000)));
+        assert!(!Grant { state: GrantState::Withdrawn, ..grant() }.holds_at(Time(1_500)));
+    }
+
+    #[test]
+    fn a_consent_ends_once() {
+        assert!(GrantState::Given.ended_as(GrantState::Withdrawn).is_ok());
+        assert!(GrantState::Withdrawn.ended_as(GrantState::Expired).is_err());
+        assert!(GrantState::Given.ended_as(GrantState::Given).is_err());
+    }
+
+    #[test]
+    fn a_transfer_names_its_destination() {
+        assert!(Scope::parse(Purpose::TransferTo, "", "scope").is_err());
+        assert_eq!(Scope::parse(Purpose::TransferTo, "HK", "scope").unwrap().as_str(), "HK");
+        assert_eq!(Scope::parse(Purpose::ProfileNetwork, "domestic", "scope"), Ok(Scope::Domestic));
+    }
+}

@@ -1,0 +1,157 @@
+//! A contact point's public entry, and how it opens, pauses and closes.
+
+use super::{
+    calendar::{Date, ZoneName},
+    code::named,
+    contact::{Email, Handle, Phone},
+    hours::{Closure, Hours},
+    id::PointCode,
+    language::{Language, LocalTexts},
+    region::{Region, RegionPrefix},
+    text::Invalid,
+};
+
+pub const SERVICES_MAX: usize = 64;
+pub const AREAS_MAX: usize = 256;
+/// Highest priority number of an area.
+pub const PRIORITY_MAX: u32 = 1_000;
+
+named! {
+    /// What sort of point it is.
+    PointKind, "unknown_point_kind";
+    Province = 1 "province",
+    City = 2 "city",
+    Partner = 3 "partner",
+    Overseas = 4 "overseas",
+}
+
+named! {
+    /// Where a point stands in its life.
+    PointState, "unknown_point_state";
+    Proposed = 1 "proposed",
+    Active = 2 "active",
+    Paused = 3 "paused",
+    Closed = 4 "closed",
+}
+
+/// What can happen to a point.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PointMove {
+    Open,
+    Pause,
+    Resume,
+    Close,
+}
+
+impl PointState {
+    /// The only way a point moves on. A move not listed here is refused.
+    pub fn after(self, step: PointMove) -> Result<PointState, Invalid> {
+        use {PointMove::*, PointState::*};
+        match (self, step) {
+            (Proposed, Open) => Ok(Active),
+            (Active, Pause) => Ok(Paused),
+            (Paused, Resume) => Ok(Active),
+            (Proposed | Active | Paused, Close) => Ok(Closed),
+            _ => Err(Invalid::new("state", "move_refused").hint(self.name())),
+        }
+    }
+}
+
+/// One area that a point serves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Area {
+    pub prefix: RegionPrefix,
+    /// Only for these languages; empty: all.
+    pub languages: Vec<Language>,
+    /// Among equal prefixes the lowest goes first.
+    pub priority: u32,
+}
+
+/// The short name of a point in help references: two to five capitals or digits, a capital first.
+pub fn short_name(text: &str, field: &str) -> Result<String, Invalid> {
+    let good = (2..=5).contains(&text.len())
+        && text.as_bytes()[0].is_ascii_uppercase()
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    if good { Ok(text.to_owned()) } else { Err(Invalid::new(field, "short_name_malformed")) }
+}
+
+/// A contact point as anybody may see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Point {
+    pub code: PointCode,
+    pub short: String,
+    pub kind: PointKind,
+    pub state: PointState,
+    pub names: LocalTexts,
+    pub region: Region,
+    /// Decides which transfers are allowed, not the service area.
+    pub registered_region: Region,
+    pub parent: Option<PointCode>,
+    /// The point whose node serves it.
+    pub node: PointCode,
+    pub time_zone: ZoneName,
+    pub languages: Vec<Language>,
+    pub services: Vec<String>,
+    pub areas: Vec<Area>,
+    pub hours: Vec<Hours>,
+    pub closures: Vec<Closure>,
+    pub phone: Option<Phone>,
+    pub email: Option<Email>,
+    pub channels: Vec<Handle>,
+    pub opened_on: Option<Date>,
+    pub verified_on: Option<Date>,
+    pub paused_from: Option<Date>,
+    pub paused_to: Option<Date>,
+    pub cover: Option<PointCode>,
+    pub closed_on: Option<Date>,
+    pub successor: Option<PointCode>,
+    pub source: String,
+}
+
+impl Point {
+    /// What no field can say alone.
+    pub fn checked(self) -> Result<Point, Invalid> {
+        let required = |missing: bool, field| match missing {
+            true => Err(Invalid::new(field, "required")),
+            false => Ok(()),
+        };
+        required(self.names.is_empty(), "names")?;
+        required(self.state == PointState::Closed && self.closed_on.is_none(), "closed_on")?;
+        if self.successor.as_ref() == Some(&self.code) {
+            return Err(Invalid::new("successor", "is_itself"));
+        }
+        if self.parent.as_ref() == Some(&self.code) {
+            return Err(Invalid::new("parent", "is_itself"));
+        }
+        if self.cover.as_ref() == Some(&self.code) {
+            return Err(Invalid::new("cover", "is_itself"));
+        }
+        if let (Some(from), Some(to)) = (self.paused_from, self.paused_to)
+            && to < from
+        {
+            return Err(Invalid::new("paused_to", "end_before_start"));
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_point_stays_closed() {
+        for step in [PointMove::Open, PointMove::Pause, PointMove::Resume, PointMove::Close] {
+            assert_eq!(PointState::Closed.after(step).unwrap_err().reason, "move_refused");
+        }
+        assert_eq!(PointState::Active.after(PointMove::Pause), Ok(PointState::Paused));
+    }
+
+    #[test]
+    fn short_names_fit_into_a_reference() {
+        assert!(short_name("LON2", "short").is_ok());
+        for bad in ["", "G", "gz", "2GZ", "TOOLONG", "G-Z"] {
+            assert!(short_name(bad, "short").is_err(), "{bad}");
+        }
+    }
+}
