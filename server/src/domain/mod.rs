@@ -3,6 +3,7 @@
 //! A value of this folder is checked when it is made; nothing past it checks again.
 
 pub mod analyzer;
+pub mod account;
 pub mod audience;
 pub mod calendar;
 pub mod code;
@@ -16,15 +17,17 @@ pub mod id;
 pub mod kind;
 pub mod language;
 pub mod member;
+pub mod message;
 pub mod name;
 pub mod org;
 pub mod point;
 pub mod position;
+pub mod policy;
+pub mod region;
+pub mod series;
 pub mod text;
 pub mod time;
 pub mod workdays;
 pub mod working_time;
-pub mod region;
 pub mod roster;
 pub mod roster_entry;
-pub mod series;

@@ -14,3 +14,6 @@ pub(crate) mod samples;
 pub mod spki;
 pub mod tls;
 pub mod token;
+//! Who is who.
+
+pub mod caller;

@@ -258,3 +258,11 @@ pub trait FeedTx: Send {
 //! All SQL; nothing else imports sqlx.
 
 pub mod tokens;
+//! All SQL; nothing else imports sqlx.
+//!
+//! Queries take a connection, so that the caller owns the transaction.
+
+pub mod accounts;
+
+pub type Error = sqlx::Error;
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,3 @@
+//! The gRPC edge, one file per noun: decode, call the use case, encode.
+
+pub mod status;

@@ -1,0 +1,91 @@
+//! How an error leaves the node: gRPC code, stable reason, and the fields that are wrong.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, LocalizedMessage, StatusExt};
+
+use crate::{
+    app::error::Error,
+    domain::{message, text::Invalid},
+};
+
+/// The domain of every `ErrorInfo` of this system.
+pub const DOMAIN: &str = "yizhan";
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Status {
+        let (code, reason) = error.kind();
+        if code == Code::Internal {
+            tracing::error!(error = &error as &dyn std::error::Error, "request failed");
+        }
+
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata(&error));
+        if let Error::Invalid(fields) = &error {
+            details.set_bad_request(fields.iter().map(violation).collect::<Vec<_>>());
+        }
+        if let Error::SlowDown { retry_after_ms } = &error {
+            details.set_retry_info(Some(Duration::from_millis(*retry_after_ms)));
+        }
+        Status::with_error_details(code, error.to_string(), details)
+    }
+}
+
+/// What a program may want to know besides the reason.
+fn metadata(error: &Error) -> HashMap<String, String> {
+    let pair = match error {
+        Error::NotFound { noun } | Error::Exists { noun } => ("noun", (*noun).to_owned()),
+        Error::NotHome { home } => ("home", home.clone()),
+        _ => return HashMap::new(),
+    };
+    HashMap::from([(pair.0.to_owned(), pair.1)])
+}
+
+/// English in `description`, Chinese in `localized_message`: one violation has room for one text
+/// besides the description.
+fn violation(invalid: &Invalid) -> FieldViolation {
+    let (zh, en) = message::of(invalid.reason);
+    let with_hint = |text: &str| match invalid.hint.as_str() {
+        "" => text.to_owned(),
+        hint => format!("{text} ({hint})"),
+    };
+    FieldViolation {
+        field: invalid.field.clone(),
+        description: with_hint(en),
+        reason: invalid.reason.to_owned(),
+        localized_message: Some(LocalizedMessage::new("zh-Hans", with_hint(zh))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_field_is_named_with_reason_and_both_languages() {
+        let status = Status::from(Error::from(Invalid::new("user.name", "required")));
+        let details = status.get_error_details();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(details.error_info().unwrap().reason, "INVALID");
+        assert_eq!(details.error_info().unwrap().domain, DOMAIN);
+        let field = &details.bad_request().unwrap().field_violations[0];
+        assert_eq!((field.field.as_str(), field.reason.as_str()), ("user.name", "required"));
+        assert_eq!(field.description, "is required");
+        assert_eq!(field.localized_message.as_ref().unwrap().message, "必填");
+    }
+
+    #[test]
+    fn a_wait_is_told_as_retry_info() {
+        let status = Status::from(Error::SlowDown { retry_after_ms: 1_500 });
+        let delay = status.get_error_details().retry_info().unwrap().retry_delay;
+        assert_eq!(delay, Some(Duration::from_millis(1_500)));
+        assert!(status.message().ends_with("in 2 s"));
+    }
+
+    #[test]
+    fn the_source_of_a_storage_failure_stays_inside() {
+        let status = Status::from(Error::Storage(crate::store::Error::PoolTimedOut));
+        assert_eq!(status.message(), "storage failed");
+        assert_eq!(status.get_error_details().error_info().unwrap().reason, "STORAGE_FAILED");
+    }
+}

@@ -1,0 +1,398 @@
+//! Signing in and out, and the accounts of a point.
+
+use std::sync::Arc;
+
+use super::{
+    error::{Error, Result},
+    passwords::{Failures, Passwords},
+};
+use crate::{
+    domain::{
+        account::{
+            self, Account, AccountId, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS, SessionToken,
+            USER_NAME_MAX,
+        },
+        id::PointCode,
+        policy::{Operation, Reach, Role},
+        text::Invalid,
+        time::Time,
+    },
+    identity::caller::Caller,
+    store::{self, database::Database},
+};
+
+/// A session's last use is written down at most this often: reading must not cost a write.
+const TOUCH_MS: i64 = 60 * 1_000;
+
+/// What the use cases of this file work with.
+#[derive(Clone)]
+pub struct Accounts {
+    db: Database,
+    passwords: Passwords,
+    failures: Arc<Failures>,
+}
+
+/// A session as its owner sees it, right after signing in.
+pub struct SignedIn {
+    pub token: SessionToken,
+    pub account: Account,
+    pub expires: Time,
+}
+
+/// What somebody wants a new account to be.
+pub struct NewAccount {
+    pub name: String,
+    pub password: String,
+    pub role: Role,
+    /// None: the caller's own point.
+    pub point: Option<PointCode>,
+}
+
+impl Accounts {
+    /// `random` is anything unpredictable.
+    pub fn new(db: Database, random: [u8; 32]) -> Accounts {
+        Accounts { db, passwords: Passwords::new(random), failures: Arc::default() }
+    }
+
+    /// Opens a session. A wrong name, a wrong password and a disabled account look alike, also by
+    /// the time it takes. `random` becomes the token.
+    pub async fn sign_in(
+        &self,
+        name: &str,
+        password: &str,
+        now: Time,
+        random: [u8; 32],
+    ) -> Result<SignedIn> {
+        if name.chars().count() > USER_NAME_MAX || password.len() > PASSWORD_MAX {
+            return Err(Error::SignInFailed);
+        }
+        let name = name.to_lowercase();
+        self.failures.begin(&name, now)?;
+
+        let found = store::accounts::find(&mut *self.db.reader().await?, &name).await?;
+        let stored = found.as_ref().map(|(_, hash)| hash.as_str());
+        let matches = self.passwords.verify(password, stored).await?;
+        let account = match found {
+            Some((account, _)) if matches && account.disabled.is_none() => account,
+            _ => return Err(Error::SignInFailed),
+        };
+        self.failures.forgive(&name);
+
+        let token = SessionToken::from_random(random);
+        let expires = Time::from_millis(now.millis() + SESSION_MS);
+        let db = &mut *self.db.local().await?;
+        store::accounts::delete_ended_sessions(db, now, idle_since(now)).await?;
+        store::accounts::insert_session(db, &token.hash(), account.id, now, expires).await?;
+        Ok(SignedIn { token, account, expires })
+    }
+
+    /// Ends a session; one that is not there is no error.
+    pub async fn sign_out(&self, token: &str) -> Result<()> {
+        if let Some(token) = SessionToken::parse(token) {
+            let db = &mut *self.db.local().await?;
+            store::accounts::delete_session(db, &token.hash()).await?;
+        }
+        Ok(())
+    }
+
+    /// The caller that a session token stands for. A token that stands for nobody is an error: a
+    /// client whose session has ended must learn that, and not be served as anonymous.
+    pub async fn caller(&self, token: &str, now: Time) -> Result<Caller> {
+        let hash = SessionToken::parse(token).ok_or(Error::Unauthenticated)?.hash();
+        let found = {
+            let db = &mut *self.db.reader().await?;
+            store::accounts::find_session(db, &hash, now, idle_since(now)).await?
+        };
+        let session = found.ok_or(Error::Unauthenticated)?;
+        if now.millis() - session.used.millis() >= TOUCH_MS {
+            store::accounts::touch_session(&mut *self.db.local().await?, &hash, now).await?;
+        }
+        let Account { id, name, role, point, .. } = session.account;
+        Ok(Caller::Account { account: id, name, role, point, expires: session.expires })
+    }
+
+    /// Adds an account. `random` becomes its id and the salt of its password.
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        new: NewAccount,
+        now: Time,
+        random: [u8; 32],
+    ) -> Result<Account> {
+        let reach = caller.may(Operation::ManageAccounts)?;
+        let name = account::user_name(&new.name, "name")?;
+        account::new_password(&new.password, "password")?;
+        let own = caller.point().ok_or(Error::Denied)?;
+        let point = new.point.unwrap_or_else(|| own.clone());
+        within(caller, reach, &point)?;
+        grantable(caller, new.role)?;
+
+        let (id, salt) = random.split_at(16);
+        let id = AccountId(id.try_into().expect("BUG: 16 of 32 bytes"));
+        let salt = salt.try_into().expect("BUG: 16 of 32 bytes");
+        let hash = self.passwords.hash(&new.password, salt).await?;
+        let account = Account { id, name, role: new.role, point, created: now, disabled: None };
+        let db = &mut *self.db.local().await?;
+        if !store::accounts::insert(db, &account, &hash).await? {
+            return Err(Error::Exists { noun: "user" });
+        }
+        Ok(account)
+    }
+
+    /// Accounts by name, from just after `after` (empty: from the first).
+    pub async fn list(&self, caller: &Caller, after: &str, limit: u32) -> Result<Vec<Account>> {
+        let point = match caller.may(Operation::ManageAccounts)? {
+            Reach::Everything => None,
+            _ => Some(caller.point().ok_or(Error::Denied)?.as_str()),
+        };
+        let db = &mut *self.db.reader().await?;
+        Ok(store::accounts::list(db, point, after, limit).await?)
+    }
+
+    /// Closes an account for good and ends its sessions.
+    pub async fn disable(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
+        let (mut account, _) = self.administered(caller, name).await?;
+        let db = &mut *self.db.local().await?;
+        store::accounts::disable(db, account.id, now).await?;
+        store::accounts::delete_sessions_of(db, account.id).await?;
+        account.disabled = account.disabled.or(Some(now));
+        Ok(account)
+    }
+
+    /// Gives an account another role and ends its sessions.
+    pub async fn set_role(&self, caller: &Caller, name: &str, role: Role) -> Result<Account> {
+        let (mut account, _) = self.administered(caller, name).await?;
+        grantable(caller, role)?;
+        let db = &mut *self.db.local().await?;
+        store::accounts::update_role(db, account.id, role).await?;
+        store::accounts::delete_sessions_of(db, account.id).await?;
+        account.role = role;
+        Ok(account)
+    }
+
+    /// Replaces a password and ends the account's sessions. For the own account (`name` empty or
+    /// the caller's) the current password is needed: an unattended screen is not enough.
+    pub async fn set_password(
+        &self,
+        caller: &Caller,
+        name: &str,
+        new: &str,
+        current: &str,
+        now: Time,
+        salt: [u8; 16],
+    ) -> Result<()> {
+        caller.may(Operation::ChangePassword)?;
+        account::new_password(new, "new_password")?;
+        let account = match caller {
+            Caller::Account { name: own, .. } if name.is_empty() || name.to_lowercase() == *own => {
+                self.own(own, current, now).await?
+            }
+            _ => self.administered(caller, name).await?.0,
+        };
+        let hash = self.passwords.hash(new, salt).await?;
+        let db = &mut *self.db.local().await?;
+        store::accounts::update_password(db, account.id, &hash).await?;
+        store::accounts::delete_sessions_of(db, account.id).await?;
+        Ok(())
+    }
+
+    /// The caller's own account, after a look at the current password.
+    async fn own(&self, name: &str, current: &str, now: Time) -> Result<Account> {
+        if current.len() > PASSWORD_MAX {
+            return Err(Invalid::new("current_password", "wrong_password").into());
+        }
+        self.failures.begin(name, now)?;
+        let found = store::accounts::find(&mut *self.db.reader().await?, name).await?;
+        let (account, hash) = found.ok_or(Error::Unauthenticated)?;
+        if !self.passwords.verify(current, Some(&hash)).await? {
+            return Err(Invalid::new("current_password", "wrong_password").into());
+        }
+        self.failures.forgive(name);
+        Ok(account)
+    }
+
+    /// An account that the caller administers; one of another point is as if it were not there.
+    async fn administered(&self, caller: &Caller, name: &str) -> Result<(Account, String)> {
+        let reach = caller.may(Operation::ManageAccounts)?;
+        let not_found = Error::NotFound { noun: "user" };
+        let name = account::user_name(name, "name")?;
+        let found = store::accounts::find(&mut *self.db.reader().await?, &name).await?;
+        match found {
+            Some(found) if within(caller, reach, &found.0.point).is_ok() => {
+                // Not even the password of somebody whose role the caller could not give.
+                grantable(caller, found.0.role)?;
+                Ok(found)
+            }
+            _ => Err(not_found),
+        }
+    }
+}
+
+fn idle_since(now: Time) -> Time {
+    Time::from_millis(now.millis() - SESSION_IDLE_MS)
+}
+
+/// Does the caller's reach include accounts of this point?
+fn within(caller: &Caller, reach: Reach, point: &PointCode) -> Result<()> {
+    match reach {
+        Reach::Everything => Ok(()),
+        Reach::OwnPoint if caller.point() == Some(point) => Ok(()),
+        _ => Err(Error::Denied),
+    }
+}
+
+/// May the caller give this role to somebody?
+fn grantable(caller: &Caller, role: Role) -> Result<()> {
+    let needed = match role {
+        Role::ProvincialAdmin => Operation::GrantProvincialAdmin,
+        _ => Operation::ManageAccounts,
+    };
+    match caller.reach(needed) {
+        Reach::Nothing => Err(Error::TwoPersons {
+            hint: "a provincial admin is appointed at the node, with `yizhand user add`",
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 60 * 60 * 1_000;
+
+    fn at(ms: i64) -> Time {
+        Time::from_millis(ms)
+    }
+
+    fn operator() -> Caller {
+        Caller::Operator { point: "CN-440100".parse().unwrap() }
+    }
+
+    fn admin_of(point: &str) -> Caller {
+        Caller::Account {
+            account: AccountId([9; 16]),
+            name: "boss".into(),
+            role: Role::PointAdmin,
+            point: point.parse().unwrap(),
+            expires: at(HOUR),
+        }
+    }
+
+    fn new(name: &str, role: Role) -> NewAccount {
+        NewAccount { name: name.into(), password: "long enough".into(), role, point: None }
+    }
+
+    async fn accounts() -> Accounts {
+        let accounts = Accounts::new(Database::in_memory().await.unwrap(), [1; 32]);
+        accounts.create(&operator(), new("ann", Role::PointAdmin), at(0), [2; 32]).await.unwrap();
+        accounts
+    }
+
+    #[tokio::test]
+    async fn a_session_lives_until_sign_out() {
+        let accounts = accounts().await;
+        let signed = accounts.sign_in("Ann", "long enough", at(0), [3; 32]).await.unwrap();
+        let token = signed.token.reveal();
+        let caller = accounts.caller(&token, at(1)).await.unwrap();
+        assert_eq!(caller.role(), Role::PointAdmin);
+        assert_eq!(caller.point().unwrap().as_str(), "CN-440100");
+
+        accounts.sign_out(&token).await.unwrap();
+        let gone = accounts.caller(&token, at(2)).await.unwrap_err();
+        assert!(matches!(gone, Error::Unauthenticated));
+        accounts.sign_out(&token).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn wrong_name_wrong_password_and_disabled_look_alike() {
+        let accounts = accounts().await;
+        accounts.create(&operator(), new("bob", Role::Staff), at(0), [4; 32]).await.unwrap();
+        accounts.disable(&operator(), "bob", at(1)).await.unwrap();
+        for (name, password) in
+            [("nobody", "long enough"), ("ann", "wrong"), ("bob", "long enough"), ("", "")]
+        {
+            let refused = accounts.sign_in(name, password, at(2), [5; 32]).await.map(|_| ());
+            assert!(matches!(refused, Err(Error::SignInFailed)), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_when_idle_and_after_twelve_hours_of_use() {
+        let accounts = accounts().await;
+        let signed = accounts.sign_in("ann", "long enough", at(0), [3; 32]).await.unwrap();
+        let token = signed.token.reveal();
+        let mut now = 0;
+        while now + SESSION_IDLE_MS / 2 < SESSION_MS {
+            now += SESSION_IDLE_MS / 2;
+            accounts.caller(&token, at(now)).await.unwrap();
+        }
+        assert!(accounts.caller(&token, at(SESSION_MS)).await.is_err());
+
+        let signed = accounts.sign_in("ann", "long enough", at(0), [6; 32]).await.unwrap();
+        assert!(accounts.caller(&signed.token.reveal(), at(SESSION_IDLE_MS)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn disabling_and_a_new_password_end_sessions_at_once() {
+        let accounts = accounts().await;
+        let first = accounts.sign_in("ann", "long enough", at(0), [3; 32]).await.unwrap();
+        let salt = [7; 16];
+        let operator = operator();
+        let set = accounts.set_password(&operator, "ann", "another one", "", at(1), salt);
+        set.await.unwrap();
+        assert!(accounts.caller(&first.token.reveal(), at(2)).await.is_err());
+
+        let second = accounts.sign_in("ann", "another one", at(3), [4; 32]).await.unwrap();
+        accounts.disable(&operator, "ann", at(4)).await.unwrap();
+        assert!(accounts.caller(&second.token.reveal(), at(5)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_own_password_needs_the_current_one() {
+        let accounts = accounts().await;
+        let signed = accounts.sign_in("ann", "long enough", at(0), [3; 32]).await.unwrap();
+        let caller = accounts.caller(&signed.token.reveal(), at(1)).await.unwrap();
+        let salt = [7; 16];
+        let refused = accounts.set_password(&caller, "", "another one", "wrong", at(1), salt).await;
+        assert!(matches!(refused, Err(Error::Invalid(_))));
+        accounts
+            .set_password(&caller, "", "another one", "long enough", at(1), salt)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn accounts_of_another_point_are_not_there() {
+        let accounts = accounts().await;
+        let stranger = admin_of("HK");
+        let refused = accounts.disable(&stranger, "ann", at(1)).await;
+        assert!(matches!(refused, Err(Error::NotFound { .. })));
+        assert_eq!(accounts.list(&stranger, "", 10).await.unwrap(), []);
+        assert_eq!(accounts.list(&admin_of("CN-440100"), "", 10).await.unwrap().len(), 1);
+        assert_eq!(accounts.list(&operator(), "ann", 10).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_provincial_admin_is_appointed_and_changed_at_the_node_only() {
+        let accounts = accounts().await;
+        let admin = admin_of("CN-440100");
+        let wanted = new("gov", Role::ProvincialAdmin);
+        let refused = accounts.create(&admin, wanted, at(1), [8; 32]).await;
+        assert!(matches!(refused, Err(Error::TwoPersons { .. })));
+
+        let wanted = new("gov", Role::ProvincialAdmin);
+        accounts.create(&operator(), wanted, at(1), [8; 32]).await.unwrap();
+        assert!(accounts.disable(&admin, "gov", at(2)).await.is_err());
+        assert!(accounts.set_role(&admin, "ann", Role::ProvincialAdmin).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_is_given_once() {
+        let accounts = accounts().await;
+        let again = accounts.create(&operator(), new("ANN", Role::Staff), at(1), [8; 32]).await;
+        assert!(matches!(again, Err(Error::Exists { .. })));
+        let by_staff = accounts.create(&Caller::Anonymous, new("x", Role::Staff), at(1), [8; 32]);
+        assert!(matches!(by_staff.await, Err(Error::Unauthenticated)));
+    }
+}

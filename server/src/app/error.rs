@@ -1,0 +1,106 @@
+//! What a use case may answer instead of its result.
+//!
+//! A variant exists if a caller would act on it. Each has a code and a stable reason; clients, the
+//! command line and documents rely on both.
+
+use tonic::Code;
+
+use crate::{domain::text::Invalid, identity::caller::Refused, store};
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody is signed in, and the operation is not for everybody.
+    #[error("sign in first, or again: there is no session, or it has ended")]
+    Unauthenticated,
+    /// One answer for a wrong name, a wrong password and a disabled account.
+    #[error("name or password is wrong")]
+    SignInFailed,
+    #[error("too many failed attempts for this name: try again in {} s", retry_after_ms.div_ceil(1_000))]
+    SlowDown { retry_after_ms: u64 },
+    /// Said only where the caller may know that the thing exists; `NotFound` otherwise.
+    #[error("this account may not do that")]
+    Denied,
+    #[error("one person alone may not do that here: {hint}")]
+    TwoPersons { hint: &'static str },
+    #[error("{noun} not found")]
+    NotFound { noun: &'static str },
+    #[error("{noun} exists already")]
+    Exists { noun: &'static str },
+    /// At least one field; all that were found wrong.
+    #[error("{}", complaints(.0))]
+    Invalid(Vec<Invalid>),
+    /// The state of things does not allow it. The reason is in upper case: `RECORD_ERASED`.
+    #[error("{message}")]
+    Precondition { reason: &'static str, message: String },
+    #[error("its home is {home}: only that point's node can change it")]
+    NotHome { home: String },
+    #[error("changed since it was read: read it again and repeat the change")]
+    Stale,
+    #[error("this point's feed is frozen and waits for a new epoch")]
+    Frozen,
+    #[error("this node does not write until its own feeds have been taken back from neighbours")]
+    ReadOnly,
+    #[error("the disk is full")]
+    StorageFull,
+    /// A bounded queue is full. Nothing was done.
+    #[error("too busy: try again in a moment")]
+    Busy,
+    #[error("storage failed")]
+    Storage(#[source] store::Error),
+}
+
+impl Error {
+    /// Code and reason that clients act on. No `_` arm: a new error has to choose.
+    pub fn kind(&self) -> (Code, &'static str) {
+        match self {
+            Error::Unauthenticated => (Code::Unauthenticated, "UNAUTHENTICATED"),
+            Error::SignInFailed => (Code::Unauthenticated, "SIGN_IN_FAILED"),
+            Error::SlowDown { .. } => (Code::ResourceExhausted, "SLOW_DOWN"),
+            Error::Denied => (Code::PermissionDenied, "DENIED"),
+            Error::TwoPersons { .. } => (Code::FailedPrecondition, "TWO_PERSONS_NEEDED"),
+            Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+            Error::Exists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+            Error::Invalid(_) => (Code::InvalidArgument, "INVALID"),
+            Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
+            Error::NotHome { .. } => (Code::FailedPrecondition, "NOT_HOME"),
+            Error::Stale => (Code::Aborted, "STALE"),
+            Error::Frozen => (Code::FailedPrecondition, "FROZEN"),
+            Error::ReadOnly => (Code::FailedPrecondition, "READ_ONLY"),
+            Error::StorageFull => (Code::ResourceExhausted, "STORAGE_FULL"),
+            Error::Busy => (Code::Unavailable, "BUSY"),
+            Error::Storage(_) => (Code::Internal, "STORAGE_FAILED"),
+        }
+    }
+}
+
+fn complaints(fields: &[Invalid]) -> String {
+    let one = |invalid: &Invalid| {
+        let (_, message) = crate::domain::message::of(invalid.reason);
+        let hint = if invalid.hint.is_empty() { "".into() } else { format!(" ({})", invalid.hint) };
+        format!("{} {message}{hint}", invalid.field)
+    };
+    fields.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Error {
+        Error::Invalid(vec![invalid])
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        match refused {
+            Refused::Unauthenticated => Error::Unauthenticated,
+            Refused::Denied => Error::Denied,
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Error {
+        Error::Storage(error)
+    }
+}

@@ -1,0 +1,5 @@
+//! Use cases, one file per noun: authorise, decide, commit.
+
+pub mod accounts;
+pub mod error;
+pub mod passwords;

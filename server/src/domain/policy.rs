@@ -1,0 +1,361 @@
+//! Who may do what: the whole policy, as one table.
+//!
+//! Every RPC names one operation here, and every role says for each operation how far it reaches.
+//! What is not named is refused. A test prints the table and compares it with `policy.txt`, so that
+//! a change of policy shows up in review; another proves that every RPC of the contract is named.
+
+use super::text::Invalid;
+
+/// What somebody is to this node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// No account: anybody.
+    Client,
+    /// An account tied to one member record.
+    Member,
+    /// A volunteer helper or expert: sees what is assigned.
+    Volunteer,
+    /// Works the home point's records.
+    Staff,
+    /// Staff, and the point's accounts and settings.
+    PointAdmin,
+    /// The network's directory and reports; no home-class data of other points.
+    ProvincialAdmin,
+    /// Reads audit, policy and receipts; changes nothing.
+    Auditor,
+    /// Another node, by its certificate.
+    Peer,
+    /// Whoever can open the node's local socket.
+    Operator,
+}
+
+impl Role {
+    pub const ALL: [Role; 9] = [
+        Role::Client,
+        Role::Member,
+        Role::Volunteer,
+        Role::Staff,
+        Role::PointAdmin,
+        Role::ProvincialAdmin,
+        Role::Auditor,
+        Role::Peer,
+        Role::Operator,
+    ];
+
+    /// The roles that an account can have.
+    pub const OF_ACCOUNTS: [Role; 6] = [
+        Role::Member,
+        Role::Volunteer,
+        Role::Staff,
+        Role::PointAdmin,
+        Role::ProvincialAdmin,
+        Role::Auditor,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Client => "client",
+            Role::Member => "member",
+            Role::Volunteer => "volunteer",
+            Role::Staff => "staff",
+            Role::PointAdmin => "point_admin",
+            Role::ProvincialAdmin => "provincial_admin",
+            Role::Auditor => "auditor",
+            Role::Peer => "peer",
+            Role::Operator => "operator",
+        }
+    }
+
+    /// Reads the name of a role that an account can have.
+    pub fn of_account(name: &str, field: &str) -> Result<Role, Invalid> {
+        Role::OF_ACCOUNTS.into_iter().find(|role| role.name() == name).ok_or_else(|| {
+            Invalid::new(field, "unknown_role").hint(Role::OF_ACCOUNTS.map(Role::name).join(", "))
+        })
+    }
+}
+
+/// How far a role reaches with an operation. Every reach but `Nothing` includes what is public.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reach {
+    /// Refused.
+    Nothing,
+    /// What anybody may see.
+    Public,
+    /// The caller's own account, record or secret.
+    Own,
+    /// What was assigned to the caller.
+    Assigned,
+    /// Records of the caller's point, and of the points that it hosts.
+    OwnPoint,
+    /// `OwnPoint`, and what other homes disclosed to points.
+    Network,
+    Everything,
+}
+
+impl Reach {
+    pub fn name(self) -> &'static str {
+        match self {
+            Reach::Nothing => "-",
+            Reach::Public => "public",
+            Reach::Own => "own",
+            Reach::Assigned => "assigned",
+            Reach::OwnPoint => "point",
+            Reach::Network => "network",
+            Reach::Everything => "all",
+        }
+    }
+}
+
+/// Declares the operations once, for the type and for the list of all.
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// Something that needs a permission.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Operation {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Operation {
+            pub const ALL: &[Operation] = &[$(Operation::$name,)+];
+        }
+    };
+}
+
+operations!(
+    /// Sign in and out; ask who one is; learn what the server offers and that it lives.
+    Arrive,
+    /// Change a password.
+    ChangePassword,
+    /// List, add and disable accounts; change their roles.
+    ManageAccounts,
+    /// Give an account the role of a provincial admin.
+    GrantProvincialAdmin,
+    /// See feeds, links and parcels of this node.
+    ReadStatus,
+    ReadDirectory,
+    /// Add a point to the directory, or close one.
+    OpenPoint,
+    /// Change hours, closures, areas and services of a point.
+    EditPoint,
+    /// Find and read cards: what members disclosed.
+    ReadCard,
+    /// Read what only the home point knows of a member.
+    ReadMember,
+    CreateMember,
+    EditMember,
+    GiveConsent,
+    EraseMember,
+    /// Which points hold a copy of a member's record, with receipts.
+    ReadCopies,
+    ReadEvent,
+    /// Make a draft, and change an event without moving it on.
+    EditEvent,
+    /// Publish, reschedule, postpone, cancel and hold.
+    PublishEvent,
+    CreateSeries,
+    /// See what an import would do.
+    TryImport,
+    /// Import for good. Each row also needs the operation of its kind.
+    Import,
+    /// Turn a join token into a certificate, and renew it.
+    Enrol,
+    /// Exchange feeds and parcels.
+    OpenLink,
+    /// Make a join token.
+    AdmitPoint,
+    RevokePoint,
+    /// Check and back up the whole node.
+    KeepNode,
+);
+
+/// How far `role` reaches with `operation`.
+pub fn reach(role: Role, operation: Operation) -> Reach {
+    use {Operation::*, Reach::*, Role::*};
+    match (operation, role) {
+        (Arrive | Enrol, _) => Everything,
+
+        (ChangePassword, PointAdmin) => OwnPoint,
+        (ChangePassword, Member | Volunteer | Staff | ProvincialAdmin | Auditor) => Own,
+        (ManageAccounts, PointAdmin) => OwnPoint,
+        (ChangePassword | ManageAccounts | GrantProvincialAdmin, Operator) => Everything,
+
+        (ReadStatus, Client | Member | Volunteer) => Public,
+        (ReadStatus, Staff | PointAdmin | ProvincialAdmin | Auditor | Operator) => Everything,
+
+        (ReadDirectory, _) => Everything,
+        (OpenPoint, ProvincialAdmin) => Everything,
+        (OpenPoint, PointAdmin) => OwnPoint,
+        (EditPoint, PointAdmin | ProvincialAdmin) => OwnPoint,
+
+        (ReadCard, Client | Member | Volunteer | Auditor) => Public,
+        (ReadCard, Staff | PointAdmin | ProvincialAdmin) => Network,
+        (ReadMember | EditMember | GiveConsent | EraseMember, Member) => Own,
+        (ReadMember | EditMember | GiveConsent | EraseMember, Staff | PointAdmin) => OwnPoint,
+        (CreateMember, Staff | PointAdmin) => OwnPoint,
+        (ReadCopies, Member) => Own,
+        (ReadCopies, Staff | PointAdmin) => OwnPoint,
+        (ReadCopies, Auditor) => Everything,
+
+        (ReadEvent, Staff | PointAdmin) => OwnPoint,
+        (ReadEvent, Client | Member | Volunteer | ProvincialAdmin | Auditor | Peer) => Public,
+        (EditEvent | PublishEvent, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
+        (CreateSeries, PointAdmin | ProvincialAdmin) => OwnPoint,
+
+        (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
+        (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
+
+        (OpenLink, Peer) => Everything,
+        (AdmitPoint | RevokePoint | KeepNode, Operator) => Everything,
+
+        // Named, so that a new operation does not compile until somebody decides about it.
+        (
+            ChangePassword | ManageAccounts | GrantProvincialAdmin | ReadStatus | OpenPoint
+            | EditPoint | ReadCard | ReadMember | CreateMember | EditMember | GiveConsent
+            | EraseMember | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries
+            | TryImport | Import | OpenLink | AdmitPoint | RevokePoint | KeepNode,
+            _,
+        ) => Nothing,
+    }
+}
+
+/// Every RPC that a node serves, and the operation whose reach its caller must have. Where the
+/// answer depends on how far the caller reaches, the use case asks again for the finer operation.
+pub const RPCS: &[(&str, Operation)] = &[
+    ("/yizhan.v1.AccountService/SignIn", Operation::Arrive),
+    ("/yizhan.v1.AccountService/SignOut", Operation::Arrive),
+    ("/yizhan.v1.AccountService/GetCaller", Operation::Arrive),
+    ("/yizhan.v1.AccountService/CreateUser", Operation::ManageAccounts),
+    ("/yizhan.v1.AccountService/ListUsers", Operation::ManageAccounts),
+    ("/yizhan.v1.AccountService/DisableUser", Operation::ManageAccounts),
+    ("/yizhan.v1.AccountService/SetPassword", Operation::ChangePassword),
+    ("/yizhan.v1.AccountService/SetRole", Operation::ManageAccounts),
+    ("/yizhan.v1.NodeService/GetStatus", Operation::ReadStatus),
+    ("/yizhan.v1.PointService/ListPoints", Operation::ReadDirectory),
+    ("/yizhan.v1.PointService/GetPoint", Operation::ReadDirectory),
+    ("/yizhan.v1.PointService/CreatePoint", Operation::OpenPoint),
+    ("/yizhan.v1.PointService/UpdatePoint", Operation::EditPoint),
+    ("/yizhan.v1.PointService/ClosePoint", Operation::OpenPoint),
+    ("/yizhan.v1.MemberService/CreateMember", Operation::CreateMember),
+    ("/yizhan.v1.MemberService/GetMember", Operation::ReadCard),
+    ("/yizhan.v1.MemberService/UpdateMember", Operation::EditMember),
+    ("/yizhan.v1.MemberService/SearchMembers", Operation::ReadCard),
+    ("/yizhan.v1.MemberService/LeaveMember", Operation::EditMember),
+    ("/yizhan.v1.MemberService/GiveConsent", Operation::GiveConsent),
+    ("/yizhan.v1.MemberService/WithdrawConsent", Operation::GiveConsent),
+    ("/yizhan.v1.MemberService/ListGrants", Operation::ReadMember),
+    ("/yizhan.v1.MemberService/EraseMember", Operation::EraseMember),
+    ("/yizhan.v1.MemberService/ListMemberCopies", Operation::ReadCopies),
+    ("/yizhan.v1.EventService/CreateEvent", Operation::EditEvent),
+    ("/yizhan.v1.EventService/GetEvent", Operation::ReadEvent),
+    ("/yizhan.v1.EventService/ListEvents", Operation::ReadEvent),
+    ("/yizhan.v1.EventService/UpdateEvent", Operation::EditEvent),
+    ("/yizhan.v1.EventService/PublishEvent", Operation::PublishEvent),
+    ("/yizhan.v1.EventService/RescheduleEvent", Operation::PublishEvent),
+    ("/yizhan.v1.EventService/PostponeEvent", Operation::PublishEvent),
+    ("/yizhan.v1.EventService/CancelEvent", Operation::PublishEvent),
+    ("/yizhan.v1.EventService/HoldEvent", Operation::PublishEvent),
+    ("/yizhan.v1.SeriesService/CreateSeries", Operation::CreateSeries),
+    ("/yizhan.v1.SeriesService/GetSeries", Operation::ReadDirectory),
+    ("/yizhan.v1.SeriesService/ListSeries", Operation::ReadDirectory),
+    ("/yizhan.v1.ImportService/Import", Operation::TryImport),
+    ("/yizhan.v1.EnrolmentService/GetNonce", Operation::Enrol),
+    ("/yizhan.v1.EnrolmentService/Enrol", Operation::Enrol),
+    ("/yizhan.v1.EnrolmentService/Renew", Operation::Enrol),
+    ("/yizhan.v1.LinkService/OpenSession", Operation::OpenLink),
+    ("/yizhan.v1.ControlService/CreateToken", Operation::AdmitPoint),
+    ("/yizhan.v1.ControlService/RevokePoint", Operation::RevokePoint),
+    ("/yizhan.v1.ControlService/Verify", Operation::KeepNode),
+    ("/yizhan.v1.ControlService/BackUp", Operation::KeepNode),
+    ("/grpc.health.v1.Health/Check", Operation::Arrive),
+    ("/grpc.health.v1.Health/Watch", Operation::Arrive),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Operation::Arrive),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Operation::Arrive),
+];
+
+/// The operation that an RPC stands for, by its HTTP path. An RPC without one is refused.
+pub fn rpc(path: &str) -> Option<Operation> {
+    RPCS.iter().find(|(named, _)| *named == path).map(|(_, operation)| *operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fmt::Write};
+
+    use prost::Message;
+
+    use super::*;
+
+    /// Paths of all RPCs of the contract.
+    fn contract() -> BTreeSet<String> {
+        let files = prost_types::FileDescriptorSet::decode(yizhan_proto::FILE_DESCRIPTOR_SET);
+        let mut paths = BTreeSet::new();
+        for file in files.unwrap().file {
+            for service in &file.service {
+                for method in &service.method {
+                    let (service, method) = (service.name(), method.name());
+                    paths.insert(format!("/{}.{service}/{method}", file.package()));
+                }
+            }
+        }
+        paths
+    }
+
+    /// Role by role, operation by operation; then RPC by RPC.
+    fn printed() -> String {
+        let mut text = String::new();
+        let row = |text: &mut String, name: &str, cells: Vec<&str>| {
+            write!(text, "{name:<21}").unwrap();
+            for cell in cells {
+                write!(text, " {cell:>16}").unwrap();
+            }
+            text.push('\n');
+        };
+        row(&mut text, "", Role::ALL.map(Role::name).to_vec());
+        for &operation in Operation::ALL {
+            let cells = Role::ALL.map(|role| reach(role, operation).name()).to_vec();
+            row(&mut text, &format!("{operation:?}"), cells);
+        }
+        text.push('\n');
+        for (path, operation) in RPCS {
+            writeln!(text, "{path} {operation:?}").unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn every_rpc_of_the_contract_names_its_operation() {
+        let unnamed: Vec<String> =
+            contract().into_iter().filter(|path| rpc(path).is_none()).collect();
+        assert_eq!(unnamed, Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_rpc_is_named_twice() {
+        let named: BTreeSet<&str> = RPCS.iter().map(|(path, _)| *path).collect();
+        assert_eq!(named.len(), RPCS.len());
+    }
+
+    #[test]
+    fn the_table_is_the_stored_one() {
+        assert_eq!(printed(), include_str!("policy.txt"), "update policy.txt:\n{}", printed());
+    }
+
+    #[test]
+    fn an_unknown_path_has_no_operation() {
+        assert_eq!(rpc("/yizhan.v1.AccountService/signin"), None);
+        assert_eq!(rpc("/yizhan.v1.AccountService/SignIn/"), None);
+        assert_eq!(rpc(""), None);
+    }
+
+    #[test]
+    fn nobody_without_an_account_changes_anything() {
+        use Operation::*;
+        for &operation in Operation::ALL {
+            let harmless = matches!(
+                operation,
+                Arrive | Enrol | ReadStatus | ReadDirectory | ReadCard | ReadEvent
+            );
+            assert_eq!(reach(Role::Client, operation) == Reach::Nothing, !harmless);
+        }
+    }
+}
