@@ -2,8 +2,8 @@
 //!
 //! A value of this folder is checked when it is made; nothing past it checks again.
 
-pub mod analyzer;
 pub mod account;
+pub mod analyzer;
 pub mod audience;
 pub mod calendar;
 pub mod code;
@@ -21,13 +21,13 @@ pub mod message;
 pub mod name;
 pub mod org;
 pub mod point;
-pub mod position;
 pub mod policy;
+pub mod position;
 pub mod region;
+pub mod roster;
+pub mod roster_entry;
 pub mod series;
 pub mod text;
 pub mod time;
 pub mod workdays;
 pub mod working_time;
-pub mod roster;
-pub mod roster_entry;

@@ -80,7 +80,6 @@ impl TlsKey {
         Ok(self.pair.sign(message)?)
     }
 
-    pub(super) fn pair(&self) -> &KeyPair {
     pub(crate) fn pair(&self) -> &KeyPair {
         &self.pair
     }
@@ -247,7 +246,6 @@ impl KeyDirectory {
     }
 
     pub fn save_case(&self, key: &CaseKey) -> Result<(), Error> {
-        let text = Zeroizing::new(hex::encode(key.0.as_ref()));
         let text = Zeroizing::new(hex::encode(*key.0));
         self.write(CASE, text.as_bytes())
     }

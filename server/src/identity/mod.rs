@@ -4,6 +4,7 @@
 //! names, validity and rights in it are the issuer's words, never the request's.
 
 pub mod authority;
+pub mod caller;
 pub mod chain;
 pub mod error;
 pub mod keys;
@@ -14,6 +15,3 @@ pub(crate) mod samples;
 pub mod spki;
 pub mod tls;
 pub mod token;
-//! Who is who.
-
-pub mod caller;

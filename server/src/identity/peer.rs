@@ -3,17 +3,6 @@
 //! DNS names and not URIs, because name constraints on URIs are refused by webpki altogether.
 
 use rustls_pki_types::CertificateDer;
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::GeneralName,
-    prelude::FromDer,
-};
-
-use super::{error::Error, spki::Spki};
-use crate::domain::{
-    id::PointCode,
-    roster::NodeId,
-};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 use super::{error::Error, spki::Spki};

@@ -37,8 +37,6 @@ impl Network {
 
     pub fn identity_at(&self, code: &str, node: u8, now: Time) -> TlsIdentity {
         let key = TlsKey::generate().unwrap();
-        let subject =
-            Subject { point: point(code), node: NodeId([node; 8]), public_host: None };
         let subject = Subject { point: point(code), node: NodeId([node; 8]), public_host: None };
         let chain = self.issuer.issue(&subject, key.spki(), now).unwrap();
         TlsIdentity::new(key, chain).unwrap()

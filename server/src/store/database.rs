@@ -30,6 +30,8 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (1, Some(Dialect::Sqlite), include_str!("../../migrations/0001_terms.sqlite.sql")),
     (1, Some(Dialect::Postgres), include_str!("../../migrations/0001_terms.postgres.sql")),
     (1, None, include_str!("../../migrations/0001_events.sql")),
+    (2, None, include_str!("../../migrations/0002_tokens.sql")),
+    (3, None, include_str!("../../migrations/0003_accounts.sql")),
 ];
 
 /// Settings of every SQLite connection.
@@ -102,14 +104,7 @@ impl Database {
     /// Begins the one writing transaction. Must run in a task of its own, never in the future of an
     /// RPC: a client that hangs up drops that.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        let mut writing = self.writer.clone().lock_owned().await;
-        if writing.dirty {
-            // A rollback heals a dropped transaction; a connection that cannot even do that is lost.
-            if writing.connection.execute("rollback").await.is_err() {
-                writing.connection = connect_writer(self.dialect, &self.options).await?;
-            }
-            writing.dirty = false;
-        }
+        let mut writing = self.sound_writer().await?;
         let begun = match self.dialect {
             Dialect::Sqlite => writing.connection.execute("begin immediate").await.map(drop),
             Dialect::Postgres => begin_postgres(&mut writing.connection).await,
@@ -120,6 +115,24 @@ impl Database {
         }
         writing.dirty = true;
         Ok(Transaction { dialect: self.dialect, writing })
+    }
+
+    /// The writing connection for single statements on this node's own tables, which no feed
+    /// replicates. Each is durable when it returns.
+    pub async fn local(&self) -> Result<Local, StoreError> {
+        Ok(Local(self.sound_writer().await?))
+    }
+
+    async fn sound_writer(&self) -> Result<OwnedMutexGuard<Writing>, StoreError> {
+        let mut writing = self.writer.clone().lock_owned().await;
+        if writing.dirty {
+            // A rollback heals a dropped transaction; a connection that cannot even do that is lost.
+            if writing.connection.execute("rollback").await.is_err() {
+                writing.connection = connect_writer(self.dialect, &self.options).await?;
+            }
+            writing.dirty = false;
+        }
+        Ok(writing)
     }
 
     /// Moves what the log holds into the main file and empties the log: after that, no byte of a
@@ -168,6 +181,23 @@ impl Database {
         if self.dialect == Dialect::Sqlite {
             let _ = writing.connection.execute("pragma wal_checkpoint(truncate)").await;
         }
+    }
+}
+
+/// The writing connection outside a transaction.
+pub struct Local(OwnedMutexGuard<Writing>);
+
+impl std::ops::Deref for Local {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.0.connection
+    }
+}
+
+impl std::ops::DerefMut for Local {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.0.connection
     }
 }
 
@@ -271,36 +301,4 @@ async fn migrate(dialect: Dialect, connection: &mut AnyConnection) -> Result<(),
     }
     connection.execute("commit").await.map_err(failed)?;
     Ok(())
-}
-//! A pool over SQLite or PostgreSQL.
-
-use sqlx::{Any, AnyPool, any::AnyPoolOptions, pool::PoolConnection};
-
-use super::Result;
-
-#[derive(Clone)]
-pub struct Database {
-    pool: AnyPool,
-}
-
-impl Database {
-    /// A database in memory, for tests.
-    pub async fn in_memory() -> Result<Database> {
-        sqlx::any::install_default_drivers();
-        let options =
-            AnyPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-        let pool = options.connect("sqlite::memory:").await?;
-        let sql = include_str!("../../migrations/0003_accounts.sql").replace("bytea", "blob");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await?;
-        Ok(Database { pool })
-    }
-
-    pub async fn reader(&self) -> Result<PoolConnection<Any>> {
-        self.pool.acquire().await
-    }
-
-    /// A connection for a statement on this node's own tables, which no feed replicates.
-    pub async fn local(&self) -> Result<PoolConnection<Any>> {
-        self.pool.acquire().await
-    }
 }

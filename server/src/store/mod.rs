@@ -3,10 +3,12 @@
 //! Queries take a connection; the caller owns the transaction. There is one writing transaction at a
 //! time per database, however many nodes share it.
 
+pub mod accounts;
 pub mod database;
 pub mod dialect;
 pub mod feeds;
 pub mod records;
+pub mod tokens;
 
 use std::future::Future;
 
@@ -82,6 +84,8 @@ impl CopyState {
         matches!(self, CopyState::Own | CopyState::Current | CopyState::Indexing)
     }
 }
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// What a node keeps of one incarnation of a feed, beside the rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -255,14 +259,3 @@ pub trait FeedTx: Send {
 
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
-//! All SQL; nothing else imports sqlx.
-
-pub mod tokens;
-//! All SQL; nothing else imports sqlx.
-//!
-//! Queries take a connection, so that the caller owns the transaction.
-
-pub mod accounts;
-
-pub type Error = sqlx::Error;
-pub type Result<T> = std::result::Result<T, Error>;
