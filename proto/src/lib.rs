@@ -5,5 +5,4 @@ pub mod v1 {
 }
 
 /// The compiled descriptors of `yizhan.v1`, for reflection and for the test that walks all RPCs.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

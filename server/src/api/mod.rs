@@ -1,3 +1,4 @@
 //! The gRPC edge, one file per noun: decode, call the use case, encode.
 
+pub mod link;
 pub mod status;

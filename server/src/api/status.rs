@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_source_of_a_storage_failure_stays_inside() {
-        let status = Status::from(Error::Storage(crate::store::Error::PoolTimedOut));
+        let status = Status::from(Error::Storage(crate::store::StoreError::UnknownDatabase));
         assert_eq!(status.message(), "storage failed");
         assert_eq!(status.get_error_details().error_info().unwrap().reason, "STORAGE_FAILED");
     }

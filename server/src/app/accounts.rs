@@ -283,10 +283,25 @@ mod tests {
         NewAccount { name: name.into(), password: "long enough".into(), role, point: None }
     }
 
-    async fn accounts() -> Accounts {
-        let accounts = Accounts::new(Database::in_memory().await.unwrap(), [1; 32]);
+    struct Scratch {
+        accounts: Accounts,
+        _dir: tempfile::TempDir,
+    }
+
+    impl std::ops::Deref for Scratch {
+        type Target = Accounts;
+
+        fn deref(&self) -> &Accounts {
+            &self.accounts
+        }
+    }
+
+    async fn accounts() -> Scratch {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
+        let accounts = Accounts::new(db, [1; 32]);
         accounts.create(&operator(), new("ann", Role::PointAdmin), at(0), [2; 32]).await.unwrap();
-        accounts
+        Scratch { accounts, _dir: dir }
     }
 
     #[tokio::test]

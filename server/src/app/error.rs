@@ -48,7 +48,7 @@ pub enum Error {
     #[error("too busy: try again in a moment")]
     Busy,
     #[error("storage failed")]
-    Storage(#[source] store::Error),
+    Storage(#[source] store::StoreError),
 }
 
 impl Error {
@@ -99,8 +99,8 @@ impl From<Refused> for Error {
     }
 }
 
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Error {
+impl From<store::StoreError> for Error {
+    fn from(error: store::StoreError) -> Error {
         Error::Storage(error)
     }
 }

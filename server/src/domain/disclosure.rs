@@ -16,16 +16,16 @@ use super::{
 
 /// On what a disclosed record rests.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Basis {
+pub struct ConsentBasis {
     pub purpose: Purpose,
     pub text_version: String,
     pub given_time: Time,
     pub expire_time: Option<Time>,
 }
 
-impl Basis {
-    pub fn of(grant: &Grant) -> Basis {
-        Basis {
+impl ConsentBasis {
+    pub fn of(grant: &Grant) -> ConsentBasis {
+        ConsentBasis {
             purpose: grant.purpose,
             text_version: grant.text_version.clone(),
             given_time: grant.given_time,
@@ -45,7 +45,7 @@ pub struct Card {
     pub languages: Vec<Language>,
     pub roles: Roles,
     pub availability: Option<Availability>,
-    pub basis: Basis,
+    pub basis: ConsentBasis,
 }
 
 /// What a member lets anybody see.
@@ -54,7 +54,7 @@ pub struct PublicCard {
     pub names: Names,
     pub expertise: Vec<String>,
     pub biographies: LocalTexts,
-    pub basis: Basis,
+    pub basis: ConsentBasis,
 }
 
 /// Everything that is to exist of a member beside the home record.
@@ -69,8 +69,8 @@ pub struct Disclosed {
 /// What rests on a member's consents at a moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Bases {
-    pub card: Option<(Audience, Basis)>,
-    pub public_card: Option<Basis>,
+    pub card: Option<(Audience, ConsentBasis)>,
+    pub public_card: Option<ConsentBasis>,
 }
 
 /// The bases that a member's grants give. Of several that hold the widest is taken, then the one
@@ -83,12 +83,12 @@ pub fn bases<'a>(grants: impl IntoIterator<Item = &'a Grant>, now: Time) -> Base
         }
         match (grant.purpose, &grant.scope) {
             (Purpose::ProfileNetwork, Scope::Unlimited) => {
-                bases.add_card(Audience::Network, Basis::of(grant));
+                bases.add_card(Audience::Network, ConsentBasis::of(grant));
             }
             (Purpose::ProfileNetwork, Scope::Domestic) => {
-                bases.add_card(Audience::Domestic, Basis::of(grant));
+                bases.add_card(Audience::Domestic, ConsentBasis::of(grant));
             }
-            (Purpose::ProfilePublic, Scope::Unlimited) => bases.add_public(Basis::of(grant)),
+            (Purpose::ProfilePublic, Scope::Unlimited) => bases.add_public(ConsentBasis::of(grant)),
             // Limited to something else, it is no basis for a card.
             _ => (),
         }
@@ -97,15 +97,15 @@ pub fn bases<'a>(grants: impl IntoIterator<Item = &'a Grant>, now: Time) -> Base
 }
 
 impl Bases {
-    fn add_card(&mut self, audience: Audience, basis: Basis) {
-        let rank = |audience: Audience, basis: &Basis| (audience, basis.given_time);
+    fn add_card(&mut self, audience: Audience, basis: ConsentBasis) {
+        let rank = |audience: Audience, basis: &ConsentBasis| (audience, basis.given_time);
         let known = self.card.as_ref().map(|(audience, basis)| rank(*audience, basis));
         if known.is_none_or(|known| known < rank(audience, &basis)) {
             self.card = Some((audience, basis));
         }
     }
 
-    fn add_public(&mut self, basis: Basis) {
+    fn add_public(&mut self, basis: ConsentBasis) {
         if self.public_card.as_ref().is_none_or(|known| known.given_time < basis.given_time) {
             self.public_card = Some(basis);
         }
@@ -134,7 +134,7 @@ pub fn member<'a>(
 }
 
 /// The card of a member on a basis that the caller found.
-pub fn card(member: &Member, basis: Basis) -> Card {
+pub fn card(member: &Member, basis: ConsentBasis) -> Card {
     let mut languages = vec![member.preferred_language.clone()];
     languages.extend(
         member.other_languages.iter().filter(|one| **one != member.preferred_language).cloned(),
@@ -152,7 +152,7 @@ pub fn card(member: &Member, basis: Basis) -> Card {
 }
 
 /// The public card of a member on a basis that the caller found.
-pub fn public_card(member: &Member, basis: Basis) -> PublicCard {
+pub fn public_card(member: &Member, basis: ConsentBasis) -> PublicCard {
     PublicCard {
         names: member.names.clone(),
         expertise: member.expertise.clone(),

@@ -3,11 +3,13 @@
 //! A value of this folder is checked when it is made; nothing past it checks again.
 
 pub mod account;
+pub mod analyzer;
 pub mod audience;
 pub mod calendar;
 pub mod code;
 pub mod contact;
 pub mod disclosure;
+pub mod entry;
 pub mod event;
 pub mod grant;
 pub mod hours;
@@ -20,7 +22,12 @@ pub mod name;
 pub mod org;
 pub mod point;
 pub mod policy;
+pub mod position;
 pub mod region;
+pub mod roster;
+pub mod roster_entry;
 pub mod series;
 pub mod text;
 pub mod time;
+pub mod workdays;
+pub mod working_time;

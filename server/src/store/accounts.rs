@@ -43,7 +43,7 @@ pub async fn list(
     let sql = "select id, name, role, point, created_us, disabled_us from accounts
                where name > $1 and ($2 = '' or point = $2) order by name limit $3";
     let query = sqlx::query_as(sql).bind(after).bind(point.unwrap_or(""));
-    query.bind(i64::from(limit)).fetch_all(db).await
+    Ok(query.bind(i64::from(limit)).fetch_all(db).await?)
 }
 
 /// Disables an account; an earlier time stays.
@@ -141,7 +141,7 @@ pub async fn delete_ended_sessions(
 }
 
 impl FromRow<'_, AnyRow> for Account {
-    fn from_row(row: &AnyRow) -> Result<Account> {
+    fn from_row(row: &AnyRow) -> Result<Account, sqlx::Error> {
         let id: Vec<u8> = row.try_get("id")?;
         let role: String = row.try_get("role")?;
         let point: String = row.try_get("point")?;

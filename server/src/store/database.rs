@@ -1,32 +1,304 @@
-//! A pool over SQLite or PostgreSQL.
+//! Opening, migrating, and the one writing connection.
+//!
+//! SQLite: one file, WAL, synchronous FULL, one writer and a few readers. PostgreSQL: several nodes of
+//! one point may share a database; an advisory lock makes their writing transactions one queue.
 
-use sqlx::{Any, AnyPool, any::AnyPoolOptions, pool::PoolConnection};
+use std::{path::Path, str::FromStr, sync::Arc};
 
-use super::Result;
+use sqlx::{
+    AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row as _,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    pool::PoolConnection,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::{StoreError, dialect::Dialect};
+
+/// Connections that read at the same time.
+const READERS: u32 = 4;
+/// How long a reader waits for a connection.
+const READER_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+/// First SQLite version without the WAL-reset race that loses acknowledged writes
+/// (sqlite.org/wal.html).
+const SQLITE_MIN: i32 = 3_051_003;
+/// Names this program's writers among PostgreSQL's advisory locks.
+const WRITER_LOCK: i64 = 0x59_69_7a_68_61_6e;
+
+/// Files in the order they are applied; several may make up one number.
+const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
+    (1, None, include_str!("../../migrations/0001_feeds.sql")),
+    (1, Some(Dialect::Sqlite), include_str!("../../migrations/0001_terms.sqlite.sql")),
+    (1, Some(Dialect::Postgres), include_str!("../../migrations/0001_terms.postgres.sql")),
+    (1, None, include_str!("../../migrations/0001_events.sql")),
+    (2, None, include_str!("../../migrations/0002_tokens.sql")),
+    (3, None, include_str!("../../migrations/0003_accounts.sql")),
+];
+
+/// Settings of every SQLite connection.
+const SQLITE_SETTINGS: &str = "pragma busy_timeout = 5000; pragma foreign_keys = on;
+    pragma trusted_schema = off; pragma cell_size_check = on; pragma mmap_size = 0;
+    pragma secure_delete = on; pragma temp_store = memory; pragma synchronous = full;";
+/// Settings of the writer alone. Checkpoints of 20,000 pages suit its batches.
+const SQLITE_WRITER_SETTINGS: &str = "pragma journal_mode = wal; pragma cache_size = -65536;
+    pragma wal_autocheckpoint = 20000; pragma journal_size_limit = 67108864;";
+const SQLITE_READER_SETTINGS: &str = "pragma query_only = on; pragma cache_size = -8192;";
+
+/// A node's database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
-    pool: AnyPool,
+    pub dialect: Dialect,
+    options: AnyConnectOptions,
+    readers: AnyPool,
+    writer: Arc<Mutex<Writing>>,
+}
+
+/// The writing connection between transactions.
+struct Writing {
+    connection: AnyConnection,
+    /// A transaction was dropped, or failed: the connection is not to be trusted as it is.
+    dirty: bool,
 }
 
 impl Database {
-    /// A database in memory, for tests.
-    pub async fn in_memory() -> Result<Database> {
+    /// Address of the database that lies in a node's own directory.
+    pub fn address_in(dir: &Path) -> String {
+        format!("sqlite:{}", dir.join("yizhan.db").display())
+    }
+
+    /// Opens a database by address (`sqlite:PATH`, `postgres://…`) and brings its tables up to date.
+    pub async fn open(address: &str) -> Result<Database, StoreError> {
         sqlx::any::install_default_drivers();
-        let options =
-            AnyPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-        let pool = options.connect("sqlite::memory:").await?;
-        let sql = include_str!("../../migrations/0003_accounts.sql").replace("bytea", "blob");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await?;
-        Ok(Database { pool })
+        let (dialect, address) = match address.split_once(':') {
+            Some(("sqlite", path)) => (Dialect::Sqlite, format!("sqlite:{path}?mode=rwc")),
+            Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, address.to_owned()),
+            _ => return Err(StoreError::UnknownDatabase),
+        };
+        if dialect == Dialect::Sqlite {
+            guard_sqlite()?;
+        }
+        let options = AnyConnectOptions::from_str(&address)?;
+        let mut connection = connect_writer(dialect, &options).await?;
+        migrate(dialect, &mut connection).await?;
+        let readers = AnyPoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(READER_WAIT)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if dialect == Dialect::Sqlite {
+                        connection.execute(SQLITE_SETTINGS).await?;
+                        connection.execute(SQLITE_READER_SETTINGS).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options.clone());
+        let writer = Arc::new(Mutex::new(Writing { connection, dirty: false }));
+        Ok(Database { dialect, options, readers, writer })
     }
 
-    pub async fn reader(&self) -> Result<PoolConnection<Any>> {
-        self.pool.acquire().await
+    /// A connection for reading. Every statement sees the newest committed state.
+    pub async fn reader(&self) -> Result<PoolConnection<sqlx::Any>, StoreError> {
+        Ok(self.readers.acquire().await?)
     }
 
-    /// A connection for a statement on this node's own tables, which no feed replicates.
-    pub async fn local(&self) -> Result<PoolConnection<Any>> {
-        self.pool.acquire().await
+    /// Begins the one writing transaction. Must run in a task of its own, never in the future of an
+    /// RPC: a client that hangs up drops that.
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        let mut writing = self.sound_writer().await?;
+        let begun = match self.dialect {
+            Dialect::Sqlite => writing.connection.execute("begin immediate").await.map(drop),
+            Dialect::Postgres => begin_postgres(&mut writing.connection).await,
+        };
+        if let Err(error) = begun {
+            writing.dirty = true;
+            return Err(failed(error));
+        }
+        writing.dirty = true;
+        Ok(Transaction { dialect: self.dialect, writing })
     }
+
+    /// The writing connection for single statements on this node's own tables, which no feed
+    /// replicates. Each is durable when it returns.
+    pub async fn local(&self) -> Result<Local, StoreError> {
+        Ok(Local(self.sound_writer().await?))
+    }
+
+    async fn sound_writer(&self) -> Result<OwnedMutexGuard<Writing>, StoreError> {
+        let mut writing = self.writer.clone().lock_owned().await;
+        if writing.dirty {
+            // A rollback heals a dropped transaction; a connection that cannot even do that is lost.
+            if writing.connection.execute("rollback").await.is_err() {
+                writing.connection = connect_writer(self.dialect, &self.options).await?;
+            }
+            writing.dirty = false;
+        }
+        Ok(writing)
+    }
+
+    /// Moves what the log holds into the main file and empties the log: after that, no byte of a
+    /// deleted row is left in either. False if a reader stood in the way.
+    pub async fn truncate_log(&self) -> Result<bool, StoreError> {
+        if self.dialect == Dialect::Postgres {
+            return Ok(true);
+        }
+        let mut writing = self.writer.clone().lock_owned().await;
+        let row = writing.connection.fetch_one("pragma wal_checkpoint(truncate)").await?;
+        Ok(row.try_get::<i64, _>(0)? == 0)
+    }
+
+    /// Writes a consistent copy of an SQLite database into a new file.
+    pub async fn copy_into(&self, file: &Path) -> Result<(), StoreError> {
+        let mut reader = connect_writer(self.dialect, &self.options).await?;
+        sqlx::query("vacuum into $1")
+            .bind(file.display().to_string())
+            .execute(&mut reader)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// What SQLite itself finds wrong with its file; empty if nothing, or on PostgreSQL.
+    pub async fn integrity_faults(&self) -> Result<Vec<String>, StoreError> {
+        if self.dialect == Dialect::Postgres {
+            return Ok(Vec::new());
+        }
+        let mut reader = self.reader().await?;
+        let rows = reader.fetch_all("pragma integrity_check(20)").await?;
+        let mut faults = Vec::new();
+        for row in rows {
+            let line: String = row.try_get(0)?;
+            if line != "ok" {
+                faults.push(line);
+            }
+        }
+        Ok(faults)
+    }
+
+    /// Closes all connections; the log is checkpointed by the last one.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        let mut writing = self.writer.lock().await;
+        if self.dialect == Dialect::Sqlite {
+            let _ = writing.connection.execute("pragma wal_checkpoint(truncate)").await;
+        }
+    }
+}
+
+/// The writing connection outside a transaction.
+pub struct Local(OwnedMutexGuard<Writing>);
+
+impl std::ops::Deref for Local {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.0.connection
+    }
+}
+
+impl std::ops::DerefMut for Local {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.0.connection
+    }
+}
+
+/// The one writing transaction. Dropped without `commit`, nothing has happened.
+pub struct Transaction {
+    pub dialect: Dialect,
+    writing: OwnedMutexGuard<Writing>,
+}
+
+impl Transaction {
+    pub fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.writing.connection
+    }
+
+    /// Returns when the change is durable.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.writing.connection.execute("commit").await.map_err(failed)?;
+        self.writing.dirty = false;
+        Ok(())
+    }
+}
+
+/// Tells a full disk from everything else.
+pub(super) fn failed(error: sqlx::Error) -> StoreError {
+    let full = match &error {
+        // SQLITE_FULL, and PostgreSQL's disk_full.
+        sqlx::Error::Database(database) => {
+            matches!(database.code().as_deref(), Some("13" | "53100"))
+        }
+        _ => false,
+    };
+    if full { StoreError::Full(error) } else { StoreError::Database(error) }
+}
+
+fn guard_sqlite() -> Result<(), StoreError> {
+    let found = sqlite_version();
+    if found.0 < SQLITE_MIN {
+        return Err(StoreError::UnsafeSqlite { found: found.1.to_owned() });
+    }
+    Ok(())
+}
+
+/// Number and name of the SQLite that is linked in; the crate is pinned to bundle it.
+fn sqlite_version() -> (i32, &'static str) {
+    let name = libsqlite3_sys::SQLITE_VERSION.to_str().unwrap_or("unknown");
+    (libsqlite3_sys::SQLITE_VERSION_NUMBER, name)
+}
+
+async fn connect_writer(
+    dialect: Dialect,
+    options: &AnyConnectOptions,
+) -> Result<AnyConnection, StoreError> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    if dialect == Dialect::Sqlite {
+        connection.execute(SQLITE_SETTINGS).await?;
+        connection.execute(SQLITE_WRITER_SETTINGS).await?;
+    }
+    Ok(connection)
+}
+
+async fn begin_postgres(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    connection.execute("begin").await?;
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(connection).await?;
+    Ok(())
+}
+
+/// Applies what is missing, all of it or nothing.
+async fn migrate(dialect: Dialect, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    match dialect {
+        Dialect::Sqlite => connection.execute("begin immediate").await.map(drop).map_err(failed)?,
+        Dialect::Postgres => begin_postgres(connection).await.map_err(failed)?,
+    }
+    connection
+        .execute("create table if not exists migrations (number bigint not null)")
+        .await
+        .map_err(failed)?;
+    let row = connection.fetch_one("select coalesce(max(number), 0) from migrations").await?;
+    let done: i64 = row.try_get(0)?;
+    let newest = MIGRATIONS.iter().map(|(number, ..)| *number).max().unwrap_or(0);
+    if done > newest {
+        connection.execute("rollback").await?;
+        return Err(StoreError::Newer { found: done });
+    }
+    for (number, only, text) in MIGRATIONS {
+        if *number <= done || only.is_some_and(|only| only != dialect) {
+            continue;
+        }
+        let text = match dialect {
+            Dialect::Sqlite => {
+                text.replace("bigint primary key", "integer primary key").replace(" bytea", " blob")
+            }
+            Dialect::Postgres => (*text).to_owned(),
+        };
+        // Our own files, compiled in: nothing of anybody's input is in them.
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(text))).await.map_err(failed)?;
+        sqlx::query("insert into migrations (number) values ($1)")
+            .bind(number)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+    }
+    connection.execute("commit").await.map_err(failed)?;
+    Ok(())
 }

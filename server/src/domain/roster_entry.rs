@@ -1,0 +1,245 @@
+//! One point's entry in the roster: keys, place in the tree, what it may hold, whether it is out.
+//!
+//! An entry is checked against itself by the wire conversion; against the others by
+//! `Roster::admits`.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use super::{audience::Audience, id::PointCode, text::Invalid, time::Time};
+
+/// Longest name of a point in the roster, in characters.
+pub const NAME_MAX: usize = 100;
+/// Longest region code, in characters.
+pub const REGION_MAX: usize = 16;
+/// Longest reason or reference, in characters.
+pub const REASON_MAX: usize = 300;
+/// Longest host name, in bytes (RFC 1035).
+pub const HOST_MAX: usize = 253;
+pub const SEAL_KEYS_MAX: usize = 64;
+pub const NODES_MAX: usize = 16;
+pub const BASES_MAX: usize = 4_096;
+pub const APPROVED_EPOCHS_MAX: usize = 256;
+
+/// The permanent name of one node of a point: 64 random bits, written as 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub [u8; 8]);
+
+impl FromStr for NodeId {
+    type Err = Invalid;
+
+    /// Reads exactly what `Display` writes, so that one node has one spelling.
+    fn from_str(text: &str) -> Result<NodeId, Invalid> {
+        let wrong = || Invalid::new("node", "not_a_node_id");
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(wrong());
+        }
+        let mut id = [0; 8];
+        hex::decode_to_slice(text, &mut id).map_err(|_| wrong())?;
+        Ok(NodeId(id))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Whose law binds a point: ISO 3166-1 alpha-2.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Jurisdiction([u8; 2]);
+
+impl Jurisdiction {
+    /// The jurisdiction that a point code begins with, which is where the point lies.
+    pub fn of(point: &PointCode) -> Jurisdiction {
+        let bytes = point.as_str().as_bytes();
+        Jurisdiction([bytes[0], bytes[1]])
+    }
+}
+
+impl FromStr for Jurisdiction {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Jurisdiction, Invalid> {
+        match *text.as_bytes() {
+            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Jurisdiction([a, b])),
+            _ => Err(Invalid::new("jurisdiction", "not_a_country_code")),
+        }
+    }
+}
+
+impl fmt::Display for Jurisdiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.0[0] as char, self.0[1] as char)
+    }
+}
+
+impl fmt::Debug for Jurisdiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum PointKind {
+    Province,
+    City,
+    Partner,
+    Overseas,
+}
+
+/// A position in a feed: epochs are compared first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Position {
+    /// Counter of the epoch.
+    pub epoch: u64,
+    pub sequence: u64,
+}
+
+/// What a compromised key still counts for: per audience the last good position. An audience that
+/// is missing has none.
+pub type Limit = BTreeMap<Audience, Position>;
+
+/// A key that signs a home's feeds from an epoch on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SealKey {
+    /// Ed25519.
+    pub public: [u8; 32],
+    pub from_epoch: u64,
+    /// Set after a compromise.
+    pub limit: Option<Limit>,
+}
+
+impl SealKey {
+    /// Does a seal at this position, signed with this key, still count?
+    pub fn vouches_for(&self, audience: Audience, position: Position) -> bool {
+        match &self.limit {
+            None => true,
+            Some(limit) => limit.get(&audience).is_some_and(|last| position <= *last),
+        }
+    }
+}
+
+/// A node that may speak for the point on a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RosterNode {
+    pub node: NodeId,
+    /// SHA-256 of the SubjectPublicKeyInfo of its TLS key.
+    pub spki_sha256: [u8; 32],
+    /// Host that its public certificate covers besides `localhost`.
+    pub public_host: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Revocation {
+    pub at: Time,
+    pub reason: String,
+}
+
+/// Why a point may hold a home's `network` feed, or that it may not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BasisKind {
+    Denied,
+    SameJurisdiction,
+    Contract,
+    Assessment,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Basis {
+    pub kind: BasisKind,
+    /// Where it is written down; may be empty.
+    pub reference: String,
+}
+
+/// An epoch that may follow an equivocation or a compromise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ApprovedEpoch {
+    pub audience: Audience,
+    pub counter: u64,
+    pub random: [u8; 16],
+}
+
+/// Everything the network agrees on about one point.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RosterEntry {
+    pub code: PointCode,
+    pub name: String,
+    pub kind: PointKind,
+    pub jurisdiction: Jurisdiction,
+    pub registered_region: String,
+    /// None for the founding point only.
+    pub parent: Option<PointCode>,
+    /// The point whose node serves this one; None where it runs its own.
+    pub host: Option<PointCode>,
+    /// By `from_epoch`, rising.
+    pub seal_keys: Vec<SealKey>,
+    /// X25519; None for a hosted point.
+    pub case_key: Option<[u8; 32]>,
+    pub nodes: Vec<RosterNode>,
+    pub revoked: Option<Revocation>,
+    /// By home.
+    pub bases: BTreeMap<PointCode, Basis>,
+    /// A home that `bases` does not name is denied.
+    pub listed_bases_only: bool,
+    pub approved_epochs: Vec<ApprovedEpoch>,
+}
+
+impl RosterEntry {
+    /// An entry of a point that has nothing yet but its place.
+    pub fn new(code: PointCode, name: String, kind: PointKind) -> RosterEntry {
+        RosterEntry {
+            jurisdiction: Jurisdiction::of(&code),
+            code,
+            name,
+            kind,
+            registered_region: String::new(),
+            parent: None,
+            host: None,
+            seal_keys: Vec::new(),
+            case_key: None,
+            nodes: Vec::new(),
+            revoked: None,
+            bases: BTreeMap::new(),
+            listed_bases_only: false,
+            approved_epochs: Vec::new(),
+        }
+    }
+
+    /// The point's own key for an epoch: the last one whose first epoch is not above it.
+    pub fn seal_key(&self, epoch: u64) -> Option<&SealKey> {
+        self.seal_keys.iter().rev().find(|key| key.from_epoch <= epoch)
+    }
+
+    /// The key the point signs with today.
+    pub fn newest_seal_key(&self) -> Option<&SealKey> {
+        self.seal_keys.last()
+    }
+
+    /// Runs a node of its own, and is in.
+    pub fn has_node(&self) -> bool {
+        self.host.is_none() && !self.nodes.is_empty() && self.revoked.is_none()
+    }
+
+    pub fn node(&self, node: NodeId) -> Option<&RosterNode> {
+        self.nodes.iter().find(|known| known.node == node)
+    }
+
+    pub fn has_basis_for(&self, home: &PointCode) -> bool {
+        match self.bases.get(home).map(|basis| basis.kind) {
+            Some(BasisKind::Denied) => false,
+            Some(BasisKind::SameJurisdiction | BasisKind::Contract | BasisKind::Assessment) => true,
+            None => !self.listed_bases_only,
+        }
+    }
+
+    pub fn approves(&self, epoch: &ApprovedEpoch) -> bool {
+        self.approved_epochs.contains(epoch)
+    }
+}

@@ -1,0 +1,212 @@
+//! What this node knows of every feed right now: the state it holds, and the newest seal it has seen.
+//!
+//! Written by the writer after a commit and by sessions that hear of heads; read by everybody. It is
+//! rebuilt from what is stored, so nothing is lost with it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use tokio::sync::watch;
+
+use super::seal::Seal;
+use crate::{
+    domain::{
+        audience::FeedId,
+        id::PointCode,
+        position::{Epoch, Sequence},
+        time::Time,
+    },
+    store::{Copy, CopyState, Slot},
+};
+
+/// The copy that answers rest on, or that is being filled.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub slot: Slot,
+    pub epoch: Epoch,
+    pub state: CopyState,
+    pub sequence: Sequence,
+    pub live: u64,
+    /// The seal of this state; none while filling.
+    pub seal: Option<Arc<Seal>>,
+}
+
+impl Held {
+    pub fn of(copy: &Copy) -> Held {
+        Held {
+            slot: copy.slot,
+            epoch: copy.epoch,
+            state: copy.state,
+            sequence: copy.sequence,
+            live: copy.live,
+            seal: Seal::decode(&copy.seal).ok().map(Arc::new),
+        }
+    }
+}
+
+/// One feed as this node sees it.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// What is read and relayed: the copy of the highest epoch that is verified.
+    pub held: Option<Held>,
+    /// A first copy or a new epoch that is on its way in.
+    pub filling: Option<Held>,
+    /// The newest seal seen of this feed, ours included.
+    pub head: Option<Arc<Seal>>,
+    /// A neighbour is delivering it.
+    pub busy: bool,
+    /// The home has sealed two states under one number, or a state that does not add up.
+    pub frozen: bool,
+    /// Rises whenever anything above changes.
+    revision: u64,
+}
+
+impl View {
+    /// The seal that neighbours may be told of: of a state that is here, verified and whole.
+    pub fn relayed(&self) -> Option<&Arc<Seal>> {
+        self.held.as_ref().filter(|held| held.state.is_relayed())?.seal.as_ref()
+    }
+
+    /// Could a pull be granted that leads to `seal`? The writer has the last word.
+    pub fn lacks(&self, seal: &Seal) -> bool {
+        let held = self.held.as_ref();
+        let settled = held
+            .is_none_or(|held| !matches!(held.state, CopyState::Indexing | CopyState::CatchingUp));
+        let newer = held.and_then(|held| held.seal.as_ref()).is_none_or(|held| seal.is_after(held));
+        !self.busy && settled && newer
+    }
+
+    /// Is there something newer than what is held?
+    pub fn is_behind(&self) -> bool {
+        match (&self.head, self.held.as_ref().and_then(|held| held.seal.as_ref())) {
+            (Some(head), Some(held)) => head.is_after(held),
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+}
+
+/// A home's own word on all its heads, and when it reached us.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub number: u64,
+    pub at: Time,
+    /// Encoded SignedHeads, to pass on.
+    pub statement: Arc<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    views: BTreeMap<FeedId, View>,
+    heard: BTreeMap<PointCode, Heard>,
+    revision: u64,
+}
+
+/// Shared by the writer, the sessions and the use cases.
+pub struct Heads {
+    inner: Mutex<Inner>,
+    changed: watch::Sender<u64>,
+}
+
+impl Default for Heads {
+    fn default() -> Heads {
+        Heads { inner: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Heads {
+    fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        // A panic while it was held cannot have left half a change: every change is one assignment.
+        act(&mut self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// Changes one feed's view and wakes everybody who waits for changes.
+    pub fn update(&self, feed: &FeedId, change: impl FnOnce(&mut View)) {
+        let revision = self.with(|inner| {
+            inner.revision += 1;
+            let view = inner.views.entry(feed.clone()).or_default();
+            change(view);
+            view.revision = inner.revision;
+            inner.revision
+        });
+        self.changed.send_replace(revision);
+    }
+
+    /// Takes a verified seal as the feed's head if it is newer; true if it was.
+    pub fn raise(&self, seal: &Arc<Seal>) -> bool {
+        let feed = &seal.statement().feed;
+        let newer = self
+            .find(feed)
+            .is_none_or(|view| view.head.as_ref().is_none_or(|head| seal.is_after(head)));
+        if newer {
+            self.update(feed, |view| {
+                if view.head.as_ref().is_none_or(|head| seal.is_after(head)) {
+                    view.head = Some(seal.clone());
+                }
+            });
+        }
+        newer
+    }
+
+    pub fn find(&self, feed: &FeedId) -> Option<View> {
+        self.with(|inner| inner.views.get(feed).cloned())
+    }
+
+    pub fn all(&self) -> Vec<(FeedId, View)> {
+        self.with(|inner| {
+            inner.views.iter().map(|(feed, view)| (feed.clone(), view.clone())).collect()
+        })
+    }
+
+    /// Views that changed after `revision`, and the revision to ask from next time.
+    pub fn since(&self, revision: u64) -> (Vec<(FeedId, View)>, u64) {
+        self.with(|inner| {
+            let changed = inner.views.iter().filter(|(_, view)| view.revision > revision);
+            (changed.map(|(feed, view)| (feed.clone(), view.clone())).collect(), inner.revision)
+        })
+    }
+
+    /// Resolves whenever something has changed since the receiver last looked.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Takes a home's newer word on its heads; false if it is not newer.
+    pub fn hear(&self, home: &PointCode, heard: Heard) -> bool {
+        let newer = self.with(|inner| {
+            let newer = inner.heard.get(home).is_none_or(|known| heard.number > known.number);
+            if newer {
+                inner.revision += 1;
+                inner.heard.insert(home.clone(), heard);
+            }
+            newer
+        });
+        if newer {
+            self.changed.send_modify(|revision| *revision += 1);
+        }
+        newer
+    }
+
+    pub fn heard(&self, home: &PointCode) -> Option<Heard> {
+        self.with(|inner| inner.heard.get(home).cloned())
+    }
+
+    pub fn all_heard(&self) -> Vec<(PointCode, Heard)> {
+        self.with(|inner| {
+            inner.heard.iter().map(|(home, heard)| (home.clone(), heard.clone())).collect()
+        })
+    }
+
+    /// Finds the feed whose readable copy is `slot`.
+    pub fn readable_slots(&self) -> BTreeMap<Slot, FeedId> {
+        self.with(|inner| {
+            let readable = inner.views.iter().filter_map(|(feed, view)| {
+                let held = view.held.as_ref().filter(|held| held.state.is_readable())?;
+                Some((held.slot, feed.clone()))
+            });
+            readable.collect()
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! How much a neighbour may send before we have stored what it sent: two seconds of what the line has
+//! been seen to carry. A fast line is kept full whatever its delay, a thin one is not clogged.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Credit before anything has been measured.
+pub const WINDOW_FIRST: u64 = 128 * 1024;
+pub const WINDOW_MIN: u64 = 16 * 1024;
+pub const WINDOW_MAX: u64 = 8 * 1024 * 1024;
+/// Credit of all links of a node together.
+pub const TOTAL_MAX: u64 = 256 * 1024 * 1024;
+/// Seconds of measured throughput that may be under way.
+const SECONDS: f64 = 2.0;
+/// How far back throughput is measured.
+const MEMORY: Duration = Duration::from_secs(1);
+/// Shorter than this, a measurement says nothing.
+const LEAST: Duration = Duration::from_millis(20);
+
+/// Credit handed out by all links of a node.
+#[derive(Clone, Default)]
+pub struct Total(Arc<AtomicU64>);
+
+/// The receiver's side of one link's credit, in compressed page bytes.
+pub struct Window {
+    total: Total,
+    /// Granted and not yet arrived and stored.
+    outstanding: u64,
+    arrived: VecDeque<(Instant, u64)>,
+    /// Since when there has been something to wait for without a pause.
+    busy_since: Option<Instant>,
+}
+
+impl Window {
+    pub fn new(total: Total) -> Window {
+        Window { total, outstanding: 0, arrived: VecDeque::new(), busy_since: None }
+    }
+
+    /// Notes that a page has been stored.
+    pub fn stored(&mut self, bytes: u64, now: Instant) {
+        let settled = bytes.min(self.outstanding);
+        self.outstanding -= settled;
+        self.total.0.fetch_sub(settled, Ordering::Relaxed);
+        self.arrived.push_back((now, bytes));
+        while self.arrived.front().is_some_and(|(at, _)| now.duration_since(*at) > MEMORY) {
+            self.arrived.pop_front();
+        }
+    }
+
+    /// What may be granted on top of what is outstanding; noted as granted.
+    pub fn grant(&mut self, now: Instant) -> u64 {
+        let room = self.size(now).saturating_sub(self.outstanding);
+        // Small grants cost a frame each and move nothing.
+        if room < self.size(now) / 8 {
+            return 0;
+        }
+        let left = TOTAL_MAX.saturating_sub(self.total.0.load(Ordering::Relaxed));
+        let room =
+            if self.outstanding == 0 { room.min(left.max(WINDOW_MIN)) } else { room.min(left) };
+        if self.outstanding == 0 && self.arrived.back().is_none_or(|(at, _)| now - *at > MEMORY) {
+            self.busy_since = Some(now);
+        }
+        self.outstanding += room;
+        self.total.0.fetch_add(room, Ordering::Relaxed);
+        room
+    }
+
+    fn size(&self, now: Instant) -> u64 {
+        if self.arrived.is_empty() {
+            return WINDOW_FIRST;
+        }
+        let bytes: u64 = self.arrived.iter().map(|(_, bytes)| bytes).sum();
+        let since = self.busy_since.map_or(MEMORY, |since| now.duration_since(since)).min(MEMORY);
+        let rate = bytes as f64 / since.max(LEAST).as_secs_f64();
+        ((rate * SECONDS) as u64).clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.total.0.fetch_sub(self.outstanding, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fast_line_is_filled_within_a_few_round_trips() {
+        let mut window = Window::new(Total::default());
+        let start = Instant::now();
+        let mut granted = window.grant(start);
+        assert_eq!(granted, WINDOW_FIRST);
+        for trip in 1..=4 {
+            let now = start + Duration::from_millis(250 * trip);
+            window.stored(granted, now);
+            granted = window.grant(now);
+        }
+        assert_eq!(granted, WINDOW_MAX);
+    }
+
+    #[test]
+    fn a_thin_line_gets_little() {
+        let mut window = Window::new(Total::default());
+        let start = Instant::now();
+        window.grant(start);
+        // 8,000 bytes a second for twenty seconds.
+        for second in 1..=20 {
+            let now = start + Duration::from_secs(second);
+            window.stored(8_000, now);
+            window.grant(now);
+        }
+        assert!(window.outstanding <= 4 * 8_000, "{}", window.outstanding);
+    }
+
+    #[test]
+    fn all_links_together_stay_below_the_total() {
+        let total = Total::default();
+        let now = Instant::now();
+        let mut windows: Vec<Window> = (0..3_000).map(|_| Window::new(total.clone())).collect();
+        let granted: u64 = windows.iter_mut().map(|window| window.grant(now)).sum();
+        assert!(granted <= TOTAL_MAX + 3_000 * WINDOW_MIN);
+        drop(windows);
+        assert_eq!(total.0.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,142 @@
+//! One connection from the end of its handshake to its own end.
+
+use std::{convert::Infallible, future::pending, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use http::{Request, Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::debug;
+
+use super::{
+    gate::Access,
+    incoming::Source,
+    limits::{Limits, PROGRESS_INTERVAL},
+    pulse::{Counted, Pulse},
+};
+use crate::identity::peer::Peer;
+
+/// What the requests of one connection have in common.
+pub(super) struct Shared {
+    pub router: Router,
+    pub access: Access,
+    pub source: Source,
+    /// As the certificate says; whether the roster admits it is asked for every request.
+    pub peer: Option<Peer>,
+    pub pulse: Arc<Pulse>,
+}
+
+/// Serves until the other end leaves, a limit is reached, `stop` asks for an end in good order, or
+/// `close` for one at once.
+pub(super) async fn run<Io>(
+    io: Io,
+    shared: Shared,
+    limits: &Limits,
+    age: Option<Duration>,
+    stop: &CancellationToken,
+    close: &CancellationToken,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = Arc::new(shared);
+    let pulse = shared.pulse.clone();
+    let io = TokioIo::new(Counted::new(io, pulse.clone()));
+    let service = service_fn(move |request| answer(shared.clone(), request));
+    let builder = builder(limits);
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+
+    let mut ticks = interval(PROGRESS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = pulse.look();
+    let mut idle_since = Instant::now();
+    let age = age.and_then(|age| Instant::now().checked_add(jittered(age)));
+    let mut ending: Option<Instant> = None;
+    loop {
+        let in_good_order = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(listener = limits.name, %error, "connection ended");
+                }
+                return;
+            }
+            () = close.cancelled() => return,
+            () = at(ending), if ending.is_some() => return,
+            () = stop.cancelled(), if ending.is_none() => true,
+            () = at(age), if ending.is_none() => true,
+            _ = ticks.tick() => {
+                let now = pulse.look();
+                if now.is_busy_since(&before) {
+                    idle_since = Instant::now();
+                } else if now.read - before.read > limits.bytes_without_request {
+                    debug!(listener = limits.name, "closed: bytes without a request");
+                    return;
+                }
+                before = now;
+                ending.is_none() && idle_since.elapsed() >= limits.idle
+            }
+        };
+        if in_good_order {
+            connection.as_mut().graceful_shutdown();
+            ending = Some(Instant::now() + limits.grace);
+        }
+    }
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let under_way = shared.pulse.begin();
+    if let Err(refusal) = shared.access.check(&mut request, shared.peer.as_ref()) {
+        return Ok(*refusal);
+    }
+    request.extensions_mut().insert(shared.source);
+    let response = shared.router.clone().oneshot(request).await?;
+    Ok(response.map(|body| under_way.until_sent(body)))
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        .max_buf_size(usize::max(limits.header_list as usize, HTTP1_BUFFER_MIN))
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_frame_size(limits.frame)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_list)
+        .max_send_buf_size(limits.send_buffer)
+        .max_pending_accept_reset_streams(limits.pending_accept_resets)
+        .max_local_error_reset_streams(limits.local_error_resets)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    if limits.http1 { builder } else { builder.http2_only() }
+}
+
+/// hyper refuses to have less.
+const HTTP1_BUFFER_MIN: usize = 8192;
+
+/// Give or take a tenth, so that connections opened together do not end together.
+fn jittered(age: Duration) -> Duration {
+    age.mul_f64(rand::random_range(0.9..1.1))
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,198 @@
+//! The accept loop: one for TLS over TCP, for the local socket, and for a simulated network.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use super::{
+    census::{Census, Ticket},
+    connection::{self, Shared},
+    gate::Access,
+    incoming::{Incoming, Source},
+    limits::Limits,
+    pulse::Pulse,
+};
+use crate::identity::{
+    peer::Peer,
+    tls::{ServerTls, peer_of},
+};
+
+/// After an accept that failed for lack of descriptors, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What lies between the socket and HTTP.
+#[derive(Clone)]
+pub enum Security {
+    Tls(Arc<ServerTls>),
+    /// For the local socket: its directory says who may open it.
+    Plain,
+}
+
+#[derive(Clone)]
+pub struct Options {
+    pub limits: Limits,
+    pub security: Security,
+    pub access: Access,
+}
+
+/// A listener at work. Dropping it does not stop it; `drain` does.
+pub struct Serving {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    census: Arc<Census>,
+    access: Access,
+}
+
+/// Begins to accept.
+pub fn serve<I: Incoming>(incoming: I, router: Router, options: Options) -> Serving {
+    let serving = Serving {
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        census: Census::new(options.limits.clone()),
+        access: options.access.clone(),
+    };
+    let stop = serving.stop.clone();
+    let listener = Arc::new(Listener { router, options, stop });
+    let census = serving.census.clone();
+    serving.tasks.spawn(accept(incoming, listener, census, serving.tasks.clone()));
+    serving
+}
+
+impl Serving {
+    /// Open connections, handshakes included.
+    pub fn connections(&self) -> usize {
+        self.census.len()
+    }
+
+    /// Asks the roster again about every connected node, and cuts off the refused ones now. Called
+    /// whenever the roster has changed.
+    pub fn recheck(&self) {
+        self.census.close_nodes(|peer| !self.access.admits(peer));
+    }
+
+    /// Accepts no more, lets what is under way finish within `grace`, then closes the rest.
+    pub async fn drain(self, grace: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            debug!(left = self.census.len(), "drain: grace is over");
+            self.census.close_all();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+struct Listener {
+    router: Router,
+    options: Options,
+    stop: CancellationToken,
+}
+
+async fn accept<I: Incoming>(
+    mut incoming: I,
+    listener: Arc<Listener>,
+    census: Arc<Census>,
+    tasks: TaskTracker,
+) {
+    let limits = &listener.options.limits;
+    let handshakes = Arc::new(Semaphore::new(limits.handshakes));
+    loop {
+        // Room for a handshake first: who comes too early waits in the kernel's backlog.
+        let next = async {
+            let permit = handshakes.clone().acquire_owned().await;
+            (permit.expect("BUG: the semaphore is never closed"), incoming.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = listener.stop.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((io, source)) => match census.enter(source) {
+                Some(ticket) => {
+                    tasks.spawn(handle(io, source, ticket, permit, listener.clone()));
+                }
+                None => debug!(listener = limits.name, ?source, "refused: too many connections"),
+            },
+            Err(error) => {
+                warn!(listener = limits.name, %error, "accept failed");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn handle<Io>(
+    io: Io,
+    source: Source,
+    ticket: Ticket,
+    permit: OwnedSemaphorePermit,
+    listener: Arc<Listener>,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &listener.options.limits;
+    match &listener.options.security {
+        Security::Plain => {
+            drop(permit);
+            listener.run(io, source, None, ticket).await;
+        }
+        Security::Tls(tls) => {
+            let handshake = timeout(limits.handshake_timeout, tls.acceptor().accept(io));
+            let accepted = tokio::select! {
+                accepted = handshake => accepted,
+                () = listener.stop.cancelled() => return,
+                () = ticket.close.cancelled() => return,
+            };
+            drop(permit);
+            let io = match accepted {
+                Ok(Ok(io)) => io,
+                Ok(Err(error)) => {
+                    debug!(listener = limits.name, ?source, %error, "handshake failed");
+                    return;
+                }
+                Err(_) => {
+                    debug!(listener = limits.name, ?source, "handshake took too long");
+                    return;
+                }
+            };
+            // The verifier has read the identity once already: this does not fail.
+            match peer_of(io.get_ref().1) {
+                Ok(peer) => listener.run(io, source, peer, ticket).await,
+                Err(error) => debug!(listener = limits.name, %error, "no identity"),
+            }
+        }
+    }
+}
+
+impl Listener {
+    async fn run<Io>(&self, io: Io, source: Source, peer: Option<Peer>, ticket: Ticket)
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Options { limits, access, .. } = &self.options;
+        let admitted = peer.as_ref().filter(|peer| access.admits(peer));
+        let age = match admitted {
+            Some(peer) => {
+                ticket.is_node(peer);
+                limits.age
+            }
+            None if !ticket.is_stranger() => {
+                debug!(listener = limits.name, ?source, "refused: too many strangers");
+                return;
+            }
+            None if access.is_for_nodes() => Some(limits.stranger_age),
+            None => limits.age,
+        };
+        let router = self.router.clone();
+        let pulse = Arc::new(Pulse::default());
+        let shared = Shared { router, access: access.clone(), source, peer, pulse };
+        connection::run(io, shared, limits, age, &self.stop, &ticket.close).await;
+    }
+}

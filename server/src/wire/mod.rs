@@ -1,0 +1,12 @@
+//! Message <-> value, one file per noun. Past it, nothing is checked twice.
+
+pub mod entry;
+pub mod event;
+pub mod grant;
+pub mod member;
+pub mod org;
+pub mod point;
+pub mod roster;
+pub mod series;
+pub mod terms;
+pub mod value;
