@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod command;
 pub mod config;
 pub mod domain;
 pub mod feed;
@@ -9,5 +10,6 @@ pub mod identity;
 pub mod link;
 pub mod listen;
 pub mod outside;
+pub mod socket;
 pub mod store;
 pub mod wire;
