@@ -1,5 +1,6 @@
 //! One node of a network of contact points.
 
+pub mod api;
 pub mod domain;
 pub mod identity;
 pub mod listen;

@@ -5,7 +5,7 @@
 pub mod audience;
 pub mod id;
 pub mod kind;
-pub mod text;
-pub mod time;
 pub mod roster;
 pub mod roster_entry;
+pub mod text;
+pub mod time;

@@ -1,0 +1,3 @@
+//! gRPC edge, one file per noun: decode, call, encode.
+
+pub mod enrolment;
