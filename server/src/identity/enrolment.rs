@@ -369,11 +369,7 @@ pub fn entry_for(
         }
         let after = entry.newest_seal_key().map_or(0, |key| key.from_epoch);
         let from_epoch = if after == 0 { 1 } else { next_epoch.max(after + 1) };
-        entry.seal_keys.push(SealKey {
-            public: application.seal_key,
-            from_epoch,
-            limit: None,
-        });
+        entry.seal_keys.push(SealKey { public: application.seal_key, from_epoch, limit: None });
         // Nodes that hold the former key do not speak for the point any more.
         entry.nodes.clear();
     }

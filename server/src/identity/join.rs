@@ -142,10 +142,7 @@ pub fn node_of(tls: &TlsKey) -> NodeId {
 }
 
 /// The keys to join with, on disk before anybody hears of them.
-fn keys(
-    directory: &KeyDirectory,
-    given: Option<PointKeys>,
-) -> Result<(TlsKey, PointKeys), Error> {
+fn keys(directory: &KeyDirectory, given: Option<PointKeys>) -> Result<(TlsKey, PointKeys), Error> {
     let tls = match directory.find_pending_tls()? {
         Some(tls) => tls,
         None => {
