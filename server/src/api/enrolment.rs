@@ -19,7 +19,7 @@ use crate::{
         tls::Clock,
     },
     listen::ERROR_DOMAIN,
-    store::tokens::{Pooled, StorageError},
+    store::database::Local,
 };
 
 /// Largest request, in bytes: a body of 4 KiB and its proofs.
@@ -31,7 +31,7 @@ type Call<A, R> = Box<dyn Fn(A) -> BoxFuture<'static, Result<R, Refusal>> + Send
 /// elsewhere they send a parcel to it.
 pub struct Behind {
     /// A connection that may write the tokens.
-    pub connection: Box<dyn Fn() -> BoxFuture<'static, Result<Pooled, StorageError>> + Send + Sync>,
+    pub connection: Box<dyn Fn() -> BoxFuture<'static, Result<Local, Refusal>> + Send + Sync>,
     pub roster: Box<dyn Fn() -> Arc<Roster> + Send + Sync>,
     pub admit: Call<Application, EnrolResponse>,
     pub renew: Call<Renewal, RenewResponse>,
@@ -55,7 +55,7 @@ impl Enrolment {
 
     async fn enrol(&self, request: EnrolRequest) -> Result<EnrolResponse, Refusal> {
         let now = self.clock.now();
-        let mut db = (self.behind.connection)().await.map_err(Refusal::Storage)?;
+        let mut db = (self.behind.connection)().await?;
         let application = match self.desk.begin(&mut db, &request, now).await? {
             Step::Answered(response) => return Ok(response),
             Step::Go(application) => application,
@@ -63,7 +63,7 @@ impl Enrolment {
         // The founding node may be a slow link away: the connection is not kept for that long.
         drop(db);
         let response = (self.behind.admit)(Application::clone(&application)).await?;
-        let mut db = (self.behind.connection)().await.map_err(Refusal::Storage)?;
+        let mut db = (self.behind.connection)().await?;
         self.desk.finish(&mut db, &application, &response).await?;
         Ok(response)
     }

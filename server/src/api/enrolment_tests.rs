@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use sqlx::any::AnyPoolOptions;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -31,13 +30,13 @@ use crate::{
         dial::{connect_for_enrolment, open_tcp},
         serve,
     },
-    store::tokens,
+    store::{database::Database, tokens},
 };
 
 /// A founding node that listens, and its clock.
 struct Parent {
     state: Arc<State>,
-    pool: sqlx::AnyPool,
+    db: Database,
     address: String,
     credentials: Arc<Credentials>,
     clock: Clock,
@@ -67,8 +66,8 @@ impl Parent {
         let roster = Mutex::new(Arc::new(Roster::from_iter([root])));
         let state = Arc::new(State { network, roster, sequence: AtomicU64::new(3) });
         let file = tempfile::tempdir().unwrap();
-        let pool = pool(&file).await;
-        let behind = behind(state.clone(), pool.clone(), clock.clone());
+        let db = database(&file).await;
+        let behind = behind(state.clone(), db.clone(), clock.clone());
         let service = Enrolment::new(clock.clone(), behind).service();
         let router = tonic::service::Routes::new(service).prepare().into_axum_router();
         let tls = ServerTls::new(link_server(credentials.clone(), &clock).unwrap());
@@ -80,7 +79,7 @@ impl Parent {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let serving = serve(TcpIncoming(listener), router, options);
-        Parent { state, pool, address, credentials, clock, moment, _serving: serving, _file: file }
+        Parent { state, db, address, credentials, clock, moment, _serving: serving, _file: file }
     }
 
     fn now(&self) -> Time {
@@ -92,7 +91,7 @@ impl Parent {
         let sequence = self.state.sequence.load(SeqCst);
         let (token, stored) =
             JoinToken::make(point(code), authority, sequence, TTL_DEFAULT, self.now()).unwrap();
-        tokens::insert(&mut self.pool.acquire().await.unwrap(), &stored).await.unwrap();
+        tokens::insert(&mut self.db.local().await.unwrap(), &stored).await.unwrap();
         token
     }
 
@@ -103,27 +102,17 @@ impl Parent {
     }
 }
 
-async fn pool(file: &tempfile::TempDir) -> sqlx::AnyPool {
-    sqlx::any::install_default_drivers();
-    let url = format!("sqlite:{}?mode=rwc", file.path().join("tokens.db").display());
-    let pool = AnyPoolOptions::new()
-        .max_connections(4)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect(&url)
-        .await
-        .unwrap();
-    let sql = include_str!("../../migrations/0002_tokens.sql").replace("bytea", "blob");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
-    pool
+async fn database(dir: &tempfile::TempDir) -> Database {
+    Database::open(&Database::address_in(dir.path())).await.unwrap()
 }
 
-fn behind(state: Arc<State>, pool: sqlx::AnyPool, clock: Clock) -> Behind {
+fn behind(state: Arc<State>, db: Database, clock: Clock) -> Behind {
     let (for_roster, for_admit, for_renew) = (state.clone(), state.clone(), state);
     let (admit_clock, renew_clock) = (clock.clone(), clock);
     Behind {
         connection: Box::new(move || {
-            let pool = pool.clone();
-            Box::pin(async move { pool.acquire().await })
+            let db = db.clone();
+            Box::pin(async move { db.local().await.map_err(|_| Refusal::Unavailable) })
         }),
         roster: Box::new(move || for_roster.roster.lock().unwrap().clone()),
         admit: Box::new(move |application| {

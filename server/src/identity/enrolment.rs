@@ -329,6 +329,7 @@ impl Office<'_> {
             network: self.network.to_owned(),
             point: subject.point.to_string(),
             roster_sequence,
+            founder: self.roster.root().map(|root| root.code.to_string()).unwrap_or_default(),
         })
     }
 
@@ -406,7 +407,8 @@ fn check_seal_key(
 }
 
 /// A point that nobody has described yet: what its code says.
-fn newcomer(code: &PointCode, parent: &PointCode) -> RosterEntry {
+/// The entry of a point that nobody has described: its code says what it is and where it lies.
+pub fn newcomer(code: &PointCode, parent: &PointCode) -> RosterEntry {
     let (country, place) = code.as_str().split_once('-').unwrap_or((code.as_str(), ""));
     let (kind, region) = match (country, place) {
         ("HK" | "MO", _) => (PointKind::Partner, country.to_owned()),

@@ -7,8 +7,6 @@ use crate::domain::{id::PointCode, time::Time};
 
 /// What the queries of this file take; the caller owns it.
 pub type Connection = AnyConnection;
-/// The same, out of a pool.
-pub type Pooled = sqlx::pool::PoolConnection<Any>;
 /// What they fail with.
 pub type StorageError = sqlx::Error;
 
