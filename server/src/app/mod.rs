@@ -2,4 +2,5 @@
 
 pub mod accounts;
 pub mod error;
+pub mod import;
 pub mod passwords;
