@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod error;
+pub mod import;
 pub mod passwords;
 
 use std::sync::Arc;
