@@ -1,4 +1,5 @@
 //! The gRPC edge, one file per noun: decode, call the use case, encode.
 
+pub mod enrolment;
 pub mod link;
 pub mod status;

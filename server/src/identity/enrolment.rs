@@ -329,6 +329,7 @@ impl Office<'_> {
             network: self.network.to_owned(),
             point: subject.point.to_string(),
             roster_sequence,
+            founder: self.roster.root().map(|root| root.code.to_string()).unwrap_or_default(),
         })
     }
 
@@ -369,11 +370,7 @@ pub fn entry_for(
         }
         let after = entry.newest_seal_key().map_or(0, |key| key.from_epoch);
         let from_epoch = if after == 0 { 1 } else { next_epoch.max(after + 1) };
-        entry.seal_keys.push(SealKey {
-            public: application.seal_key,
-            from_epoch,
-            limit: None,
-        });
+        entry.seal_keys.push(SealKey { public: application.seal_key, from_epoch, limit: None });
         // Nodes that hold the former key do not speak for the point any more.
         entry.nodes.clear();
     }
@@ -410,7 +407,8 @@ fn check_seal_key(
 }
 
 /// A point that nobody has described yet: what its code says.
-fn newcomer(code: &PointCode, parent: &PointCode) -> RosterEntry {
+/// The entry of a point that nobody has described: its code says what it is and where it lies.
+pub fn newcomer(code: &PointCode, parent: &PointCode) -> RosterEntry {
     let (country, place) = code.as_str().split_once('-').unwrap_or((code.as_str(), ""));
     let (kind, region) = match (country, place) {
         ("HK" | "MO", _) => (PointKind::Partner, country.to_owned()),

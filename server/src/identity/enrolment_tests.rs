@@ -70,8 +70,7 @@ impl World {
 
     async fn token(&mut self, code: &str) -> JoinToken {
         let authority = self.network.authority.fingerprint();
-        let (token, stored) =
-            JoinToken::make(point(code), authority, 3, TTL_DEFAULT, NOW).unwrap();
+        let (token, stored) = JoinToken::make(point(code), authority, 3, TTL_DEFAULT, NOW).unwrap();
         tokens::insert(&mut self.db, &stored).await.unwrap();
         token
     }
@@ -129,7 +128,10 @@ impl World {
         Ok(response)
     }
 
-    async fn enrol(&mut self, request: &v1::EnrolRequest) -> Result<v1::EnrolResponse, &'static str> {
+    async fn enrol(
+        &mut self,
+        request: &v1::EnrolRequest,
+    ) -> Result<v1::EnrolResponse, &'static str> {
         self.enrol_at("CN-440000", request, NOW).await
     }
 }
@@ -262,10 +264,14 @@ async fn a_request_that_proves_nothing_is_refused() {
         ("no TLS proof", "KEY_NOT_PROVED", Box::new(|r| r.tls_signature.clear())),
         ("no seal proof", "KEY_NOT_PROVED", Box::new(|r| r.seal_signature = vec![0; 64])),
         ("no case proof", "KEY_NOT_PROVED", Box::new(|r| r.case_ciphertext.clear())),
-        ("another's case proof", "KEY_NOT_PROVED", Box::new(|r| {
-            r.case_ciphertext.clone_from(&theirs.case_ciphertext);
-            r.case_encapsulated.clone_from(&theirs.case_encapsulated);
-        })),
+        (
+            "another's case proof",
+            "KEY_NOT_PROVED",
+            Box::new(|r| {
+                r.case_ciphertext.clone_from(&theirs.case_ciphertext);
+                r.case_encapsulated.clone_from(&theirs.case_encapsulated);
+            }),
+        ),
     ];
     for (name, reason, damage) in table {
         let mut request = good.clone();
@@ -344,8 +350,7 @@ async fn a_public_host_is_granted_once() {
     ] {
         let token = world.token(code).await;
         let candidate = Candidate::new();
-        let request =
-            world.request_with(&token, &candidate, |body| body.public_host = host.into());
+        let request = world.request_with(&token, &candidate, |body| body.public_host = host.into());
         assert_eq!(world.enrol(&request).await.err(), outcome, "{code} {host}");
     }
 }
@@ -387,8 +392,7 @@ fn renew(
     let request = prove_renewal(&body, &candidate.tls, seal).unwrap();
     let reason = |refusal: Refusal| refusal.kind().1;
     let renewal = world.desk.renewal(request, &world.roster, now).map_err(reason)?;
-    let office =
-        Office { issuer: &world.network.issuer, network: "gd", roster: &world.roster };
+    let office = Office { issuer: &world.network.issuer, network: "gd", roster: &world.roster };
     let response = office.renew(&renewal, now).map_err(reason)?;
     Ok(Chain::from_pem(&response.certificate_chain_pem).unwrap())
 }

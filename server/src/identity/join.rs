@@ -44,6 +44,7 @@ impl PointKeys {
 pub struct Joined {
     pub network: String,
     pub point: PointCode,
+    pub founder: PointCode,
     /// An older roster must not be believed.
     pub roster_sequence: u64,
     pub identity: TlsIdentity,
@@ -90,12 +91,17 @@ pub async fn join(
         let (held, wanted) = (response.roster_sequence, token.roster_sequence);
         return Err(JoinError::RosterTooOld { held, wanted });
     }
+    let founder = response
+        .founder
+        .parse()
+        .map_err(|_| JoinError::WrongCertificate(Error::malformed("the founding point")))?;
     let identity = TlsIdentity::new(tls, chain).map_err(JoinError::WrongCertificate)?;
     directory.save_tls(&identity).map_err(JoinError::Keys)?;
     directory.remove_pending_tls().map_err(JoinError::Keys)?;
     Ok(Joined {
         network: response.network,
         point: token.point.clone(),
+        founder,
         roster_sequence: response.roster_sequence,
         identity,
     })
@@ -142,10 +148,7 @@ pub fn node_of(tls: &TlsKey) -> NodeId {
 }
 
 /// The keys to join with, on disk before anybody hears of them.
-fn keys(
-    directory: &KeyDirectory,
-    given: Option<PointKeys>,
-) -> Result<(TlsKey, PointKeys), Error> {
+fn keys(directory: &KeyDirectory, given: Option<PointKeys>) -> Result<(TlsKey, PointKeys), Error> {
     let tls = match directory.find_pending_tls()? {
         Some(tls) => tls,
         None => {

@@ -224,7 +224,7 @@ impl<'a> Terms<'a> {
             match class(c) {
                 Class::Joiner => continue,
                 Class::Letter => {
-                    let start = *word.get_or_insert_with(|| self.out.len());
+                    let start = *word.get_or_insert(self.out.len());
                     if self.out.len() - start < TERM_BYTES_MAX {
                         push_letter(self.out, c, umlaut);
                     }

@@ -1,0 +1,6 @@
+//! Background work, one file per job: a `run_once` that starts from what is stored, takes no hint and
+//! may run twice. `runner` alone loops.
+
+pub mod renewal;
+pub mod runner;
+pub mod statements;
