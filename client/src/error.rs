@@ -73,6 +73,12 @@ impl Error {
         Error { code: "INVALID_ARGUMENT", fields: vec![field], ..error }
     }
 
+    /// The server no longer knows the stored session.
+    pub fn session_ended() -> Error {
+        let error = Error::failed("UNAUTHENTICATED", "the session has ended");
+        Error { code: "UNAUTHENTICATED", ..error }.advice(advice("UNAUTHENTICATED"))
+    }
+
     pub fn advice(mut self, advice: impl Into<String>) -> Error {
         self.advice = advice.into();
         self
