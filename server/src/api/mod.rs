@@ -1,5 +1,7 @@
 //! The gRPC edge, one file per noun: decode, call the use case, encode.
 
+pub mod control;
 pub mod enrolment;
 pub mod link;
+pub mod routes;
 pub mod status;
