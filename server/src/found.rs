@@ -204,9 +204,8 @@ pub async fn join(
     let stream = open_tcp(&parent.to_string()).await?;
     let (channel, peer) = connect_for_enrolment(stream, tls).await?;
     let host = public_host(&place.listen_public);
-    let joined = join::join(channel, &token, host, None, &directory, now)
-        .await
-        .map_err(FoundError::Join)?;
+    let joined =
+        join::join(channel, &token, host, None, &directory, now).await.map_err(FoundError::Join)?;
     if directory.find_backup()?.is_none() {
         directory.save_backup(&BackupKey::generate())?;
     }
@@ -247,4 +246,3 @@ fn write_settings(dir: &Path, settings: &[(&'static str, String)]) -> Result<(),
     file.write_all(config::file_text(settings).as_bytes()).map_err(FoundError::Directory)?;
     file.sync_all().map_err(FoundError::Directory)
 }
-

@@ -1,18 +1,16 @@
 //! One node of a network of contact points, in reading order.
 
-pub mod config;
-pub mod outside;
-pub mod socket;
-pub mod command;
-pub mod node;
-pub mod found;
 pub mod api;
-pub mod listen;
-pub mod jobs;
 pub mod app;
-pub mod link;
-pub mod identity;
+pub mod config;
+pub mod domain;
 pub mod feed;
+pub mod found;
+pub mod identity;
+pub mod jobs;
+pub mod link;
+pub mod listen;
+pub mod node;
+pub mod outside;
 pub mod store;
 pub mod wire;
-pub mod domain;

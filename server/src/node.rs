@@ -45,7 +45,7 @@ use crate::{
     jobs,
     link::{
         budget::Total,
-        links::{self, Identity, Links},
+        links::{self, Identity},
         session::Parts,
     },
     listen::{
@@ -137,8 +137,7 @@ impl Node {
         ));
         let db = Database::open(&database_address(dir, &config.database)).await?;
         let heads = Arc::new(Heads::default());
-        let (mark_file, marks) =
-            MarkFile::open(&dir.join(MARKS)).map_err(NodeError::Directory)?;
+        let (mark_file, marks) = MarkFile::open(&dir.join(MARKS)).map_err(NodeError::Directory)?;
         let (writer, writing) = Writer::start(writer::Parts {
             store: db.clone(),
             keys: keys.clone(),
@@ -290,8 +289,8 @@ impl Node {
                 let (credentials, clock) = (credentials.clone(), clock.clone());
                 let (address, point) = (address.clone(), point.clone());
                 async move {
-                    let tls = link_client(credentials, &point, &clock)
-                        .map_err(DialError::Identity)?;
+                    let tls =
+                        link_client(credentials, &point, &clock).map_err(DialError::Identity)?;
                     let stream = dial::open_tcp(&address).await?;
                     let (channel, peer) = dial::connect(stream, tls, &point).await?;
                     let identity = Identity {
@@ -311,10 +310,7 @@ impl Node {
     /// Storage, roster and issuer, as the enrolment service needs them.
     fn enrolment_desk(&self) -> api::enrolment::Behind {
         let (db, roster_keys) = (self.app.db.clone(), self.app.keys.clone());
-        let admit = Admitting {
-            app: self.app.clone(),
-            issuer: self.issuer.clone(),
-        };
+        let admit = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
         let renewing = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
         api::enrolment::Behind {
             connection: Box::new(move || {

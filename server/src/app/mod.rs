@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod error;
 pub mod import;
+pub mod network;
 pub mod passwords;
 
 use std::sync::Arc;

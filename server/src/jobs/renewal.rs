@@ -72,8 +72,7 @@ impl Job for Renewal {
                 let public_host = roster
                     .get(&peer.point)
                     .and_then(|entry| entry.node(peer.node)?.public_host.clone());
-                let subject =
-                    Subject { point: peer.point.clone(), node: peer.node, public_host };
+                let subject = Subject { point: peer.point.clone(), node: peer.node, public_host };
                 let chain = issuer.issue(&subject, identity.key.spki(), now)?;
                 let renewed = identity.renewed(chain)?;
                 self.directory.save_tls(&renewed)?;

@@ -37,6 +37,8 @@ pub enum Filter {
     Email,
     Series,
     State,
+    /// Records that this node cannot read.
+    Quarantine,
 }
 
 impl Filter {
@@ -52,6 +54,7 @@ impl Filter {
             Filter::Email => 'e',
             Filter::Series => 's',
             Filter::State => 't',
+            Filter::Quarantine => 'q',
         }
     }
 }
