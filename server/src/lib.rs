@@ -2,10 +2,12 @@
 
 pub mod api;
 pub mod app;
+pub mod command;
 pub mod config;
 pub mod domain;
 pub mod feed;
 pub mod found;
+pub mod socket;
 pub mod identity;
 pub mod jobs;
 pub mod link;
