@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// Exit codes of both programs.
+pub const EXIT_DONE: u8 = 0;
 pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 pub const EXIT_PARTIAL: u8 = 3;

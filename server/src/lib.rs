@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod command;
 pub mod config;
 pub mod domain;
 pub mod feed;
@@ -12,5 +13,7 @@ pub mod link;
 pub mod listen;
 pub mod node;
 pub mod outside;
+pub mod socket;
 pub mod store;
+pub mod telemetry;
 pub mod wire;
