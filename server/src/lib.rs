@@ -14,5 +14,7 @@ pub mod link;
 pub mod listen;
 pub mod node;
 pub mod outside;
+pub mod socket;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

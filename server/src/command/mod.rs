@@ -20,11 +20,16 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use yizhan_client::{
     answer::{Answer, Format},
-    channel::Node,
     error::{Error, Result},
 };
 
-use crate::socket::Socket;
+use crate::{
+    domain::id::PointCode,
+    found::Place,
+    node::{LocalOnly, Node, NodeError},
+    outside::Outside,
+    socket::Socket,
+};
 
 /// Yizhan (驿站): one node of a network of contact points
 #[derive(Parser)]
@@ -56,6 +61,12 @@ impl From<Output> for Format {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Found a network: its authority, its roster, its first point
+    Init(init::Init),
+    /// Join a network with a token
+    Join(join::Join),
+    /// Serve until stopped
+    Run(run::Run),
     /// Make a token with which a point's node joins the network
     Token(token::Token),
     /// Accounts of the node
@@ -76,6 +87,9 @@ pub enum Command {
 /// Does what the command line says.
 pub async fn run(command: Command) -> Result<Answer> {
     match command {
+        Command::Init(init) => init.run().await,
+        Command::Join(join) => join.run().await,
+        Command::Run(run) => run.run().await,
         Command::Token(token) => token.run().await,
         Command::User(user) => user.run().await,
         Command::Revoke(revoke) => revoke.run().await,
@@ -94,25 +108,63 @@ pub struct Dir {
     pub dir: PathBuf,
 }
 
-/// A running node, as its operator, and what keeps the way to it open.
+/// A node as its operator sees it, and what keeps the way to it open.
 pub struct Local {
-    pub node: Node,
+    pub node: yizhan_client::channel::Node,
     _socket: Socket,
+    /// Opened for this command alone, because none was running.
+    _opened: Option<LocalOnly>,
 }
 
 impl Dir {
+    /// Speaks to the running node; where none runs, opens the node for as long as the command takes.
     pub async fn connect(&self) -> Result<Local> {
         let shown = self.dir.display();
         if !self.dir.is_dir() {
             return Err(Error::failed("NO_NODE", format!("{shown} is not a directory"))
                 .advice("make a node there with `yizhand init` or `yizhand join`"));
         }
+        let config = settings(&self.dir, &[])?;
+        let opened = match Node::open(&self.dir, config, Outside::real()).await {
+            Ok(node) => Some(node.start_local().map_err(|error| failure(error.reason(), &error))?),
+            Err(NodeError::Running) => None,
+            Err(error) => return Err(failure(error.reason(), &error)),
+        };
         let socket = Socket::of(&self.dir).map_err(|error| {
             Error::failed("NO_NODE", format!("{shown} cannot be used: {error}"))
         })?;
-        let node = Node::local(socket.path().to_owned(), &shown.to_string()).await?;
-        Ok(Local { node, _socket: socket })
+        let path = socket.path().to_owned();
+        let node = yizhan_client::channel::Node::local(path, &shown.to_string()).await?;
+        Ok(Local { node, _socket: socket, _opened: opened })
     }
+}
+
+/// The settings of a directory's node.
+pub fn settings(
+    dir: &std::path::Path,
+    flags: &[(&'static str, String)],
+) -> Result<crate::config::Config> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let loaded = crate::config::load(dir, flags, environment);
+    loaded.map(|(config, _)| config).map_err(|error| failure("SETTINGS", &error))
+}
+
+/// An error with everything behind it, on one line.
+pub fn failure(reason: &str, error: &dyn std::error::Error) -> Error {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(behind) = source {
+        message.push_str(&format!(": {behind}"));
+        source = behind.source();
+    }
+    Error::failed(reason, message)
+}
+
+pub fn point_code(code: &str) -> Result<PointCode> {
+    code.parse().map_err(|_| {
+        Error::usage(format!("{code} is not a point code"))
+            .advice("such as CN-440100, HK, GB-LON or US-BOS-2")
+    })
 }
 
 /// Where a node listens and keeps its tables.
@@ -130,6 +182,15 @@ pub struct Places {
 }
 
 impl Places {
+    pub fn resolve(&self, dir: &std::path::Path) -> Result<Place> {
+        let config = settings(dir, &self.flags())?;
+        Ok(Place {
+            listen_link: config.listen_link,
+            listen_public: config.listen_public,
+            database: config.database,
+        })
+    }
+
     /// As flags for `config::load`.
     pub fn flags(&self) -> Vec<(&'static str, String)> {
         let given = [
