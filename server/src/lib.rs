@@ -7,7 +7,6 @@ pub mod config;
 pub mod domain;
 pub mod feed;
 pub mod found;
-pub mod socket;
 pub mod identity;
 pub mod jobs;
 pub mod link;
