@@ -9,5 +9,6 @@ pub mod identity;
 pub mod link;
 pub mod listen;
 pub mod outside;
+pub mod planted;
 pub mod store;
 pub mod wire;

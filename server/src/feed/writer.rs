@@ -30,6 +30,7 @@ use crate::{
         roster::{ApprovedEpoch, Roster, RosterEntry},
     },
     outside::Outside,
+    planted::{self, Fault},
     store::{Copy, CopyState, FeedStore, FeedTx, FoundEquivocation, Slot, StoreError},
 };
 
@@ -231,6 +232,9 @@ impl<S: FeedStore> Engine<S> {
         }
         if let Some(marks) = marks {
             self.recovering = continuity::behind(&marks, &self.marks);
+            if planted::is(Fault::WriteWhileBehind) {
+                self.recovering.clear();
+            }
             for (feed, mark) in &self.recovering {
                 warn!(%feed, number = mark.number, "stored state lies behind what was shown");
             }
@@ -648,7 +652,10 @@ impl<S: FeedStore> Engine<S> {
                 .filter_map(|copy| Seal::decode(&copy.seal).ok())
                 .find(|held| held.contradicts(seal));
         }
-        match other.filter(|other| other.contradicts(seal)) {
+        let contradicts = |other: &Seal| {
+            other.contradicts(seal) && !planted::is(Fault::IgnoreEquivocation)
+        };
+        match other.filter(contradicts) {
             Some(other) => self.freeze(tx, touched, seal, Some(&other)).await,
             None => Ok(()),
         }
