@@ -63,3 +63,43 @@ fn one_seed_is_one_history() {
         assert_eq!(schedule::run(seed).trace, schedule::run(seed).trace, "seed {seed}");
     }
 }
+
+/// Seeds within which a planted defect has to be noticed.
+const NOTICED_WITHIN: u64 = 60;
+
+/// The first of the seeds that notices, and what it says. The same seed without the defect is clean.
+fn noticed(planted: Planted) -> (u64, String) {
+    for seed in 0..NOTICED_WITHIN {
+        plant(Some(planted));
+        let report = schedule::run(seed);
+        plant(None);
+        if let Some(violation) = report.violations.first() {
+            let clean = schedule::run(seed);
+            assert!(clean.violations.is_empty(), "{clean}");
+            return (seed, violation.clone());
+        }
+    }
+    panic!("{planted:?} was not noticed in {NOTICED_WITHIN} seeds");
+}
+
+/// One test for all, so that one core is not asked for ten at once; says which oracle noticed.
+#[test]
+fn every_planted_defect_is_noticed() {
+    let planted = [
+        Planted::AcknowledgeBeforeCommit,
+        Planted::DropTombstone,
+        Planted::ReuseNumber,
+        Planted::LoseArrivedRows,
+        Planted::ForgetMarks,
+        Planted::Engine(Fault::ApplyBeforeVerify),
+        Planted::Engine(Fault::AcceptRewoundSeal),
+        Planted::Engine(Fault::SkipRosterCheck),
+        Planted::Engine(Fault::SkipEntitlement),
+        Planted::Engine(Fault::IgnoreEquivocation),
+        Planted::Engine(Fault::WriteWhileBehind),
+    ];
+    for planted in planted {
+        let (seed, violation) = noticed(planted);
+        println!("{planted:?}: seed {seed}: {violation}");
+    }
+}

@@ -42,6 +42,8 @@ const GROUP: usize = 512;
 const CLEAR: usize = 2_000;
 /// Rows made searchable in one step.
 const INDEX: usize = 8_192;
+/// Seals that could not be kept for want of room, and are tried again with whatever comes next.
+const UNKEPT_MAX: usize = 1_024;
 /// Rest after a failed transaction, so that a full disk is not asked a thousand times a second.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
@@ -98,6 +100,7 @@ impl Writer {
             inflows: BTreeMap::new(),
             next_pull: 1,
             work: VecDeque::new(),
+            unkept: Vec::new(),
         };
         engine.resume(parts.marks).await?;
         Ok((Writer { commands }, tokio::spawn(engine.run(queue))))
@@ -169,6 +172,7 @@ struct Engine<S> {
     inflows: BTreeMap<FeedId, Inflow>,
     next_pull: u64,
     work: VecDeque<Work>,
+    unkept: Vec<Arc<Seal>>,
 }
 
 /// What a transaction has touched, to be shown after its commit.
@@ -289,6 +293,10 @@ impl<S: FeedStore> Engine<S> {
     async fn handle(&mut self, group: Vec<Command>) {
         let alone = group.len() == 1;
         let mut prepared: Vec<Prepared> = Vec::with_capacity(group.len());
+        let unkept = std::mem::take(&mut self.unkept);
+        let alone = alone && unkept.is_empty();
+        prepared
+            .extend(unkept.into_iter().map(|seal| Prepared::new(Command::Remember { seal })));
         for command in group {
             if let Some(command) = self.prepare(command) {
                 prepared.push(command);
@@ -460,6 +468,10 @@ impl<S: FeedStore> Engine<S> {
                         let _ = self.drop_filling(&delivery.feed).await;
                     }
                     let _ = reply.send(outcome);
+                }
+                // It may be half of a proof, and nobody says it twice in one session.
+                Some(Command::Remember { seal }) if self.unkept.len() < UNKEPT_MAX => {
+                    self.unkept.push(seal);
                 }
                 _ => {}
             }

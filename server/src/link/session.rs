@@ -445,12 +445,14 @@ impl<S: FeedStore> Session<S> {
     async fn learn(&mut self, seal: Arc<Seal>) {
         let feed = seal.statement().feed.clone();
         let newer = self.theirs.get(&feed).is_none_or(|known| seal.is_after(known));
-        // Kept before it is acted on: two seals of one number are found whatever order they come in.
-        let contradicts = self.parts.heads.find(&feed).is_some_and(|view| {
+        // Kept whether it is news or not, unless it is the very one that is known: two seals of one
+        // number are found whatever order they come in, also when the feed has long moved on.
+        let known = self.parts.heads.find(&feed).is_some_and(|view| {
             let held = view.held.as_ref().and_then(|held| held.seal.as_ref());
-            [view.head.as_ref(), held].into_iter().flatten().any(|known| known.contradicts(&seal))
+            [view.head.as_ref(), held].into_iter().flatten().any(|known| **known == *seal)
         });
-        if self.parts.heads.raise(&seal) || contradicts {
+        if !known {
+            self.parts.heads.raise(&seal);
             self.parts.writer.remember(seal.clone()).await;
         }
         if newer {
