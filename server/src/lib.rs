@@ -14,6 +14,7 @@ pub mod listen;
 pub mod node;
 pub mod outside;
 pub mod socket;
+pub mod planted;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

@@ -30,6 +30,7 @@ use crate::{
         roster::{ApprovedEpoch, Roster, RosterEntry},
     },
     outside::Outside,
+    planted::{self, Fault},
     store::{Copy, CopyState, FeedStore, FeedTx, FoundEquivocation, Slot, StoreError},
 };
 
@@ -41,6 +42,8 @@ const GROUP: usize = 512;
 const CLEAR: usize = 2_000;
 /// Rows made searchable in one step.
 const INDEX: usize = 8_192;
+/// Seals that could not be kept for want of room, and are tried again with whatever comes next.
+const UNKEPT_MAX: usize = 1_024;
 /// Rest after a failed transaction, so that a full disk is not asked a thousand times a second.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
@@ -97,6 +100,7 @@ impl Writer {
             inflows: BTreeMap::new(),
             next_pull: 1,
             work: VecDeque::new(),
+            unkept: Vec::new(),
         };
         engine.resume(parts.marks).await?;
         Ok((Writer { commands }, tokio::spawn(engine.run(queue))))
@@ -168,6 +172,7 @@ struct Engine<S> {
     inflows: BTreeMap<FeedId, Inflow>,
     next_pull: u64,
     work: VecDeque<Work>,
+    unkept: Vec<Arc<Seal>>,
 }
 
 /// What a transaction has touched, to be shown after its commit.
@@ -231,6 +236,9 @@ impl<S: FeedStore> Engine<S> {
         }
         if let Some(marks) = marks {
             self.recovering = continuity::behind(&marks, &self.marks);
+            if planted::is(Fault::WriteWhileBehind) {
+                self.recovering.clear();
+            }
             for (feed, mark) in &self.recovering {
                 warn!(%feed, number = mark.number, "stored state lies behind what was shown");
             }
@@ -285,6 +293,10 @@ impl<S: FeedStore> Engine<S> {
     async fn handle(&mut self, group: Vec<Command>) {
         let alone = group.len() == 1;
         let mut prepared: Vec<Prepared> = Vec::with_capacity(group.len());
+        let unkept = std::mem::take(&mut self.unkept);
+        let alone = alone && unkept.is_empty();
+        prepared
+            .extend(unkept.into_iter().map(|seal| Prepared::new(Command::Remember { seal })));
         for command in group {
             if let Some(command) = self.prepare(command) {
                 prepared.push(command);
@@ -456,6 +468,10 @@ impl<S: FeedStore> Engine<S> {
                         let _ = self.drop_filling(&delivery.feed).await;
                     }
                     let _ = reply.send(outcome);
+                }
+                // It may be half of a proof, and nobody says it twice in one session.
+                Some(Command::Remember { seal }) if self.unkept.len() < UNKEPT_MAX => {
+                    self.unkept.push(seal);
                 }
                 _ => {}
             }
@@ -648,7 +664,10 @@ impl<S: FeedStore> Engine<S> {
                 .filter_map(|copy| Seal::decode(&copy.seal).ok())
                 .find(|held| held.contradicts(seal));
         }
-        match other.filter(|other| other.contradicts(seal)) {
+        let contradicts = |other: &Seal| {
+            other.contradicts(seal) && !planted::is(Fault::IgnoreEquivocation)
+        };
+        match other.filter(contradicts) {
             Some(other) => self.freeze(tx, touched, seal, Some(&other)).await,
             None => Ok(()),
         }
