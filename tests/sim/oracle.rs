@@ -158,7 +158,9 @@ pub fn unsettled(world: &World, machines: &[Arc<Machine>]) -> Option<String> {
             let own = disk.copies.values().filter(|copy| copy.state == CopyState::Own);
             own.map(|copy| (copy.feed.clone(), copy.number, copy.seal.clone())).collect()
         });
-        if own.is_empty() && !home.disk().copies.is_empty() {
+        // A feed whose only seals went with the lost disk has nobody to come back from.
+        let tail = world.inner().lost_tail.iter().any(|tail| tail.home == home.point);
+        if own.is_empty() && !tail {
             return Some(format!("{} has no own feed", home.host));
         }
         for (feed, number, seal) in own {
@@ -232,14 +234,16 @@ pub fn finish(world: &World, machines: &[Arc<Machine>]) {
     }
     for (machine, names) in &inner.heard {
         for name in names.iter().filter(|(_, bodies)| bodies.len() > 1).map(|(name, _)| name) {
-            let running = machines.get(*machine).and_then(|machine| machine.running());
-            let frozen = running
+            // The twin of a cloned machine may go on lying to itself.
+            let Some(machine) = machines.get(*machine) else { continue };
+            let frozen = machine
+                .running()
                 .and_then(|running| running.heads.find(&name.0))
                 .is_some_and(|view| view.frozen);
             if !frozen {
                 lost.push(format!(
-                    "invariant 7: machine {machine} has heard two of {}#{}",
-                    name.0, name.2
+                    "invariant 7: {} has heard two of {}#{}",
+                    machine.host, name.0, name.2
                 ));
             }
         }

@@ -195,7 +195,15 @@ impl Plan {
         if let Some(at) = self.put_back {
             let copied = rng.random_range(1_000..9_000);
             self.add(copied, Action::Copy(at));
-            self.add(copied + rng.random_range(1_000..11_000), Action::PutBack(at));
+            let put_back = copied + rng.random_range(1_000..6_000);
+            self.add(put_back, Action::PutBack(at));
+            // Once more the same old disk, after the node has gone on.
+            if rng.random() {
+                self.add(put_back + 1_500, Action::Write(at, rng.next_u64()));
+                let again = put_back + rng.random_range(2_000..7_000);
+                self.add(again, Action::PutBack(at));
+                self.add(again + 1_500, Action::Write(at, rng.next_u64()));
+            }
         }
         if let Some(at) = self.cloned {
             let from = moment(rng).min(14_000);
@@ -423,7 +431,7 @@ impl Run {
 
     /// An old disk comes back, the marks of the machine do not.
     fn put_back(&mut self, at: usize) {
-        let Some(old) = self.kept.remove(&at) else { return };
+        let Some(old) = self.kept.get(&at).cloned() else { return };
         self.crash(at);
         let machine = &self.machines[at];
         let mut behind = false;
