@@ -225,6 +225,9 @@ impl Node {
         let statements = jobs::statements::Statements { app: self.app.clone() };
         let every = Duration::from_millis(self.config.statement_every_ms);
         tasks.spawn(jobs::runner::keep_running(statements, every, sessions.clone()));
+        let recovery = jobs::recovery::Recovery { app: self.app.clone() };
+        let every = jobs::recovery::EVERY;
+        tasks.spawn(jobs::runner::keep_running(recovery, every, sessions.clone()));
         let renewal = jobs::renewal::Renewal {
             credentials: self.credentials.clone(),
             clock: self.clock.clone(),

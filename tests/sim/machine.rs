@@ -261,11 +261,7 @@ pub async fn run(world: Arc<World>, machine: Arc<Machine>) -> turmoil::Result {
 }
 
 /// Hands writes to the writer in the order they were made, without waiting for each.
-async fn write(
-    world: Arc<World>,
-    writer: Writer,
-    mut commands: mpsc::UnboundedReceiver<Writes>,
-) {
+async fn write(world: Arc<World>, writer: Writer, mut commands: mpsc::UnboundedReceiver<Writes>) {
     while let Some(writes) = commands.recv().await {
         let ticket = world.submit(&writes);
         let mut change = Change::new();
@@ -371,9 +367,8 @@ async fn hold_session(
     let (hearing, keys, hears) = (world.clone(), parts.keys.clone(), machine.index);
     let incoming = stream::unfold(Some(reader), read_frame).inspect(move |frame| {
         if let Ok(frame) = frame {
-            let verified = |seal: &Seal| {
-                keys.verify(seal).is_ok() && keys.may_hold(&seal.statement().feed)
-            };
+            let verified =
+                |seal: &Seal| keys.verify(seal).is_ok() && keys.may_hold(&seal.statement().feed);
             hearing.heard(hears, frame, verified);
         }
     });

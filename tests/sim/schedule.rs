@@ -2,12 +2,7 @@
 //!
 //! Faults last for a while, then everything heals, and the network has to come to rest.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use prost::Message;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
@@ -87,7 +82,11 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {} fails; replay: YIZHAN_SEED={} cargo test -p yizhan-tests --test sim", self.seed, self.seed)?;
+        writeln!(
+            f,
+            "seed {} fails; replay: YIZHAN_SEED={} cargo test -p yizhan-tests --test sim",
+            self.seed, self.seed
+        )?;
         for violation in self.violations.iter().take(5) {
             writeln!(f, "  {violation}")?;
         }
@@ -132,7 +131,8 @@ impl Plan {
             denied.push((rng.random_range(1..machines), rng.random_range(0..machines)));
             denied.retain(|(holder, home)| holder != home);
         }
-        let cloned = (hostile.is_none() && chance(&mut rng, 6)).then(|| rng.random_range(1..machines));
+        let cloned =
+            (hostile.is_none() && chance(&mut rng, 6)).then(|| rng.random_range(1..machines));
         let put_back = chance(&mut rng, 4)
             .then(|| rng.random_range(0..machines))
             .filter(|at| Some(*at) != cloned && Some(*at) != hostile);
@@ -441,9 +441,9 @@ impl Run {
             let elsewhere = self.machines.iter().any(|other| {
                 other.index != at
                     && other.look(|disk| {
-                        disk.copies.values().any(|held| {
-                            held.feed == copy.feed && held.number >= copy.number
-                        })
+                        disk.copies
+                            .values()
+                            .any(|held| held.feed == copy.feed && held.number >= copy.number)
                     })
             });
             if back && !elsewhere {
@@ -468,7 +468,8 @@ impl Run {
     }
 
     fn feed(&self, at: usize, audience: Audience) -> FeedId {
-        let point = POINTS[if at == self.plan.machines { self.plan.cloned.unwrap_or(0) } else { at }];
+        let point =
+            POINTS[if at == self.plan.machines { self.plan.cloned.unwrap_or(0) } else { at }];
         FeedId::new(point.parse().expect("BUG: a point code"), audience)
     }
 
@@ -586,7 +587,8 @@ impl Run {
     }
 
     fn story(&self) -> String {
-        let Plan { machines, dials, denied, hostile, cloned, put_back, latency_ms, .. } = &self.plan;
+        let Plan { machines, dials, denied, hostile, cloned, put_back, latency_ms, .. } =
+            &self.plan;
         let mut story = format!(
             "  {machines} machines, dials {dials:?}, denied {denied:?}, hostile {hostile:?}, cloned \
              {cloned:?}, old disk {put_back:?}, latency {latency_ms} ms\n"
