@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod control;
 pub mod enrolment;
 pub mod link;
+pub mod nodes;
 pub mod policy;
 pub mod routes;
 pub mod status;

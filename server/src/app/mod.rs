@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod error;
 pub mod import;
 pub mod network;
+pub mod nodes;
 pub mod passwords;
 
 use std::sync::Arc;

@@ -47,6 +47,8 @@ impl Verify {
         let summary = summary.ok_or_else(|| {
             Error::failed("VERIFY_BROKE_OFF", "the node ended the check without a summary")
         })?;
+        let VerifySummary { feeds, rows, findings: count } = summary;
+        progress::note(&format!("{feeds} feeds, {rows} rows, {count} differences"));
         Ok(answer(findings, summary))
     }
 }
