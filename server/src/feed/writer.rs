@@ -236,6 +236,8 @@ impl<S: FeedStore> Engine<S> {
         }
         if let Some(marks) = marks {
             self.recovering = continuity::behind(&marks, &self.marks);
+            // What was shown once stays marked: the file is written as a whole with the next commit.
+            self.marks.extend(self.recovering.clone());
             if planted::is(Fault::WriteWhileBehind) {
                 self.recovering.clear();
             }
@@ -783,12 +785,14 @@ impl<S: FeedStore> Engine<S> {
             self.publish(feed, copies);
             roster_changed |= *feed == roster_feed;
             if let Some(mark) = self.recovering.get(feed) {
-                let caught_up = copies.iter().any(|copy| {
+                let caught_up = copies.iter().find(|copy| {
                     copy.state == CopyState::Own
                         && (copy.epoch.counter, copy.number) >= (mark.epoch.counter, mark.number)
                 });
-                if caught_up {
+                if let Some(copy) = caught_up {
                     info!(%feed, "taken back from a neighbour");
+                    let mark = Mark { epoch: copy.epoch, number: copy.number };
+                    self.marks.insert(feed.clone(), mark);
                     self.recovering.remove(feed);
                 }
             }
