@@ -126,7 +126,12 @@ fn wrong_with<'a>(
 }
 
 /// Machines that a feed can reach: along links between machines that may hold it.
-fn holders(world: &World, machines: &[Arc<Machine>], home: usize, feed: &FeedId) -> BTreeSet<usize> {
+fn holders(
+    world: &World,
+    machines: &[Arc<Machine>],
+    home: usize,
+    feed: &FeedId,
+) -> BTreeSet<usize> {
     let inner = world.inner();
     let entitled = |machine: &Machine| {
         feed.audience == Audience::Roster || inner.roster.may_node_hold(&machine.point, feed)

@@ -2,12 +2,7 @@
 //!
 //! Faults last for a while, then everything heals, and the network has to come to rest.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use prost::Message;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
@@ -30,7 +25,7 @@ use crate::{
 
 const POINTS: [&str; 5] = [FOUNDER, "CN-440100", "GB-LON", "CN-440300", "HK"];
 /// A step of simulated time. Coarse, because every step costs every machine.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(20);
 const LATENCY_MAX_MS: [u64; 3] = [5, 40, 300];
 /// Faults begin after the network has been set up, and end here.
 const CALM_UNTIL_MS: u64 = 1_500;
@@ -87,7 +82,11 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {} fails; replay: YIZHAN_SEED={} cargo test -p yizhan-tests --test sim", self.seed, self.seed)?;
+        writeln!(
+            f,
+            "seed {} fails; replay: YIZHAN_SEED={} cargo test -p yizhan-tests --test sim",
+            self.seed, self.seed
+        )?;
         for violation in self.violations.iter().take(5) {
             writeln!(f, "  {violation}")?;
         }
@@ -132,7 +131,8 @@ impl Plan {
             denied.push((rng.random_range(1..machines), rng.random_range(0..machines)));
             denied.retain(|(holder, home)| holder != home);
         }
-        let cloned = (hostile.is_none() && chance(&mut rng, 6)).then(|| rng.random_range(1..machines));
+        let cloned =
+            (hostile.is_none() && chance(&mut rng, 6)).then(|| rng.random_range(1..machines));
         let put_back = chance(&mut rng, 4)
             .then(|| rng.random_range(0..machines))
             .filter(|at| Some(*at) != cloned && Some(*at) != hostile);
@@ -214,10 +214,32 @@ impl Plan {
                 self.add(when + 50, Action::Write(at, rng.next_u64()));
             }
         }
+        if rng.random_range(0..3) == 0 {
+            self.newcomer(rng);
+        }
         for _ in 0..4 {
             self.add(moment(rng), Action::Audit);
         }
         self.actions.sort_by_key(|(at, _)| *at);
+    }
+
+    /// A machine that comes late to a thin line with much to fetch, and is interrupted while it does.
+    fn newcomer(&mut self, rng: &mut StdRng) {
+        let late = rng.random_range(1..self.machines);
+        let up = self.dials[late][0];
+        self.between(200, 2_500, Action::Crash(late), Action::Bounce(late));
+        self.add(1_200, Action::Burst(up, rng.random_range(1_200..3_000)));
+        let rate = rng.random_range(3_000..12_000);
+        self.between(
+            2_000,
+            FAULTS_UNTIL_MS,
+            Action::Slow(up, late, rate),
+            Action::Slow(up, late, 0),
+        );
+        for _ in 0..3 {
+            let from = rng.random_range(3_500..12_000);
+            self.between(from, from + 300, Action::Crash(late), Action::Bounce(late));
+        }
     }
 
     fn add(&mut self, at: u64, action: Action) {
@@ -441,9 +463,9 @@ impl Run {
             let elsewhere = self.machines.iter().any(|other| {
                 other.index != at
                     && other.look(|disk| {
-                        disk.copies.values().any(|held| {
-                            held.feed == copy.feed && held.number >= copy.number
-                        })
+                        disk.copies
+                            .values()
+                            .any(|held| held.feed == copy.feed && held.number >= copy.number)
                     })
             });
             if back && !elsewhere {
@@ -468,7 +490,8 @@ impl Run {
     }
 
     fn feed(&self, at: usize, audience: Audience) -> FeedId {
-        let point = POINTS[if at == self.plan.machines { self.plan.cloned.unwrap_or(0) } else { at }];
+        let point =
+            POINTS[if at == self.plan.machines { self.plan.cloned.unwrap_or(0) } else { at }];
         FeedId::new(point.parse().expect("BUG: a point code"), audience)
     }
 
@@ -586,7 +609,8 @@ impl Run {
     }
 
     fn story(&self) -> String {
-        let Plan { machines, dials, denied, hostile, cloned, put_back, latency_ms, .. } = &self.plan;
+        let Plan { machines, dials, denied, hostile, cloned, put_back, latency_ms, .. } =
+            &self.plan;
         let mut story = format!(
             "  {machines} machines, dials {dials:?}, denied {denied:?}, hostile {hostile:?}, cloned \
              {cloned:?}, old disk {put_back:?}, latency {latency_ms} ms\n"

@@ -149,7 +149,13 @@ impl World {
 
     /// Invariants 2, 3 and the audiences: what an honest node shows a neighbour is sealed by its home,
     /// durable, made of the home's own rows, and the neighbour may hold it.
-    pub fn shown(&self, by: &str, to: &PointCode, frame: &v1::Frame, durable: impl Fn(&Seal) -> bool) {
+    pub fn shown(
+        &self,
+        by: &str,
+        to: &PointCode,
+        frame: &v1::Frame,
+        durable: impl Fn(&Seal) -> bool,
+    ) {
         let seals: Vec<&v1::Seal> = match &frame.kind {
             Some(Kind::Heads(heads)) => heads.seals.iter().collect(),
             Some(Kind::Page(page)) => page.seal.iter().collect(),
@@ -165,10 +171,14 @@ impl World {
             let entitled = feed.audience == Audience::Roster
                 || (feed.audience.is_shared() && self.inner().roster.may_node_hold(to, feed));
             if !entitled {
-                self.violated(format!("audience: {by} shows {seal:?} to {to}, which may not hold it"));
+                self.violated(format!(
+                    "audience: {by} shows {seal:?} to {to}, which may not hold it"
+                ));
             }
             if !self.is_sealed(&seal) {
-                self.violated(format!("invariant 2: {by} shows {seal:?}, never sealed by its home"));
+                self.violated(format!(
+                    "invariant 2: {by} shows {seal:?}, never sealed by its home"
+                ));
             }
             if !durable(&seal) {
                 self.violated(format!("invariant 3: {by} shows {seal:?} before it is durable"));
@@ -193,7 +203,8 @@ impl World {
             let place = (statement.feed.clone(), statement.epoch.counter, row.sequence);
             if inner.rows.get(&place) != Some(&row_hash(&row)) {
                 let (feed, at) = (&statement.feed, row.sequence.0);
-                let what = format!("invariant 2: {by} relays a row of {feed} at {at} that is not its");
+                let what =
+                    format!("invariant 2: {by} relays a row of {feed} at {at} that is not its");
                 inner.violations.push(what);
                 return;
             }

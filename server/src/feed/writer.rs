@@ -297,8 +297,7 @@ impl<S: FeedStore> Engine<S> {
         let mut prepared: Vec<Prepared> = Vec::with_capacity(group.len());
         let unkept = std::mem::take(&mut self.unkept);
         let alone = alone && unkept.is_empty();
-        prepared
-            .extend(unkept.into_iter().map(|seal| Prepared::new(Command::Remember { seal })));
+        prepared.extend(unkept.into_iter().map(|seal| Prepared::new(Command::Remember { seal })));
         for command in group {
             if let Some(command) = self.prepare(command) {
                 prepared.push(command);
@@ -666,9 +665,8 @@ impl<S: FeedStore> Engine<S> {
                 .filter_map(|copy| Seal::decode(&copy.seal).ok())
                 .find(|held| held.contradicts(seal));
         }
-        let contradicts = |other: &Seal| {
-            other.contradicts(seal) && !planted::is(Fault::IgnoreEquivocation)
-        };
+        let contradicts =
+            |other: &Seal| other.contradicts(seal) && !planted::is(Fault::IgnoreEquivocation);
         match other.filter(contradicts) {
             Some(other) => self.freeze(tx, touched, seal, Some(&other)).await,
             None => Ok(()),
