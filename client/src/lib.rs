@@ -1,1 +1,11 @@
+//! The typed client of Yizhan, and what its command line and the node's share.
 
+pub mod answer;
+pub mod channel;
+pub mod document;
+pub mod error;
+pub mod pages;
+pub mod profiles;
+pub mod progress;
+pub mod secret;
+pub mod users;

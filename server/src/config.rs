@@ -52,6 +52,8 @@ settings! {
     network: String = "", Text(64);
     /// Code of the node's own point. Written by `init` and `join`.
     point: Option<PointCode> = "", Point;
+    /// Code of the founding point, whose issuer signs the roster. Written by `init` and `join`.
+    founder: Option<PointCode> = "", Point;
     /// Where other nodes reach this one.
     listen_link: Address = "0.0.0.0:7443", HostPort;
     /// Where clients reach this node.
@@ -60,6 +62,8 @@ settings! {
     database: DatabaseUrl = "sqlite:", Url;
     /// Link address of the parent's node; empty at the founding node.
     parent: Option<Address> = "", OptionalHostPort;
+    /// Code of the parent's point. Written by `join`.
+    parent_point: Option<PointCode> = "", Point;
     /// Link addresses of further neighbours to dial, separated by commas.
     siblings: Vec<Address> = "", HostPorts(64);
     /// What is logged: `tracing` directives such as `info` or `yizhan_server=debug`.

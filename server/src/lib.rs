@@ -2,13 +2,19 @@
 
 pub mod api;
 pub mod app;
+pub mod command;
 pub mod config;
 pub mod domain;
 pub mod feed;
+pub mod found;
 pub mod identity;
+pub mod jobs;
 pub mod link;
 pub mod listen;
+pub mod node;
 pub mod outside;
 pub mod planted;
+pub mod socket;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

@@ -2,4 +2,32 @@
 
 pub mod accounts;
 pub mod error;
+pub mod import;
+pub mod network;
+pub mod nodes;
 pub mod passwords;
+
+use std::sync::Arc;
+
+use crate::{
+    domain::time::Time,
+    feed::{heads::Heads, keyring::Keyring, writer::Writer},
+    link::links::Links,
+    outside::Outside,
+    store::database::Database,
+};
+
+/// What use cases work with. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub db: Database,
+    pub writer: Writer,
+    pub heads: Arc<Heads>,
+    pub keys: Arc<Keyring>,
+    pub links: Arc<Links>,
+    pub outside: Outside,
+    pub accounts: accounts::Accounts,
+    pub started: Time,
+    /// A feed whose home was not heard for this long is shown as stale, in milliseconds.
+    pub stale_after_ms: u64,
+}

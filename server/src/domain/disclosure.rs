@@ -73,30 +73,32 @@ pub struct Bases {
     pub public_card: Option<ConsentBasis>,
 }
 
-/// The bases that a member's grants give. Of several that hold the widest is taken, then the one
-/// given last.
+/// The bases that a member's grants give.
 pub fn bases<'a>(grants: impl IntoIterator<Item = &'a Grant>, now: Time) -> Bases {
     let mut bases = Bases::default();
-    for grant in grants {
-        if !grant.holds_at(now) {
-            continue;
-        }
-        match (grant.purpose, &grant.scope) {
-            (Purpose::ProfileNetwork, Scope::Unlimited) => {
-                bases.add_card(Audience::Network, ConsentBasis::of(grant));
-            }
-            (Purpose::ProfileNetwork, Scope::Domestic) => {
-                bases.add_card(Audience::Domestic, ConsentBasis::of(grant));
-            }
-            (Purpose::ProfilePublic, Scope::Unlimited) => bases.add_public(ConsentBasis::of(grant)),
-            // Limited to something else, it is no basis for a card.
-            _ => (),
-        }
-    }
+    grants.into_iter().for_each(|grant| bases.add(grant, now));
     bases
 }
 
 impl Bases {
+    /// Of several consents that hold the widest is taken, then the one given last.
+    pub fn add(&mut self, grant: &Grant, now: Time) {
+        if !grant.holds_at(now) {
+            return;
+        }
+        match (grant.purpose, &grant.scope) {
+            (Purpose::ProfileNetwork, Scope::Unlimited) => {
+                self.add_card(Audience::Network, ConsentBasis::of(grant));
+            }
+            (Purpose::ProfileNetwork, Scope::Domestic) => {
+                self.add_card(Audience::Domestic, ConsentBasis::of(grant));
+            }
+            (Purpose::ProfilePublic, Scope::Unlimited) => self.add_public(ConsentBasis::of(grant)),
+            // Limited to something else, it is no basis for a card.
+            _ => (),
+        }
+    }
+
     fn add_card(&mut self, audience: Audience, basis: ConsentBasis) {
         let rank = |audience: Audience, basis: &ConsentBasis| (audience, basis.given_time);
         let known = self.card.as_ref().map(|(audience, basis)| rank(*audience, basis));

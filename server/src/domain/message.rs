@@ -1,20 +1,228 @@
-//! What people read when a field is refused: one text per reason, in Chinese and English.
+//! What people read when a field is refused: one text per reason, in Chinese and English. A test
+//! walks the sources, so that no reason is without.
 
 /// The text for a reason of `Invalid`, (zh-Hans, en). An unknown reason explains itself.
 pub fn of(reason: &'static str) -> (&'static str, &'static str) {
-    match reason {
-        "required" => ("必填", "is required"),
-        "too_long" => ("过长", "is too long"),
-        "too_short" => ("过短", "is too short"),
-        "control_character" => ("含有控制字符", "contains a control character"),
-        "not_an_id" => ("不是有效的编号", "is not an id"),
-        "not_a_time" => ("不是有效的时间", "is not a time"),
-        "not_a_point_code" => ("不是有效的联络点代码", "is not a point code"),
-        "not_a_user_name" => ("不是有效的用户名", "is not a user name"),
-        "unknown_role" => ("未知的角色", "is not a role"),
-        "wrong_password" => ("密码不正确", "is not the current password"),
-        "not_a_page_token" => ("不是有效的分页标记", "is not a page token of this list"),
-        "negative" => ("不能为负数", "is negative"),
-        other => (other, other),
+    find(reason).unwrap_or((reason, reason))
+}
+
+/// The text for a reason that is in the table.
+pub fn find(reason: &str) -> Option<(&'static str, &'static str)> {
+    TEXTS.iter().find(|(known, ..)| *known == reason).map(|(_, zh, en)| (*zh, *en))
+}
+
+/// Reason, zh-Hans, en: what follows the name of the field. In the order of the reasons.
+const TEXTS: &[(&str, &str, &str)] = &[
+    ("circular", "上级联络点形成循环", "makes a circle of parents"),
+    ("closure_malformed", "不是有效的停办日期", "is not a closure"),
+    (
+        "code_malformed",
+        "不是有效的代码",
+        "is not a code: lower-case letters, digits and underscores",
+    ),
+    ("column_missing", "缺少必需的列", "is a column that the file needs"),
+    ("column_twice", "列名重复", "is the name of two columns"),
+    ("consent_in_future", "同意时间晚于现在", "lies in the future: nobody has agreed yet"),
+    ("control_character", "含有控制字符", "contains a control character"),
+    ("date_invalid", "不是有效的日期", "is not a day of the calendar"),
+    ("duplicate_host", "主办方重复", "is a host of this event already"),
+    ("duplicate_id", "编号重复", "is the id of an earlier row"),
+    ("duplicate_language", "同一语言出现两次", "has two texts in one language"),
+    ("duplicate_lead", "有两个牵头方", "has two leads"),
+    ("duplicate_script", "同一文字的姓名出现两次", "has two names in one script"),
+    ("email_malformed", "不是有效的电子邮箱", "is not an e-mail address"),
+    ("end_before_start", "结束早于开始", "ends before it begins"),
+    ("event_rejected", "所属活动未通过检查", "belongs to an event whose own row was refused"),
+    ("handle_malformed", "不是有效的账号", "is not an account at a service"),
+    ("hosted", "由上级托管，不能有自己的节点", "is hosted and has no node of its own"),
+    ("hours_malformed", "不是有效的开放时间", "are not opening hours"),
+    ("id_malformed", "不是有效的编号", "is not the id of a row"),
+    ("is_itself", "不能是自己", "is the point itself"),
+    ("issue_without_series", "期号与系列须同时填写", "needs both a series and a number"),
+    (
+        "lead_is_not_home",
+        "牵头方须为活动所属联络点",
+        "does not fit: the lead is the event's home, and no other",
+    ),
+    ("member_rejected", "该会员未通过检查", "is a member whose own row was refused"),
+    ("move_refused", "当前状态不允许此操作", "does not allow this step"),
+    ("name_missing", "缺少姓名", "needs a name"),
+    ("negative", "不能为负数", "is negative"),
+    ("no_node_above", "上级中没有节点", "leads to no point that runs a node"),
+    ("not_a_country", "不是国家或地区代码", "is not a country"),
+    ("not_a_country_code", "不是国家或地区代码", "is not a country code"),
+    ("not_a_host", "不是有效的主机名", "is not a host"),
+    ("not_a_key", "不是有效的密钥", "is not a key"),
+    ("not_a_node_id", "不是有效的节点编号", "is not the id of a node"),
+    ("not_a_number", "不是数字", "is not a number"),
+    ("not_a_page_token", "不是有效的分页标记", "is not a page token of this list"),
+    ("not_a_point_code", "不是有效的联络点代码", "is not a point code"),
+    ("not_a_public_host", "不是公开的主机名", "is not a public host"),
+    ("not_a_time", "不是有效的时间", "is not a time"),
+    ("not_a_user_name", "不是有效的用户名", "is not a user name"),
+    ("not_an_id", "不是有效的编号", "is not an id"),
+    ("not_decodable", "无法解码", "cannot be decoded"),
+    ("not_rising", "未按顺序递增", "does not rise"),
+    ("not_utf8", "不是 UTF-8 编码", "is not UTF-8"),
+    ("out_of_range", "超出范围", "is out of range"),
+    ("own_code", "不能是自己的代码", "is the point's own code"),
+    (
+        "paper_needs_a_point",
+        "纸质同意须注明证明的联络点，其他方式不得填写",
+        "goes with paper, and paper with it",
+    ),
+    ("phone_malformed", "不是有效的电话号码", "is not a phone number"),
+    ("preferred_name_missing", "缺少首选文字的姓名", "is a script that the person has no name in"),
+    ("quote_malformed", "引号位置不对", "has a quotation mark where none may be"),
+    ("quote_not_closed", "引号没有闭合", "has a quotation mark that is not closed"),
+    ("required", "必填", "is required"),
+    ("row_too_long", "该行过长", "is a row that is too long"),
+    ("scope_malformed", "不是有效的范围", "is not what a consent can be limited to"),
+    ("series_code_malformed", "不是有效的系列代码", "is not the code of a series"),
+    (
+        "short_name_malformed",
+        "不是有效的简称",
+        "is not a short name: two to five capitals or digits",
+    ),
+    (
+        "sort_key_malformed",
+        "不是有效的排序键",
+        "is not a sort key: lower-case letters, digits, blanks",
+    ),
+    ("table_out_of_order", "文件顺序不对", "comes too late: later tables were read already"),
+    ("taken", "已被占用", "is taken"),
+    ("text_version_malformed", "不是有效的文本版本", "is not the version of a consent text"),
+    ("time_out_of_range", "时间超出范围", "lies too far away"),
+    ("too_deep", "层级过深", "lies too deep"),
+    ("too_few_cells", "单元格少于表头", "has fewer cells than the header"),
+    ("too_large", "数值过大", "is too large"),
+    ("too_long", "过长", "is too long"),
+    ("too_many", "过多", "has too many"),
+    ("too_many_cells", "单元格多于表头", "has more cells than the header"),
+    ("too_many_points", "联络点过多", "is one point too many"),
+    ("too_short", "过短", "is too short"),
+    ("twice", "出现两次", "comes twice"),
+    ("unknown_appearance_state", "未知的演讲状态", "is not a state of an appearance"),
+    ("unknown_audience", "未知的可见范围", "is not an audience"),
+    ("unknown_availability", "未知的可用时间", "is not an availability"),
+    ("unknown_channel", "未知的途径", "is not a way to give consent"),
+    ("unknown_degree", "未知的学位等级", "is not a degree: 6, 7 or 8"),
+    ("unknown_event", "没有这个活动", "is no event of the files"),
+    ("unknown_event_kind", "未知的活动类型", "is not a kind of event"),
+    ("unknown_event_state", "未知的活动状态", "is not a state of an event"),
+    ("unknown_field_group", "未知的学科门类", "is not a group of fields"),
+    ("unknown_field_of_study", "未知的学科代码", "is not a field of ISCED-F"),
+    ("unknown_grant_state", "未知的同意状态", "is not a state of a consent"),
+    ("unknown_host_role", "未知的主办角色", "is not a part in hosting"),
+    ("unknown_host_state", "未知的主办状态", "is not a state of an invitation"),
+    ("unknown_kind", "未知的记录类型", "is not a kind that this version knows"),
+    ("unknown_language", "未知的语言", "is not a language tag in use"),
+    ("unknown_member", "没有这个会员", "is nobody's id"),
+    ("unknown_member_state", "未知的会员状态", "is not a state of a member"),
+    ("unknown_mode", "未知的参加方式", "is not a way to take part"),
+    ("unknown_name_order", "未知的姓名顺序", "is not an order of names"),
+    ("unknown_org_type", "未知的机构类型", "is not a type of organisation"),
+    ("unknown_point", "没有这个联络点", "is no point of this network"),
+    ("unknown_point_kind", "未知的联络点类型", "is not a kind of point"),
+    ("unknown_point_state", "未知的联络点状态", "is not a state of a point"),
+    ("unknown_purpose", "未知的同意目的", "is not a purpose of consent"),
+    ("unknown_region_code", "未知的地区代码", "is not a region code"),
+    ("unknown_role", "未知的角色", "is not a role"),
+    ("unknown_script", "未知的文字", "is not a script"),
+    ("unknown_sector", "未知的行业门类", "is not a section of ISIC"),
+    ("unknown_series", "没有这个系列", "is no series"),
+    ("unknown_series_state", "未知的系列状态", "is not a state of a series"),
+    ("unknown_table", "不是可导入的文件", "is not a table that can be imported"),
+    ("unknown_time_zone", "未知的时区", "is not an IANA time zone"),
+    ("url_malformed", "不是有效的网址", "is not a link"),
+    ("used_before", "已被使用过", "was used before"),
+    ("without_node", "没有节点", "has no node"),
+    ("wrong_length", "长度不对", "has the wrong length"),
+    ("wrong_password", "密码不正确", "is not the current password"),
+    ("year_out_of_range", "年份超出范围", "is a year out of range"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// What makes a complaint in the sources, and which of its arguments is the reason.
+    const MAKERS: [(&str, usize); 7] = [
+        ("Invalid::new(", 1),
+        ("wrong(", 1),
+        ("invalid(", 0),
+        ("Bad(", 0),
+        ("bad(", 0),
+        ("unfinished(", 2),
+        ("named! {", 1),
+    ];
+
+    #[test]
+    fn every_reason_of_the_sources_has_its_texts() {
+        let mut reasons = BTreeSet::new();
+        collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut reasons);
+        assert!(reasons.contains("phone_malformed") && reasons.contains("unknown_mode"));
+        let missing: Vec<_> = reasons.iter().filter(|reason| find(reason).is_none()).collect();
+        assert!(missing.is_empty(), "no text in domain/message.rs for {missing:?}");
+    }
+
+    #[test]
+    fn the_table_is_in_order_and_speaks_both_languages() {
+        assert!(TEXTS.is_sorted_by(|a, b| a.0 < b.0));
+        for (reason, zh, en) in TEXTS {
+            assert!(!zh.is_ascii() && !en.is_empty() && en.is_ascii(), "{reason}");
+        }
+    }
+
+    fn collect(folder: &Path, reasons: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, reasons);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap();
+                for (maker, argument) in MAKERS {
+                    for (at, _) in code.match_indices(maker) {
+                        reasons.extend(literal(&code[at + maker.len()..], argument));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The argument of that number, if it is a plain reason.
+    fn literal(arguments: &str, number: usize) -> Option<String> {
+        let mut depth = 0;
+        let mut from = 0;
+        let mut seen = 0;
+        for (at, c) in arguments.char_indices() {
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' if depth > 0 => depth -= 1,
+                ',' | ';' | ')' if depth == 0 => {
+                    if seen == number {
+                        return reason(&arguments[from..at]);
+                    }
+                    if c == ')' || c == ';' {
+                        return None;
+                    }
+                    seen += 1;
+                    from = at + 1;
+                }
+                _ => (),
+            }
+        }
+        None
+    }
+
+    fn reason(argument: &str) -> Option<String> {
+        let text = argument.trim().strip_prefix('"')?.strip_suffix('"')?;
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
+        (plain && !text.is_empty()).then(|| text.to_owned())
     }
 }

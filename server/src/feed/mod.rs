@@ -14,4 +14,5 @@ pub mod keyring;
 pub mod own;
 pub mod seal;
 pub mod statement;
+pub mod verify;
 pub mod writer;

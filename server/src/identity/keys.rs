@@ -40,6 +40,8 @@ const AUTHORITY: &str = "authority.pem";
 const ISSUER: &str = "issuer.pem";
 const ROSTER: &str = "roster.key";
 const TLS: &str = "tls.pem";
+/// The key of a node that has asked to join and has no certificate yet.
+const PENDING_TLS: &str = "tls.joining";
 const SEAL: &str = "seal.key";
 const CASE: &str = "case.key";
 const BACKUP: &str = "backup.key";
@@ -237,12 +239,33 @@ impl KeyDirectory {
         TlsIdentity::from_pem(&self.read(TLS)?)
     }
 
+    pub fn save_pending_tls(&self, key: &TlsKey) -> Result<(), Error> {
+        self.write(PENDING_TLS, key.to_pem().as_bytes())
+    }
+
+    pub fn find_pending_tls(&self) -> Result<Option<TlsKey>, Error> {
+        self.find(PENDING_TLS)?.map(|text| TlsKey::from_pem(&text)).transpose()
+    }
+
+    /// After `save_tls`, which holds the key from then on.
+    pub fn remove_pending_tls(&self) -> Result<(), Error> {
+        let path = self.path.join(PENDING_TLS);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(at(&path)(error)),
+            _ => Ok(()),
+        }
+    }
+
     pub fn save_seal(&self, key: &SigningKey) -> Result<(), Error> {
         self.write_signing(SEAL, key)
     }
 
     pub fn load_seal(&self) -> Result<SigningKey, Error> {
         signing_key(&self.read(SEAL)?)
+    }
+
+    pub fn find_seal(&self) -> Result<Option<SigningKey>, Error> {
+        absent(self.load_seal())
     }
 
     pub fn save_case(&self, key: &CaseKey) -> Result<(), Error> {
@@ -258,6 +281,10 @@ impl KeyDirectory {
         Ok(CaseKey::from_bytes(*bytes))
     }
 
+    pub fn find_case(&self) -> Result<Option<CaseKey>, Error> {
+        absent(self.load_case())
+    }
+
     pub fn save_backup(&self, key: &BackupKey) -> Result<(), Error> {
         use age::secrecy::ExposeSecret;
         self.write(BACKUP, key.to_string().expose_secret().as_bytes())
@@ -268,6 +295,10 @@ impl KeyDirectory {
             .map_err(|_| Error::malformed("the backup key"))
     }
 
+    pub fn find_backup(&self) -> Result<Option<BackupKey>, Error> {
+        absent(self.load_backup())
+    }
+
     fn write_signing(&self, name: &str, key: &SigningKey) -> Result<(), Error> {
         let text =
             key.to_pkcs8_pem(LineEnding::LF).map_err(|_| Error::malformed("the signing key"))?;
@@ -275,11 +306,7 @@ impl KeyDirectory {
     }
 
     fn find(&self, name: &str) -> Result<Option<Zeroizing<String>>, Error> {
-        match self.read(name) {
-            Ok(text) => Ok(Some(text)),
-            Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        absent(self.read(name))
     }
 
     fn read(&self, name: &str) -> Result<Zeroizing<String>, Error> {
@@ -304,6 +331,15 @@ impl KeyDirectory {
             let _ = fs::remove_file(&temporary);
         }
         written.map_err(at(&path))
+    }
+}
+
+/// None for a file that is not there.
+fn absent<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -420,9 +456,10 @@ mod tests {
     fn a_private_key_is_not_printed() {
         let network = Network::found();
         let identity = network.identity("GB-LON", 1);
-        let secret = hex::encode(identity.key.pair.serialized_der());
-        let case = CaseKey::from_bytes([0xab; 32]);
-        let shown = format!("{identity:?} {case:?}");
-        assert!(!shown.contains(&secret) && !shown.contains("171") && !shown.contains("abab"));
+        assert_eq!(format!("{:?}", CaseKey::generate()), "CaseKey");
+        let fingerprint = identity.key.spki().fingerprint();
+        assert_eq!(format!("{:?}", identity.key), format!("TlsKey({fingerprint})"));
+        let seal = SigningKey::from_bytes(&[0xab; 32]);
+        assert!(!format!("{seal:?}").contains("171, 171"));
     }
 }

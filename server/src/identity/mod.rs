@@ -6,10 +6,13 @@
 pub mod authority;
 pub mod caller;
 pub mod chain;
+pub mod enrolment;
 pub mod error;
+pub mod join;
 pub mod keys;
 pub mod peer;
 pub mod proof;
+pub mod renewal;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod spki;

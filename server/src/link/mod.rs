@@ -6,6 +6,7 @@
 
 pub mod budget;
 pub mod frame;
+pub mod links;
 pub mod outgoing;
 pub mod serving;
 pub mod session;

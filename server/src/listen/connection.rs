@@ -41,7 +41,6 @@ pub(super) async fn run<Io>(
     io: Io,
     shared: Shared,
     limits: &Limits,
-    age: Option<Duration>,
     stop: &CancellationToken,
     close: &CancellationToken,
 ) where
@@ -58,7 +57,7 @@ pub(super) async fn run<Io>(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = pulse.look();
     let mut idle_since = Instant::now();
-    let age = age.and_then(|age| Instant::now().checked_add(jittered(age)));
+    let age = limits.age.and_then(|age| Instant::now().checked_add(jittered(age)));
     let mut ending: Option<Instant> = None;
     loop {
         let in_good_order = tokio::select! {

@@ -63,6 +63,24 @@ pub struct Limits {
     pub bytes_without_request: u64,
 }
 
+/// Windows and streams of a caller that shows no admitted certificate: enough for enrolment.
+const STRANGER_WINDOW: u32 = 64 * KIB;
+const STRANGER_STREAMS: u32 = 4;
+
+impl Limits {
+    /// The same listener towards somebody unknown.
+    pub(super) fn for_strangers(&self) -> Limits {
+        Limits {
+            streams: STRANGER_STREAMS,
+            stream_window: STRANGER_WINDOW,
+            connection_window: 2 * STRANGER_WINDOW,
+            frame: 16 * KIB,
+            age: Some(self.stranger_age),
+            ..self.clone()
+        }
+    }
+}
+
 /// How often a connection's progress is looked at.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -178,21 +178,35 @@ impl Listener {
     {
         let Options { limits, access, .. } = &self.options;
         let admitted = peer.as_ref().filter(|peer| access.admits(peer));
-        let age = match admitted {
-            Some(peer) => {
-                ticket.is_node(peer);
-                limits.age
-            }
+        match admitted {
+            Some(peer) => ticket.is_node(peer),
             None if !ticket.is_stranger() => {
                 debug!(listener = limits.name, ?source, "refused: too many strangers");
                 return;
             }
-            None if access.is_for_nodes() => Some(limits.stranger_age),
-            None => limits.age,
-        };
+            None if access.is_for_nodes() => {
+                let limits = limits.for_strangers();
+                return self.serve(io, source, peer, &limits, &ticket).await;
+            }
+            None => {}
+        }
+        self.serve(io, source, peer, limits, &ticket).await;
+    }
+
+    async fn serve<Io>(
+        &self,
+        io: Io,
+        source: Source,
+        peer: Option<Peer>,
+        limits: &Limits,
+        ticket: &Ticket,
+    ) where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let access = self.options.access.clone();
         let router = self.router.clone();
         let pulse = Arc::new(Pulse::default());
-        let shared = Shared { router, access: access.clone(), source, peer, pulse };
-        connection::run(io, shared, limits, age, &self.stop, &ticket.close).await;
+        let shared = Shared { router, access, source, peer, pulse };
+        connection::run(io, shared, limits, &self.stop, &ticket.close).await;
     }
 }

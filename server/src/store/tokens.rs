@@ -5,6 +5,11 @@ use sqlx::{Any, AnyConnection, FromRow, Row, any::AnyRow};
 
 use crate::domain::{id::PointCode, time::Time};
 
+/// What the queries of this file take; the caller owns it.
+pub type Connection = AnyConnection;
+/// What they fail with.
+pub type StorageError = sqlx::Error;
+
 /// A token as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredToken {
@@ -20,7 +25,7 @@ pub struct StoredToken {
     pub answer: Option<Vec<u8>>,
 }
 
-pub async fn insert(db: &mut AnyConnection, token: &StoredToken) -> sqlx::Result<()> {
+pub async fn insert(db: &mut Connection, token: &StoredToken) -> sqlx::Result<()> {
     let sql = "insert into join_tokens
                (id, secret_sha256, point, created_us, expires_us, failures, used_by, answer)
                values ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -38,7 +43,7 @@ pub async fn insert(db: &mut AnyConnection, token: &StoredToken) -> sqlx::Result
     Ok(())
 }
 
-pub async fn find(db: &mut AnyConnection, id: [u8; 5]) -> sqlx::Result<Option<StoredToken>> {
+pub async fn find(db: &mut Connection, id: [u8; 5]) -> sqlx::Result<Option<StoredToken>> {
     let sql = "select id, secret_sha256, point, created_us, expires_us, failures, used_by, answer
                from join_tokens where id = $1";
     sqlx::query_as::<Any, StoredToken>(sql).bind(id.to_vec()).fetch_optional(db).await
@@ -47,7 +52,7 @@ pub async fn find(db: &mut AnyConnection, id: [u8; 5]) -> sqlx::Result<Option<St
 /// Gives an unused token to a TLS key; false if it is used, burnt or expired by now. Of any number
 /// of callers at once exactly one gets it.
 pub async fn claim(
-    db: &mut AnyConnection,
+    db: &mut Connection,
     id: [u8; 5],
     tls_key_sha256: [u8; 32],
     now: Time,
@@ -66,7 +71,7 @@ pub async fn claim(
 }
 
 /// Counts a wrong secret.
-pub async fn count_failure(db: &mut AnyConnection, id: [u8; 5]) -> sqlx::Result<()> {
+pub async fn count_failure(db: &mut Connection, id: [u8; 5]) -> sqlx::Result<()> {
     let sql = "update join_tokens set failures = failures + 1 where id = $1";
     sqlx::query::<Any>(sql).bind(id.to_vec()).execute(db).await?;
     Ok(())
@@ -74,7 +79,7 @@ pub async fn count_failure(db: &mut AnyConnection, id: [u8; 5]) -> sqlx::Result<
 
 /// Keeps the answer for a caller that did not receive it.
 pub async fn keep_answer(
-    db: &mut AnyConnection,
+    db: &mut Connection,
     id: [u8; 5],
     tls_key_sha256: [u8; 32],
     answer: &[u8],
@@ -90,7 +95,7 @@ pub async fn keep_answer(
 }
 
 /// Forgets tokens that expired before a moment; says how many.
-pub async fn delete_expired(db: &mut AnyConnection, before: Time) -> sqlx::Result<u64> {
+pub async fn delete_expired(db: &mut Connection, before: Time) -> sqlx::Result<u64> {
     let sql = "delete from join_tokens where expires_us < $1";
     Ok(sqlx::query::<Any>(sql).bind(before.0).execute(db).await?.rows_affected())
 }

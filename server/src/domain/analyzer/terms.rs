@@ -37,6 +37,8 @@ pub enum Filter {
     Email,
     Series,
     State,
+    /// Records that this node cannot read.
+    Quarantine,
 }
 
 impl Filter {
@@ -52,6 +54,7 @@ impl Filter {
             Filter::Email => 'e',
             Filter::Series => 's',
             Filter::State => 't',
+            Filter::Quarantine => 'q',
         }
     }
 }
@@ -224,7 +227,7 @@ impl<'a> Terms<'a> {
             match class(c) {
                 Class::Joiner => continue,
                 Class::Letter => {
-                    let start = *word.get_or_insert_with(|| self.out.len());
+                    let start = *word.get_or_insert(self.out.len());
                     if self.out.len() - start < TERM_BYTES_MAX {
                         push_letter(self.out, c, umlaut);
                     }

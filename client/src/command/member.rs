@@ -1,0 +1,381 @@
+//! `yizhan member`.
+
+use std::{
+    io::{self, BufRead, IsTerminal},
+    path::PathBuf,
+};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use yizhan_client::{
+    answer::Answer,
+    channel::{Node, once, repeating},
+    document::{
+        self,
+        answers::{missing, point_state, point_states},
+        member::{self, COPY_COLUMNS, FOUND_COLUMNS, GRANT_COLUMNS, channel, role},
+        overlay, parse_day, parse_time, read,
+    },
+    error::{Error, Result, present},
+    pages::{Page, Paging},
+};
+use yizhan_proto::v1::{
+    self, CreateMemberRequest, EraseMemberRequest, GetMemberRequest, GetMemberResponse,
+    GiveConsentRequest, Grant, LeaveMemberRequest, ListGrantsRequest, ListMemberCopiesRequest,
+    SearchMembersRequest, UpdateMemberRequest, WithdrawConsentRequest, get_member_response::Seen,
+};
+
+use super::{Context, read_json, request_id};
+
+#[derive(Subcommand)]
+pub enum Member {
+    /// Add a member at your point; nothing is shown to others before a consent
+    Create(Create),
+    /// One member: the home record, or what its home shows to you
+    Get {
+        /// Record id
+        id: String,
+    },
+    /// Change a member of your point
+    Update(Update),
+    /// Find members by name (characters, pinyin, initials) and filters
+    Search(Search),
+    /// End a membership
+    Leave(Leave),
+    /// Record a consent
+    Consent(Box<Consent>),
+    /// End the consents for a purpose
+    Withdraw(Withdraw),
+    /// A member's consents, newest first
+    Grants(Grants),
+    /// Remove everything about a member, everywhere
+    Erase(Erase),
+    /// Which points hold or held a copy, and their receipts
+    Where {
+        /// Record id
+        id: String,
+    },
+}
+
+#[derive(Args)]
+pub struct Create {
+    /// JSON of the member, with the keys that `get` prints; - for stdin
+    #[arg(long, value_name = "F.json")]
+    file: PathBuf,
+    /// Code of a hosted point it is for
+    #[arg(long, default_value = "", value_name = "POINT")]
+    home: String,
+}
+
+#[derive(Args)]
+pub struct Update {
+    /// Record id
+    id: String,
+    /// JSON of what changes; keys that are left out stay as they are
+    #[arg(long, value_name = "F.json")]
+    file: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Search {
+    /// Parts of a name; all must match
+    #[arg(default_value = "")]
+    words: String,
+    #[command(flatten)]
+    paging: Paging,
+    /// Prefix of a region code: 44, 440100, GB
+    #[arg(long, default_value = "", value_name = "PREFIX")]
+    region: String,
+    /// Field group, expertise or ISCED-F prefix
+    #[arg(long, default_value = "", value_name = "CODE")]
+    field: String,
+    /// BCP 47: zh also finds zh-Hans
+    #[arg(long, default_value = "", value_name = "TAG")]
+    language: String,
+    /// speaker, key_contact, seat_holder, expert or volunteer
+    #[arg(long, default_value = "")]
+    role: String,
+    /// Code of a home point
+    #[arg(long, default_value = "", value_name = "POINT")]
+    home: String,
+    /// Ask the homes themselves
+    #[arg(long)]
+    live: bool,
+}
+
+#[derive(Args)]
+pub struct Leave {
+    /// Record id
+    id: String,
+    /// Last day; today if not given
+    #[arg(long, value_name = "DAY")]
+    ended_on: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Consent {
+    /// Record id of the member
+    id: String,
+    /// What for, such as profile.network
+    #[arg(long)]
+    purpose: String,
+    /// What it is limited to: an event, a destination, `domestic`
+    #[arg(long, default_value = "")]
+    scope: String,
+    /// Version of the text that was agreed to
+    #[arg(long, default_value = "v2", value_name = "V")]
+    text_version: String,
+    /// Language in which the text was shown
+    #[arg(long, default_value = "zh-Hans", value_name = "TAG")]
+    text_language: String,
+    /// web, desk or paper
+    #[arg(long, default_value = "desk")]
+    via: String,
+    /// When it was given; now if not given
+    #[arg(long, value_name = "T")]
+    given_at: Option<String>,
+    /// When it ends by itself
+    #[arg(long, value_name = "T")]
+    expires_at: Option<String>,
+    /// Code of the point that states it for the person; paper only
+    #[arg(long, default_value = "", value_name = "POINT")]
+    asserted_by: String,
+}
+
+#[derive(Args)]
+pub struct Withdraw {
+    /// Record id of the member
+    id: String,
+    /// What for, such as profile.network
+    #[arg(long)]
+    purpose: String,
+    /// Only consents limited to this
+    #[arg(long, default_value = "")]
+    scope: String,
+}
+
+#[derive(Args)]
+pub struct Grants {
+    /// Record id of the member
+    id: String,
+    #[command(flatten)]
+    paging: Paging,
+}
+
+#[derive(Args)]
+pub struct Erase {
+    /// Record id
+    id: String,
+    /// Do not ask on a terminal
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Member {
+    pub async fn run(self, context: &Context) -> Result<Answer> {
+        let node = context.node().await?;
+        match self {
+            Member::Create(create) => create.run(&node).await,
+            Member::Get { id } => {
+                let answer = get(&node, &id).await?;
+                let state = answer.point.as_ref().map(point_state);
+                let shown = Answer::one(member::seen(&answer));
+                Ok(shown.with("points", state.into_iter().collect()))
+            }
+            Member::Update(update) => update.run(&node).await,
+            Member::Search(search) => search.run(&node).await,
+            Member::Leave(leave) => leave.run(&node).await,
+            Member::Consent(consent) => consent.run(&node).await,
+            Member::Withdraw(withdraw) => withdraw.run(&node).await,
+            Member::Grants(grants) => grants.run(&node).await,
+            Member::Erase(erase) => erase.run(&node).await,
+            Member::Where { id } => copies(&node, id).await,
+        }
+    }
+}
+
+impl Create {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let document: member::Member = read(read_json(&self.file)?)?;
+        let request = CreateMemberRequest {
+            member: Some(v1::Member::try_from(&document)?),
+            request_id: request_id(),
+            home: self.home,
+        };
+        let created = repeating(|| {
+            let (mut members, request) = (node.members(), request.clone());
+            async move { members.create_member(request).await }
+        });
+        shown(created.await?.member)
+    }
+}
+
+impl Update {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let change = read_json(&self.file)?;
+        let current = json_of(&home_record(node, &self.id).await?);
+        let changed: member::Member = read(overlay(current, change))?;
+        let request = UpdateMemberRequest { member: Some(v1::Member::try_from(&changed)?) };
+        shown(once(node.members().update_member(request)).await?.member)
+    }
+}
+
+impl Search {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let asked = SearchMembersRequest {
+            words: self.words,
+            region: self.region,
+            field: self.field,
+            language: self.language,
+            role: role(&self.role)?,
+            home: self.home,
+            live: self.live,
+            ..SearchMembersRequest::default()
+        };
+        let fetch = async |page_size, page_token: String| {
+            let request = SearchMembersRequest { page_size, page_token, ..asked.clone() };
+            let answer = repeating(|| {
+                let (mut members, request) = (node.members(), request.clone());
+                async move { members.search_members(request).await }
+            });
+            let answer = answer.await?;
+            let next_page_token = answer.next_page_token;
+            Ok(Page { items: answer.items, next_page_token, rest: answer.points })
+        };
+        let page = self.paging.fetch(fetch).await?;
+        let items = page.items.iter().map(member::found).collect();
+        let mut answer = Answer::list(items, page.next_page_token, FOUND_COLUMNS)
+            .with("points", point_states(&page.rest));
+        if self.live {
+            answer.missing = missing(&page.rest);
+        }
+        Ok(answer)
+    }
+}
+
+impl Leave {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let ended_on = self.ended_on.as_deref().map(|day| parse_day(day, "ended_on"));
+        let ended_on = ended_on.transpose()?;
+        let etag = home_record(node, &self.id).await?.etag;
+        let request = LeaveMemberRequest { id: self.id, ended_on, etag };
+        shown(once(node.members().leave_member(request)).await?.member)
+    }
+}
+
+impl Consent {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let time = |text: &Option<String>, field| {
+            text.as_deref().map(|text| parse_time(text, field)).transpose()
+        };
+        let grant = Grant {
+            member: self.id,
+            purpose: self.purpose,
+            scope: self.scope,
+            text_version: self.text_version,
+            text_language: self.text_language,
+            given_via: channel(&self.via)?,
+            given_time: time(&self.given_at, "given_at")?,
+            expire_time: time(&self.expires_at, "expires_at")?,
+            asserted_by: self.asserted_by,
+            ..Grant::default()
+        };
+        let request = GiveConsentRequest { grant: Some(grant), request_id: request_id() };
+        let given = repeating(|| {
+            let (mut members, request) = (node.members(), request.clone());
+            async move { members.give_consent(request).await }
+        });
+        Ok(Answer::one(member::grant(&present(given.await?.grant)?)))
+    }
+}
+
+impl Withdraw {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let request = WithdrawConsentRequest {
+            member: self.id.clone(),
+            purpose: self.purpose,
+            scope: self.scope,
+        };
+        let ended = repeating(|| {
+            let (mut members, request) = (node.members(), request.clone());
+            async move { members.withdraw_consent(request).await }
+        });
+        let ended: Vec<Value> = ended.await?.grants.iter().map(member::grant).collect();
+        Ok(Answer::list(ended, String::new(), GRANT_COLUMNS).with("id", self.id.into()))
+    }
+}
+
+impl Grants {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let fetch = async |page_size, page_token: String| {
+            let member = self.id.clone();
+            let request = ListGrantsRequest { member, page_size, page_token };
+            let answer = repeating(|| {
+                let (mut members, request) = (node.members(), request.clone());
+                async move { members.list_grants(request).await }
+            });
+            let answer = answer.await?;
+            Ok(Page { items: answer.items, next_page_token: answer.next_page_token, rest: () })
+        };
+        let page = self.paging.fetch(fetch).await?;
+        let items = page.items.iter().map(member::grant).collect();
+        Ok(Answer::list(items, page.next_page_token, GRANT_COLUMNS))
+    }
+}
+
+impl Erase {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        if !self.yes && io::stdin().is_terminal() && io::stderr().is_terminal() {
+            eprint!("Everything about {} is removed, here and everywhere. Type yes: ", self.id);
+            let mut line = String::new();
+            let read = io::stdin().lock().read_line(&mut line);
+            read.map_err(|error| Error::failed("INPUT", format!("cannot read: {error}")))?;
+            if line.trim() != "yes" {
+                return Err(Error::failed("NOT_CONFIRMED", "nothing was removed"));
+            }
+        }
+        let request = EraseMemberRequest { id: self.id.clone(), request_id: request_id() };
+        let erased = repeating(|| {
+            let (mut members, request) = (node.members(), request.clone());
+            async move { members.erase_member(request).await }
+        });
+        let removed = erased.await?.removed_records;
+        Ok(Answer::one(json!({"id": self.id, "removed_records": removed})))
+    }
+}
+
+async fn copies(node: &Node, id: String) -> Result<Answer> {
+    let answer = repeating(|| {
+        let (mut members, id) = (node.members(), id.clone());
+        async move { members.list_member_copies(ListMemberCopiesRequest { id }).await }
+    });
+    let answer = answer.await?;
+    let copies: Vec<Value> = answer.copies.iter().map(member::copy).collect();
+    Ok(Answer::shaped(json!({"id": answer.id, "copies": copies}), COPY_COLUMNS))
+}
+
+async fn get(node: &Node, id: &str) -> Result<GetMemberResponse> {
+    repeating(|| {
+        let (mut members, id) = (node.members(), id.to_owned());
+        async move { members.get_member(GetMemberRequest { id }).await }
+    })
+    .await
+}
+
+/// The record itself, which only its home has and only some may see.
+async fn home_record(node: &Node, id: &str) -> Result<v1::Member> {
+    let answer = get(node, id).await?;
+    match answer.seen {
+        Some(Seen::Member(member)) => Ok(member),
+        _ => Err(Error::failed("NOT_HOME", format!("the member's home is {}", answer.home))
+            .advice("ask that point's node, as one of its staff")),
+    }
+}
+
+fn json_of(member: &v1::Member) -> Value {
+    document::json(&member::Member::from(member))
+}
+
+fn shown(member: Option<v1::Member>) -> Result<Answer> {
+    Ok(Answer::one(json_of(&present(member)?)))
+}

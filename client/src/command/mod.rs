@@ -1,0 +1,177 @@
+//! The commands of `yizhan`, one file per noun: arguments in, an answer out.
+
+pub mod account;
+pub mod event;
+pub mod import;
+pub mod member;
+pub mod point;
+pub mod series;
+pub mod status;
+pub mod user;
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+use yizhan_client::{
+    answer::{Answer, Format},
+    channel::{Node, server_url},
+    error::{Error, Result},
+    profiles::{self, Profiles, Session},
+};
+
+/// Used where neither a flag, the environment nor the profile names one.
+const SERVER_DEFAULT: &str = "https://localhost:8443";
+/// Largest JSON file of one record, in bytes.
+const FILE_MAX: u64 = 1024 * 1024;
+
+/// Yizhan (驿站): a network of contact points, from the command line
+#[derive(Parser)]
+#[command(name = "yizhan", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where to, as whom, and how to print.
+#[derive(Args, Clone)]
+pub struct Global {
+    /// The node to ask, https://HOST:PORT
+    #[arg(long, global = true, env = "YIZHAN_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// Certificate of the network's authority (the node's ca.pem)
+    #[arg(long, global = true, env = "YIZHAN_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Whose sign-in to use
+    #[arg(long, global = true, env = "YIZHAN_PROFILE", default_value = profiles::DEFAULT)]
+    pub profile: String,
+    /// How to print the answer
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Sign in; the session is kept for the following commands
+    Login(account::Login),
+    /// End the session
+    Logout,
+    /// Who the server takes you for
+    Whoami,
+    /// How the node is doing: its feeds, links and parcels
+    Status,
+    /// Accounts of your point
+    #[command(subcommand)]
+    User(user::User),
+    /// Contact points
+    #[command(subcommand)]
+    Point(point::Point),
+    /// Members and their consents
+    #[command(subcommand)]
+    Member(Box<member::Member>),
+    /// Events
+    #[command(subcommand)]
+    Event(Box<event::Event>),
+    /// Series of events
+    #[command(subcommand)]
+    Series(series::Series),
+    /// Bring in CSV tables
+    Import(import::Import),
+}
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> Result<Answer> {
+    let context = Context { global: cli.global };
+    match cli.command {
+        Command::Login(login) => login.run(&context).await,
+        Command::Logout => account::logout(&context).await,
+        Command::Whoami => account::whoami(&context).await,
+        Command::Status => status::run(&context).await,
+        Command::User(user) => user.run(&context).await,
+        Command::Point(point) => point.run(&context).await,
+        Command::Member(member) => member.run(&context).await,
+        Command::Event(event) => event.run(&context).await,
+        Command::Series(series) => series.run(&context).await,
+        Command::Import(import) => import.run(&context).await,
+    }
+}
+
+/// What every command starts from.
+pub struct Context {
+    global: Global,
+}
+
+/// The server that is meant, and what is known of it.
+pub struct Target {
+    pub server: String,
+    pub ca: String,
+    /// None: not signed in there.
+    pub session: Option<Session>,
+}
+
+impl Context {
+    /// The node, as the profile's user.
+    pub async fn node(&self) -> Result<Node> {
+        let target = self.target()?;
+        let token = target.session.as_ref().map(|session| session.token.as_str());
+        Node::connect(&target.server, target.ca.as_bytes()).await?.signed_in(token)
+    }
+
+    /// Flag or environment first, then the profile.
+    pub fn target(&self) -> Result<Target> {
+        let mut profile = self.profiles()?.get(&self.global.profile)?;
+        let named = self.global.server.as_deref().filter(|server| !server.is_empty());
+        let server = match (named, profile.server.as_str()) {
+            (Some(server), _) => server,
+            (None, "") => SERVER_DEFAULT,
+            (None, server) => server,
+        };
+        let server = server_url(server)?.to_string().trim_end_matches('/').to_owned();
+        let session = profile.sessions.remove(&server);
+        let ca = match (&self.global.ca, &session) {
+            (Some(path), _) => fs::read_to_string(path).map_err(|error| {
+                Error::usage(format!("--ca {} cannot be read: {error}", path.display()))
+            })?,
+            (None, Some(session)) => session.ca.clone(),
+            (None, None) => {
+                return Err(Error::usage(format!("{server} is not known yet"))
+                    .advice("give --ca FILE, the ca.pem of the node or its network"));
+            }
+        };
+        Ok(Target { server, ca, session: session.filter(|session| !session.token.is_empty()) })
+    }
+
+    pub fn profiles(&self) -> Result<Profiles> {
+        Profiles::of_user(|name| std::env::var(name).ok())
+    }
+
+    pub fn profile(&self) -> &str {
+        &self.global.profile
+    }
+}
+
+/// The JSON document in a file, `-` for stdin.
+pub fn read_json(path: &Path) -> Result<Value> {
+    let shown = path.display();
+    let mut text = String::new();
+    let read = match path.as_os_str() == "-" {
+        true => io::stdin().lock().take(FILE_MAX).read_to_string(&mut text),
+        false => {
+            fs::File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
+        }
+    };
+    read.map_err(|error| Error::failed("FILE", format!("cannot read {shown}: {error}")))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::failed("FILE", format!("{shown} is not JSON: {error}")))
+}
+
+/// Names a creation, so that repeating it has one effect.
+pub fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,37 @@
+//! `yizhan user`.
+
+use clap::Subcommand;
+use yizhan_client::{
+    answer::Answer,
+    error::Result,
+    users::{self, Add, Disable, List, Password, SetRole},
+};
+
+use super::Context;
+
+#[derive(Subcommand)]
+pub enum User {
+    /// Add an account
+    Add(Add),
+    /// List accounts
+    List(List),
+    /// Disable an account for good
+    Disable(Disable),
+    /// Change an account's role
+    Role(SetRole),
+    /// Change a password, your own if no name is given
+    Passwd(Password),
+}
+
+impl User {
+    pub async fn run(self, context: &Context) -> Result<Answer> {
+        let node = context.node().await?;
+        match self {
+            User::Add(add) => users::add(&node, add, "staff").await,
+            User::List(list) => users::list(&node, list).await,
+            User::Disable(disable) => users::disable(&node, disable).await,
+            User::Role(role) => users::set_role(&node, role).await,
+            User::Passwd(password) => users::set_password(&node, password).await,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Accounts.
+
+use serde_json::{Value, json};
+use yizhan_proto::v1::{AccountRole, User};
+
+use super::{time, value_of, word};
+use crate::{answer::Column, error::Result};
+
+pub const COLUMNS: &[Column] = &["name", "role", "point", "state", "created_at"];
+
+pub fn user(user: &User) -> Value {
+    json!({
+        "name": user.name,
+        "role": word(user.role, AccountRole::as_str_name, "ACCOUNT_ROLE_"),
+        "point": user.point,
+        "state": if user.disable_time.is_some() { "disabled" } else { "active" },
+        "created_at": time(user.create_time.as_ref()),
+        "disabled_at": time(user.disable_time.as_ref()),
+    })
+}
+
+/// The number of a role's name.
+pub fn role(name: &str) -> Result<i32> {
+    value_of(name, AccountRole::from_str_name, "ACCOUNT_ROLE_", "role")
+}

@@ -1,0 +1,58 @@
+//! The status of a node.
+
+use serde_json::{Value, json};
+use yizhan_proto::v1::{FeedStatus, GetStatusResponse, LinkStatus, link_status};
+
+use super::{answers::feed_state, time, word};
+use crate::answer::Column;
+
+/// The table shows the feeds.
+pub const COLUMNS: &[Column] =
+    &["home", "audience", "epoch", "sequence", "live", "head_sequence", "head_age_ms", "state"];
+
+pub fn status(status: &GetStatusResponse) -> Value {
+    // A node that does not count parcels says nothing; a zero would be a claim.
+    let parcels = status.parcels.as_ref();
+    json!({
+        "point": status.point,
+        "version": status.version,
+        "role": status.role,
+        "started_at": time(status.start_time.as_ref()),
+        "feeds": status.feeds.iter().map(feed).collect::<Vec<_>>(),
+        "links": status.links.iter().map(link).collect::<Vec<_>>(),
+        "parcels": {
+            "outbox": parcels.map(|parcels| parcels.outbox),
+            "inbox": parcels.map(|parcels| parcels.inbox),
+            "oldest_ms": parcels.and_then(|parcels| parcels.oldest_ms),
+        },
+        "quarantine": status.quarantine,
+    })
+}
+
+fn feed(feed: &FeedStatus) -> Value {
+    json!({
+        "home": feed.home,
+        "audience": feed.audience,
+        "epoch": feed.epoch.as_ref().map(|epoch| epoch.counter),
+        "epoch_random": feed.epoch.as_ref().map(|epoch| hex::encode(&epoch.random)),
+        "sequence": feed.sequence,
+        "live": feed.live,
+        "digest": hex::encode(&feed.digest),
+        "sealed_at": time(feed.sealed_time.as_ref()),
+        "head_sequence": feed.head_sequence,
+        "head_age_ms": feed.head_age_ms,
+        "state": feed_state(feed.state),
+        "reason": feed.reason,
+    })
+}
+
+fn link(link: &LinkStatus) -> Value {
+    json!({
+        "peer": link.peer,
+        "state": word(link.state, link_status::State::as_str_name, "STATE_"),
+        "since": time(link.since_time.as_ref()),
+        "last_contact_ms": link.last_contact_ms,
+        "rtt_ms": link.rtt_ms,
+        "reason": link.reason,
+    })
+}

@@ -1,0 +1,242 @@
+//! Why a command did not do what it was asked, as people and as scripts read it.
+
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Exit codes of both programs.
+pub const EXIT_DONE: u8 = 0;
+pub const EXIT_FAILED: u8 = 1;
+pub const EXIT_USAGE: u8 = 2;
+pub const EXIT_PARTIAL: u8 = 3;
+pub const EXIT_UNREACHABLE: u8 = 4;
+
+/// A refusal or failure: one line for people (what, why, what to do), one document for scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    pub exit: u8,
+    /// gRPC code in upper case: `NOT_FOUND`.
+    pub code: &'static str,
+    /// Stable and machine-readable: `SIGN_IN_FAILED`.
+    pub reason: String,
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub advice: String,
+    pub fields: Vec<Field>,
+}
+
+/// What is wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    pub field: String,
+    pub reason: String,
+    pub message: String,
+    pub message_zh: String,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Something on this side of the connection failed.
+    pub fn failed(reason: &str, message: impl Into<String>) -> Error {
+        Error {
+            exit: EXIT_FAILED,
+            code: "FAILED_PRECONDITION",
+            reason: reason.to_owned(),
+            message: message.into(),
+            advice: String::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// The command line cannot be meant.
+    pub fn usage(message: impl Into<String>) -> Error {
+        let error = Error::failed("USAGE", message);
+        Error { exit: EXIT_USAGE, code: "INVALID_ARGUMENT", ..error }
+    }
+
+    /// No server answered.
+    pub fn unreachable(message: impl Into<String>) -> Error {
+        let error = Error::failed("UNREACHABLE", message);
+        Error { exit: EXIT_UNREACHABLE, code: "UNAVAILABLE", ..error }
+    }
+
+    /// One field of what the user wrote is wrong.
+    pub fn field(field: &str, reason: &str, message: &str, message_zh: &str) -> Error {
+        let error = Error::failed("INVALID", format!("{field} {message}"));
+        let field = Field {
+            field: field.to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            message_zh: message_zh.to_owned(),
+        };
+        Error { code: "INVALID_ARGUMENT", fields: vec![field], ..error }
+    }
+
+    /// The server no longer knows the stored session.
+    pub fn session_ended() -> Error {
+        let error = Error::failed("UNAUTHENTICATED", "the session has ended");
+        Error { code: "UNAUTHENTICATED", ..error }.advice(advice("UNAUTHENTICATED"))
+    }
+
+    pub fn advice(mut self, advice: impl Into<String>) -> Error {
+        self.advice = advice.into();
+        self
+    }
+
+    /// The one line on stderr.
+    pub fn line(&self) -> String {
+        let line = match self.advice.as_str() {
+            "" => self.message.clone(),
+            advice => format!("{}; {advice}", self.message),
+        };
+        line.replace('\n', " ")
+    }
+
+    /// The document on stdout with `--output json`.
+    pub fn document(&self) -> Value {
+        let field = |field: &Field| {
+            json!({
+                "field": field.field,
+                "reason": field.reason,
+                "message": field.message,
+                "message_zh": field.message_zh,
+            })
+        };
+        json!({"error": {
+            "code": self.code,
+            "reason": self.reason,
+            "message": self.message,
+            "fields": self.fields.iter().map(field).collect::<Vec<_>>(),
+        }})
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Error {
+        if broke_off(&status) {
+            return Error::unreachable(format!("the connection broke off: {}", status.message()))
+                .advice("try again");
+        }
+        let details = status.get_error_details();
+        let reason = match details.error_info() {
+            Some(info) => info.reason.clone(),
+            None => code_name(status.code()).to_owned(),
+        };
+        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
+        let field = |violation: &tonic_types::FieldViolation| Field {
+            field: violation.field.clone(),
+            reason: violation.reason.clone(),
+            message: violation.description.clone(),
+            message_zh: violation
+                .localized_message
+                .as_ref()
+                .map(|local| local.message.clone())
+                .unwrap_or_default(),
+        };
+        Error {
+            exit: EXIT_FAILED,
+            code: code_name(status.code()),
+            advice: advice(&reason).to_owned(),
+            reason,
+            message: message(&status),
+            fields: violations.unwrap_or_default().iter().map(field).collect(),
+        }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.line())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A part of an answer that the contract always sets.
+pub fn present<T>(part: Option<T>) -> Result<T> {
+    part.ok_or_else(|| Error::failed("ANSWER_INCOMPLETE", "the server's answer lacks its record"))
+}
+
+/// Did the transport fail, rather than the server refuse? Only then has a status a source.
+pub fn broke_off(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// A status that was made by a library may say nothing.
+fn message(status: &Status) -> String {
+    match (status.message(), status.code()) {
+        ("", Code::Unimplemented) => "this node does not offer that".to_owned(),
+        ("", code) => format!("the node answered {}", code_name(code)),
+        (message, _) => message.to_owned(),
+    }
+}
+
+fn advice(reason: &str) -> &'static str {
+    match reason {
+        "UNAUTHENTICATED" => "sign in with `yizhan login --name NAME`",
+        "SIGN_IN_FAILED" => "check both; after five failures each attempt has to wait",
+        "DENIED" => "ask an administrator of the point",
+        "STORAGE_FAILED" => "the node's log says why",
+        "UNIMPLEMENTED" => "compare `yizhan --version` with the version in `yizhan status`",
+        "STORAGE_FULL" => "free space on the node's disk",
+        "FROZEN" => "ask the network's founding point for a new epoch",
+        _ => "",
+    }
+}
+
+/// The name of a gRPC code as the gRPC documents spell it.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_status_keeps_its_reason_and_fields() {
+        let mut details =
+            ErrorDetails::with_error_info("INVALID", "yizhan", std::collections::HashMap::new());
+        details.add_bad_request_violation("name", "is required");
+        let status = Status::with_error_details(Code::InvalidArgument, "name is required", details);
+        let error = Error::from(status);
+        assert_eq!((error.exit, error.code), (1, "INVALID_ARGUMENT"));
+        assert_eq!(error.document()["error"]["fields"][0]["field"], "name");
+    }
+
+    #[test]
+    fn a_status_without_details_is_named_by_its_code() {
+        let error = Error::from(Status::new(Code::Unimplemented, "no such thing"));
+        assert_eq!(error.reason, "UNIMPLEMENTED");
+        assert_eq!(error.message, "no such thing");
+        let silent = Error::from(Status::new(Code::Unimplemented, ""));
+        assert_eq!(silent.message, "this node does not offer that");
+    }
+
+    #[test]
+    fn people_get_one_line() {
+        let error = Error::usage("two\nlines").advice("do this");
+        assert_eq!(error.line(), "two lines; do this");
+    }
+}

@@ -1,0 +1,131 @@
+//! Administering accounts: the same for `yizhan user` over the network and `yizhand user` on the
+//! node's local socket.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use yizhan_proto::v1::{
+    CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest, SetPasswordRequest,
+    SetRoleRequest, User,
+};
+
+use crate::{
+    answer::Answer,
+    channel::{Node, once, repeating},
+    document::account::{COLUMNS, role, user},
+    error::{Error, Result, present},
+    pages::{Page, Paging},
+    secret::password,
+};
+
+#[derive(Args)]
+pub struct Add {
+    /// Name of the account: letters, digits and .-_@
+    #[arg(long)]
+    name: String,
+    /// member, volunteer, staff, point_admin, provincial_admin or auditor
+    #[arg(long)]
+    role: Option<String>,
+    /// Code of the point; the own one if not given
+    #[arg(long, default_value = "")]
+    point: String,
+    /// File whose first line is the password; asked for if not given
+    #[arg(long, value_name = "F")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct List {
+    #[command(flatten)]
+    paging: Paging,
+}
+
+#[derive(Args)]
+pub struct Disable {
+    /// Name of the account
+    #[arg(long)]
+    name: String,
+}
+
+#[derive(Args)]
+pub struct SetRole {
+    /// Name of the account
+    #[arg(long)]
+    name: String,
+    /// The new role
+    #[arg(long)]
+    role: String,
+}
+
+#[derive(Args)]
+pub struct Password {
+    /// Name of the account
+    #[arg(long, default_value = "")]
+    name: String,
+    /// File whose first line is the new password; asked for if not given
+    #[arg(long, value_name = "F")]
+    password_file: Option<PathBuf>,
+    /// File whose first line is the current password; for the own account only
+    #[arg(long, value_name = "F")]
+    current_password_file: Option<PathBuf>,
+}
+
+/// Adds an account, with `role` if the arguments name none.
+pub async fn add(node: &Node, add: Add, role_default: &str) -> Result<Answer> {
+    let role = role(add.role.as_deref().unwrap_or(role_default))?;
+    let password = password(add.password_file.as_deref(), "Password of the new account")?;
+    let request = CreateUserRequest { name: add.name, password, role, point: add.point };
+    answer(once(node.accounts().create_user(request)).await?.user)
+}
+
+pub async fn list(node: &Node, list: List) -> Result<Answer> {
+    let fetch = async |page_size, page_token: String| {
+        let request = ListUsersRequest { page_size, page_token };
+        let answer = repeating(|| {
+            let (mut accounts, request) = (node.accounts(), request.clone());
+            async move { accounts.list_users(request).await }
+        });
+        let answer = answer.await?;
+        Ok(Page { items: answer.users, next_page_token: answer.next_page_token, rest: () })
+    };
+    let page = list.paging.fetch(fetch).await?;
+    Ok(Answer::list(page.items.iter().map(user).collect(), page.next_page_token, COLUMNS))
+}
+
+pub async fn disable(node: &Node, disable: Disable) -> Result<Answer> {
+    let answered = repeating(|| {
+        let mut accounts = node.accounts();
+        let request = DisableUserRequest { name: disable.name.clone() };
+        async move { accounts.disable_user(request).await }
+    });
+    answer(answered.await?.user)
+}
+
+pub async fn set_role(node: &Node, set: SetRole) -> Result<Answer> {
+    let request = SetRoleRequest { name: set.name, role: role(&set.role)? };
+    answer(once(node.accounts().set_role(request)).await?.user)
+}
+
+/// Changes a password. For the own account the current one is asked for as well.
+pub async fn set_password(node: &Node, set: Password) -> Result<Answer> {
+    let caller = once(node.accounts().get_caller(GetCallerRequest {})).await?.user;
+    let own = caller.map(|caller| caller.name).unwrap_or_default();
+    let name = match set.name.to_lowercase() {
+        name if !name.is_empty() => name,
+        _ if !own.is_empty() => own.clone(),
+        _ => return Err(Error::usage("whose password is it?").advice("give --name N")),
+    };
+    let current_password = match name == own {
+        true => password(set.current_password_file.as_deref(), "Current password")?,
+        false => String::new(),
+    };
+    let new_password = password(set.password_file.as_deref(), "New password")?;
+    let request = SetPasswordRequest { name: name.clone(), new_password, current_password };
+    once(node.accounts().set_password(request)).await?;
+    Ok(Answer::one(json!({"name": name, "changed": true})))
+}
+
+fn answer(changed: Option<User>) -> Result<Answer> {
+    Ok(Answer::one(user(&present(changed)?)))
+}

@@ -1,0 +1,156 @@
+//! The control service, on the node's local socket: whoever may open that is the node's operator.
+
+use std::{pin::Pin, time::Duration};
+
+use futures::Stream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use yizhan_proto::v1::{self, control_service_server::ControlService, verify_response::Kind};
+
+use crate::{
+    app::{App, error::Error, network},
+    domain::{id::PointCode, time::Time},
+    feed::verify,
+    identity::{caller::Caller, spki::Fingerprint, token::TTL_DEFAULT},
+    store::{CopyState, FeedStore},
+    wire::value::time_message,
+};
+
+/// A copy that is written while it is checked is checked again, so often.
+const TRIES: usize = 5;
+
+pub struct ControlApi {
+    pub app: App,
+    pub authority: Fingerprint,
+}
+
+impl ControlApi {
+    fn operator(&self) -> Caller {
+        Caller::Operator { point: self.app.keys.point.clone() }
+    }
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ControlService for ControlApi {
+    type VerifyStream = Answers<v1::VerifyResponse>;
+    type BackUpStream = Answers<v1::BackUpResponse>;
+
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let request = request.into_inner();
+        let point: PointCode = request.point.parse().map_err(Error::from)?;
+        let ttl = match request.ttl {
+            None => TTL_DEFAULT,
+            Some(ttl) => Duration::try_from(ttl).map_err(|_| {
+                Error::from(crate::domain::text::Invalid::new("ttl", "out_of_range"))
+            })?,
+        };
+        let (token, expires) =
+            network::create_token(&self.app, &self.operator(), self.authority, point.clone(), ttl)
+                .await?;
+        Ok(Response::new(v1::CreateTokenResponse {
+            token,
+            point: point.to_string(),
+            expire_time: Some(time_message(expires)),
+        }))
+    }
+
+    async fn revoke_point(
+        &self,
+        request: Request<v1::RevokePointRequest>,
+    ) -> Result<Response<v1::RevokePointResponse>, Status> {
+        let request = request.into_inner();
+        let point: PointCode = request.point.parse().map_err(Error::from)?;
+        let revoked: Time =
+            network::revoke_point(&self.app, &self.operator(), point.clone(), &request.reason)
+                .await?;
+        Ok(Response::new(v1::RevokePointResponse {
+            point: point.to_string(),
+            revoke_time: Some(time_message(revoked)),
+        }))
+    }
+
+    async fn verify(
+        &self,
+        _request: Request<v1::VerifyRequest>,
+    ) -> Result<Response<Self::VerifyStream>, Status> {
+        let (sender, answers) = mpsc::channel(16);
+        tokio::spawn(check_everything(self.app.clone(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+
+    async fn back_up(
+        &self,
+        _request: Request<v1::BackUpRequest>,
+    ) -> Result<Response<Self::BackUpStream>, Status> {
+        Err(Status::unimplemented("backups are not offered yet"))
+    }
+}
+
+type Findings = mpsc::Sender<Result<v1::VerifyResponse, Status>>;
+
+async fn check_everything(app: App, answers: Findings) {
+    let answer = |kind| Ok(v1::VerifyResponse { kind: Some(kind) });
+    let result = async {
+        let copies = app.db.copies().await?;
+        let total = copies.iter().filter(|copy| copy.state != CopyState::Retired).count() as u64;
+        let (mut rows, mut findings, mut done) = (0, 0, 0);
+        for copy in copies.iter().filter(|copy| copy.state != CopyState::Retired) {
+            let (faults, counted) = check_settled(&app, copy.clone()).await?;
+            rows += counted;
+            done += 1;
+            for fault in faults {
+                findings += 1;
+                let finding = v1::Finding {
+                    reason: fault.reason.to_owned(),
+                    feed: fault.feed.to_string(),
+                    epoch: Some(copy.epoch.into()),
+                    record: Vec::new(),
+                    detail: fault.detail,
+                };
+                let _ = answers.send(answer(Kind::Finding(finding))).await;
+            }
+            let progress = v1::Progress { subject: copy.feed.to_string(), done, total };
+            let _ = answers.send(answer(Kind::Progress(progress))).await;
+        }
+        for fault in app.db.integrity_faults().await? {
+            findings += 1;
+            let finding = v1::Finding {
+                reason: "DATABASE_DAMAGED".to_owned(),
+                detail: fault,
+                ..Default::default()
+            };
+            let _ = answers.send(answer(Kind::Finding(finding))).await;
+        }
+        let summary = v1::VerifySummary { feeds: total, rows, findings };
+        let _ = answers.send(answer(Kind::Summary(summary))).await;
+        Ok::<(), crate::store::StoreError>(())
+    };
+    if let Err(error) = result.await {
+        let _ = answers.send(Err(Status::from(Error::Storage(error)))).await;
+    }
+}
+
+/// Checks a copy in one of the states it passes through.
+async fn check_settled(
+    app: &App,
+    mut copy: crate::store::Copy,
+) -> Result<(Vec<verify::Fault>, u64), crate::store::StoreError> {
+    for _ in 0..TRIES {
+        let (faults, rows) = verify::check_copy(&app.db, &app.keys, &copy).await?;
+        if faults.first().is_none_or(|fault| fault.reason != "CHANGED_MEANWHILE") {
+            return Ok((faults, rows));
+        }
+        match app.db.copies().await?.into_iter().find(|newer| newer.slot == copy.slot) {
+            Some(newer) => copy = newer,
+            None => return Ok((Vec::new(), 0)),
+        }
+    }
+    // Written all the time: its state is checked by every neighbour instead.
+    Ok((Vec::new(), 0))
+}

@@ -1,0 +1,125 @@
+//! points.csv and orgs.csv.
+
+use super::row::{Row, columns};
+use crate::domain::{
+    calendar::ZoneName,
+    code::{codes, source},
+    contact::{Email, HANDLES_MAX, Handle, Phone},
+    event::url,
+    hours::{CLOSURES_MAX, Closure, HOURS_MAX, Hours},
+    id::PointCode,
+    language::languages,
+    org::{Org, OrgType, sector},
+    point::{AREAS_MAX, Area, Point, PointKind, PointState, SERVICES_MAX, short_name},
+    region::{Region, RegionPrefix},
+    text::{Invalid, LINE_MAX},
+};
+
+columns!(PointColumns {
+    point_id, short, kind, region_code, tz, status;
+    name_zh_hans, name_zh_hant, name_en, registered_region, parent_id, languages, hours, closures,
+    services, areas, public_phone, public_email, channels, opened_on, verified_on, paused_from,
+    paused_to, cover_id, closed_on, successor_id,
+});
+
+/// Reads one point. Its node is filled in once all points are known.
+pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
+    let c = columns;
+    let code: PointCode = row.read(c.point_id, point_code)?;
+    let region = row.read(c.region_code, Region::parse)?;
+    Point {
+        short: row.read(c.short, short_name)?,
+        kind: row.read(c.kind, PointKind::parse)?,
+        state: row.read(c.status, PointState::parse)?,
+        names: row.texts(
+            &[("zh-Hans", c.name_zh_hans), ("zh-Hant", c.name_zh_hant), ("en", c.name_en)],
+            LINE_MAX,
+        )?,
+        region,
+        registered_region: row.optional(c.registered_region, Region::parse)?.unwrap_or(region),
+        parent: row.optional(c.parent_id, point_code)?,
+        node: code.clone(),
+        time_zone: row.read(c.tz, ZoneName::parse)?,
+        languages: languages(row.list(c.languages), c.languages.name)?,
+        services: codes(row.list(c.services), c.services.name, SERVICES_MAX)?,
+        areas: bounded(
+            row.list(c.areas).map(|text| {
+                let prefix = RegionPrefix::parse(text, c.areas.name)?;
+                Ok(Area { prefix, languages: Vec::new(), priority: 0 })
+            }),
+            AREAS_MAX,
+            c.areas.name,
+        )?,
+        hours: bounded(
+            row.list(c.hours).map(|text| Hours::parse(text, c.hours.name)),
+            HOURS_MAX,
+            c.hours.name,
+        )?,
+        closures: bounded(
+            row.list(c.closures).map(|text| Closure::parse(text, c.closures.name)),
+            CLOSURES_MAX,
+            c.closures.name,
+        )?,
+        phone: row.optional(c.public_phone, Phone::tidy)?,
+        email: row.optional(c.public_email, Email::parse)?,
+        channels: bounded(
+            row.list(c.channels).map(|text| Handle::parse(text, c.channels.name)),
+            HANDLES_MAX,
+            c.channels.name,
+        )?,
+        opened_on: row.date(c.opened_on)?,
+        verified_on: row.date(c.verified_on)?,
+        paused_from: row.date(c.paused_from)?,
+        paused_to: row.date(c.paused_to)?,
+        cover: row.optional(c.cover_id, point_code)?,
+        closed_on: row.date(c.closed_on)?,
+        successor: row.optional(c.successor_id, point_code)?,
+        source: source(code.as_str(), c.point_id.name)?,
+        code,
+    }
+    .checked()
+}
+
+columns!(OrgColumns {
+    org_id, r#type, region_code;
+    name_zh_hans, name_zh_hant, name_en, sector, url, created_on,
+});
+
+/// Reads one organisation, and the moment its id is made from.
+pub fn org(row: &Row<'_>, columns: &OrgColumns) -> Result<(Org, u64), Invalid> {
+    let c = columns;
+    let created = row.date(c.created_on)?;
+    let org = Org {
+        kind: row.read(c.r#type, OrgType::parse)?,
+        names: row.texts(
+            &[("zh-Hans", c.name_zh_hans), ("zh-Hant", c.name_zh_hant), ("en", c.name_en)],
+            LINE_MAX,
+        )?,
+        region: row.read(c.region_code, Region::parse)?,
+        sector: sector(row.text(c.sector), c.sector.name)?,
+        url: url(row.text(c.url), c.url.name)?,
+        source: row.read(c.org_id, source)?,
+    }
+    .checked()?;
+    Ok((org, created.map_or(0, super::row::midnight_ms)))
+}
+
+pub fn point_code(text: &str, field: &str) -> Result<PointCode, Invalid> {
+    text.parse().map_err(|_| Invalid::new(field, "not_a_point_code"))
+}
+
+/// Collects at most `max` values of one cell.
+pub fn bounded<T>(
+    values: impl Iterator<Item = Result<T, Invalid>>,
+    max: usize,
+    field: &str,
+) -> Result<Vec<T>, Invalid> {
+    let mut all = Vec::new();
+    for value in values {
+        all.push(value?);
+        if all.len() > max {
+            return Err(Invalid::new(field, "too_many"));
+        }
+    }
+    Ok(all)
+}

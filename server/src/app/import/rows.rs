@@ -1,0 +1,433 @@
+//! One row of any table: what it amounts to, and what it adds to what is known.
+
+use std::collections::{HashMap, HashSet};
+
+use prost::Message;
+use yizhan_proto::v1;
+
+use super::{
+    events::{self, AppearanceColumns, EventColumns, HostColumns},
+    grants::{self, GrantColumns},
+    item::{Batch, Value},
+    members::{self, MemberColumns},
+    people::{Cards, People, Person, Speaker, Standing, display_names},
+    points::{self, OrgColumns, PointColumns},
+    reading::{EVENTS_MAX, Lookup, POINTS_MAX, Settings},
+    row::{Column, Header, Row},
+    series::{self, SeriesColumns},
+};
+use crate::domain::{
+    disclosure::{self, Bases, ConsentBasis},
+    event::Appearance,
+    event::EventPlan,
+    grant::{Grant, Purpose, Scope},
+    id::{GrantId, MemberId, PointCode, RecordId},
+    kind::Kind,
+    member::Member,
+    point::Point,
+    text::Invalid,
+    time::Time,
+};
+
+pub enum Columns {
+    Points(Box<PointColumns>),
+    Orgs(OrgColumns),
+    Members(Box<MemberColumns>),
+    Grants(GrantColumns),
+    Series(SeriesColumns),
+    Events(Box<EventColumns>),
+    Hosts(HostColumns),
+    Appearances(AppearanceColumns),
+}
+
+/// What earlier tables said.
+#[derive(Default)]
+pub struct Context {
+    pub homes: Vec<PointCode>,
+    pub home_numbers: HashMap<String, u32>,
+    pub points: Vec<(u64, Point)>,
+    pub ids: HashSet<(usize, String)>,
+    pub grant_ids: HashSet<String>,
+    pub people: People,
+    pub read_members: bool,
+    pub read_grants: bool,
+    /// Members outside the files whose consents changed.
+    pub redisclose: HashMap<RecordId, PointCode>,
+    pub series: HashMap<String, String>,
+    pub events: HashMap<String, EventAt>,
+    pub plans: Vec<Planned>,
+}
+
+pub enum EventAt {
+    Here(usize),
+    Elsewhere,
+    Rejected,
+}
+
+pub struct Planned {
+    pub home: PointCode,
+    pub row: u64,
+    pub rows: u32,
+    pub plan: EventPlan,
+}
+
+/// What became of a row that is not refused.
+pub enum Fate {
+    /// It made an item, or will.
+    Taken,
+    /// Its home is not served here.
+    Skipped,
+}
+
+pub fn columns(number: usize, header: &Header) -> Result<Columns, Invalid> {
+    Ok(match number {
+        0 => Columns::Points(Box::new(PointColumns::of(header)?)),
+        1 => Columns::Orgs(OrgColumns::of(header)?),
+        2 => Columns::Members(Box::new(MemberColumns::of(header)?)),
+        3 => Columns::Grants(GrantColumns::of(header)?),
+        4 => Columns::Series(SeriesColumns::of(header)?),
+        5 => Columns::Events(Box::new(EventColumns::of(header)?)),
+        6 => Columns::Hosts(HostColumns::of(header)?),
+        _ => Columns::Appearances(AppearanceColumns::of(header)?),
+    })
+}
+
+/// One row of one table, with everything it may need.
+pub struct RowReader<'a, 'l> {
+    pub settings: &'a Settings,
+    pub known: &'a mut Context,
+    pub lookup: &'a mut Lookup<'l>,
+    pub number: usize,
+    pub row_number: u64,
+}
+
+impl RowReader<'_, '_> {
+    pub fn read(
+        &mut self,
+        row: &Row<'_>,
+        columns: &Columns,
+        batch: &mut Batch,
+    ) -> Result<Fate, Invalid> {
+        match columns {
+            Columns::Points(columns) => self.point(row, columns),
+            Columns::Orgs(columns) => self.org(row, columns, batch),
+            Columns::Members(columns) => self.member(row, columns, batch),
+            Columns::Grants(columns) => self.grant(row, columns, batch),
+            Columns::Series(columns) => self.series(row, columns, batch),
+            Columns::Events(columns) => self.event(row, columns),
+            Columns::Hosts(columns) => self.host(row, columns),
+            Columns::Appearances(columns) => self.appearance(row, columns),
+        }
+    }
+
+    fn point(&mut self, row: &Row<'_>, columns: &PointColumns) -> Result<Fate, Invalid> {
+        let point = points::point(row, columns)?;
+        self.first_of_its_id(&point.source, "point_id")?;
+        if self.known.points.len() >= POINTS_MAX {
+            return Err(Invalid::new("point_id", "too_many"));
+        }
+        self.known.points.push((self.row_number, point));
+        Ok(Fate::Taken)
+    }
+
+    fn org(&mut self, row: &Row<'_>, c: &OrgColumns, batch: &mut Batch) -> Result<Fate, Invalid> {
+        if !self.settings.served.contains(&self.settings.root) {
+            return Ok(Fate::Skipped);
+        }
+        let (org, created_ms) = points::org(row, c)?;
+        self.first_of_its_id(&org.source, "org_id")?;
+        let id = RecordId::of_source(&self.settings.network, Kind::ORG.0, &org.source, created_ms);
+        batch.put(&self.settings.root, id, Value::Org(Box::new(org)), 1);
+        Ok(Fate::Taken)
+    }
+
+    fn member(
+        &mut self,
+        row: &Row<'_>,
+        c: &MemberColumns,
+        batch: &mut Batch,
+    ) -> Result<Fate, Invalid> {
+        let known = &mut *self.known;
+        let head = members::head(row, c, |text| home_code(known, text))?;
+        if self.known.people.has(head.source) {
+            return Err(Invalid::new("member_id", "duplicate_id"));
+        }
+        let mut person = Person {
+            id: MemberId(self.settings.id_of(Kind::MEMBER, head.source, head.create_time).0),
+            home: self.home_number(&head.home),
+            state: if head.is_erased { Standing::Erased } else { Standing::Living },
+            cards: None,
+            speaker: None,
+        };
+        let is_served = self.settings.served.contains(&head.home);
+        if head.is_erased {
+            // The row has lost the moment that the id was made from.
+            if let Some(stored) = (self.lookup)(Kind::MEMBER, head.source) {
+                person.id = MemberId(stored.id.0);
+            }
+            let id = person.id.record();
+            self.known.people.add(head.source, person);
+            if !is_served {
+                return Ok(Fate::Skipped);
+            }
+            batch.put(&head.home, id, Value::Erased { erase_time: head.update_time }, 1);
+            return Ok(Fate::Taken);
+        }
+        if head.is_speaker
+            && let Ok(names) = members::names(row, c)
+        {
+            let display_names = display_names(&names);
+            person.speaker = Some(Box::new(Speaker { display_names, releases: Vec::new() }));
+        }
+        if !is_served {
+            self.known.people.add(head.source, person);
+            return Ok(Fate::Skipped);
+        }
+        let member = members::member(row, c, &head);
+        match member {
+            Ok(member) => {
+                person.cards = Some(Box::new(cards(&member)));
+                batch.put(&head.home, person.id.record(), Value::Member(Box::new(member)), 1);
+                self.known.people.add(head.source, person);
+                Ok(Fate::Taken)
+            }
+            Err(invalid) => {
+                person.state = Standing::Rejected;
+                self.known.people.add(head.source, person);
+                Err(invalid)
+            }
+        }
+    }
+
+    fn grant(
+        &mut self,
+        row: &Row<'_>,
+        c: &GrantColumns,
+        batch: &mut Batch,
+    ) -> Result<Fate, Invalid> {
+        let source = row.required(c.member())?;
+        let now = self.settings.now;
+        let Some(person) = self.known.people.get_mut(source) else {
+            return self.grant_of_stored(row, c, source, batch);
+        };
+        match person.state {
+            Standing::Rejected => return Err(Invalid::new(c.member().name, "member_rejected")),
+            Standing::Erased => return Err(Invalid::new(c.member().name, "unknown_member")),
+            Standing::Living => (),
+        }
+        let home = &self.known.homes[person.home as usize];
+        let is_served = self.settings.served.contains(home);
+        if !is_served && person.speaker.is_none() {
+            return Ok(Fate::Skipped);
+        }
+        let grant = match grants::grant(row, c, person.id, now) {
+            Ok(grant) => grant,
+            Err(_) if !is_served => return Ok(Fate::Skipped),
+            Err(invalid) => return Err(invalid),
+        };
+        let id = self.settings.id_of(Kind::GRANT, &grant.source, grant.given_time);
+        if let Some(speaker) = &mut person.speaker
+            && grant.purpose == Purpose::MediaRelease
+            && grant.holds_at(now)
+            && let Scope::Unlimited | Scope::Event(_) = &grant.scope
+        {
+            speaker.releases.push((grant.scope.as_str().to_owned(), GrantId(id.0)));
+        }
+        if !is_served {
+            return Ok(Fate::Skipped);
+        }
+        if !self.known.grant_ids.insert(grant.source.clone()) {
+            return Err(Invalid::new("grant_id", "duplicate_id"));
+        }
+        if let Some(cards) = &mut person.cards {
+            cards.bases.add(&grant, now);
+        }
+        batch.put(home, id, Value::Grant(Box::new(grant)), 1);
+        Ok(Fate::Taken)
+    }
+
+    /// A consent of a member that is not in the files.
+    fn grant_of_stored(
+        &mut self,
+        row: &Row<'_>,
+        c: &GrantColumns,
+        source: &str,
+        batch: &mut Batch,
+    ) -> Result<Fate, Invalid> {
+        let unknown = || Invalid::new(c.member().name, "unknown_member");
+        let stored = (self.lookup)(Kind::MEMBER, source).ok_or_else(unknown)?;
+        if !self.settings.served.contains(&stored.home) {
+            return Ok(Fate::Skipped);
+        }
+        let grant: Grant = grants::grant(row, c, MemberId(stored.id.0), self.settings.now)?;
+        if !self.known.grant_ids.insert(grant.source.clone()) {
+            return Err(Invalid::new("grant_id", "duplicate_id"));
+        }
+        let id = self.settings.id_of(Kind::GRANT, &grant.source, grant.given_time);
+        batch.put(&stored.home, id, Value::Grant(Box::new(grant)), 1);
+        self.known.redisclose.insert(stored.id, stored.home);
+        Ok(Fate::Taken)
+    }
+
+    fn series(
+        &mut self,
+        row: &Row<'_>,
+        c: &SeriesColumns,
+        batch: &mut Batch,
+    ) -> Result<Fate, Invalid> {
+        let (home, series, created_ms) = series::series(row, c)?;
+        self.first_of_its_id(&series.source, "series_id")?;
+        self.known.series.insert(series.source.clone(), series.code.clone());
+        if !self.settings.served.contains(&home) {
+            return Ok(Fate::Skipped);
+        }
+        let network = &self.settings.network;
+        let id = RecordId::of_source(network, Kind::SERIES.0, &series.source, created_ms);
+        batch.put(&home, id, Value::Series(Box::new(series)), 1);
+        Ok(Fate::Taken)
+    }
+
+    fn event(&mut self, row: &Row<'_>, c: &EventColumns) -> Result<Fate, Invalid> {
+        let source = row.required(c.event())?;
+        let home = home_code(self.known, row.required(c.home())?)?;
+        if self.known.events.contains_key(source) {
+            return Err(Invalid::new(c.event().name, "duplicate_id"));
+        }
+        if self.known.events.len() >= EVENTS_MAX {
+            return Err(Invalid::new(c.event().name, "too_many"));
+        }
+        if !self.settings.served.contains(&home) {
+            self.known.events.insert(source.to_owned(), EventAt::Elsewhere);
+            return Ok(Fate::Skipped);
+        }
+        let codes = &self.known.series;
+        let lookup = &mut *self.lookup;
+        let plan = events::plan(row, c, |series| {
+            codes
+                .get(series)
+                .cloned()
+                .or_else(|| lookup(Kind::SERIES, series).map(|known| known.code))
+        });
+        let at = match &plan {
+            Ok(_) => EventAt::Here(self.known.plans.len()),
+            Err(_) => EventAt::Rejected,
+        };
+        self.known.events.insert(source.to_owned(), at);
+        let plan = plan?;
+        self.known.plans.push(Planned { home, row: self.row_number, rows: 1, plan });
+        Ok(Fate::Taken)
+    }
+
+    /// The event that a row belongs to. None: another home's.
+    fn event_of(&mut self, row: &Row<'_>, column: Column) -> Result<Option<usize>, Invalid> {
+        match self.known.events.get(row.required(column)?) {
+            Some(EventAt::Here(at)) => Ok(Some(*at)),
+            Some(EventAt::Elsewhere) => Ok(None),
+            Some(EventAt::Rejected) => Err(Invalid::new(column.name, "event_rejected")),
+            None => Err(Invalid::new(column.name, "unknown_event")),
+        }
+    }
+
+    fn host(&mut self, row: &Row<'_>, c: &HostColumns) -> Result<Fate, Invalid> {
+        let Some(at) = self.event_of(row, c.event())? else { return Ok(Fate::Skipped) };
+        let planned = &mut self.known.plans[at];
+        events::add_host(row, c, &planned.home, &mut planned.plan.event)?;
+        planned.rows += 1;
+        Ok(Fate::Taken)
+    }
+
+    fn appearance(&mut self, row: &Row<'_>, c: &AppearanceColumns) -> Result<Fate, Invalid> {
+        let Some(at) = self.event_of(row, c.event())? else { return Ok(Fate::Skipped) };
+        let Context { plans, people, .. } = &mut *self.known;
+        let planned = &mut plans[at];
+        let (settings, lookup) = (self.settings, &mut *self.lookup);
+        let event_source = &planned.plan.source;
+        events::add_appearance(row, c, &mut planned.plan.event, |appearance| {
+            match (row.text(c.member()), row.text(c.token())) {
+                ("", "") => Err(Invalid::new(c.member().name, "required")),
+                ("", token) => {
+                    appearance.token = settings.token(token.as_bytes());
+                    Ok(())
+                }
+                (source, _) => match people.get(source) {
+                    Some(person) => {
+                        identify(settings, appearance, person, event_source, c.member())
+                    }
+                    None => {
+                        let unknown = || Invalid::new(c.member().name, "unknown_member");
+                        let stored = lookup(Kind::MEMBER, source).ok_or_else(unknown)?;
+                        appearance.token = settings.token(&stored.id.0);
+                        appearance.member = Some(MemberId(stored.id.0));
+                        Ok(())
+                    }
+                },
+            }
+        })?;
+        planned.rows += 1;
+        Ok(Fate::Taken)
+    }
+
+    fn first_of_its_id(&mut self, source: &str, field: &str) -> Result<(), Invalid> {
+        if self.known.ids.insert((self.number, source.to_owned())) {
+            Ok(())
+        } else {
+            Err(Invalid::new(field, "duplicate_id"))
+        }
+    }
+
+    fn home_number(&mut self, home: &PointCode) -> u32 {
+        self.known.home_numbers.get(home.as_str()).copied().unwrap_or(0)
+    }
+}
+
+/// The code in a cell. Files name few homes many times: each is read once.
+fn home_code(known: &mut Context, text: &str) -> Result<PointCode, Invalid> {
+    if let Some(number) = known.home_numbers.get(text) {
+        return Ok(known.homes[*number as usize].clone());
+    }
+    let code = points::point_code(text, "home_point")?;
+    known.home_numbers.insert(text.to_owned(), known.homes.len() as u32);
+    known.homes.push(code.clone());
+    Ok(code)
+}
+
+/// What may become a card of a member, without a basis yet.
+fn cards(member: &Member) -> Cards {
+    let card = member.state.is_disclosable().then(|| {
+        let none = ConsentBasis {
+            purpose: Purpose::ProfileNetwork,
+            text_version: String::new(),
+            given_time: Time(0),
+            expire_time: None,
+        };
+        let message = v1::Card { basis: None, ..disclosure::card(member, none).into() };
+        message.encode_to_vec().into_boxed_slice()
+    });
+    Cards { card, bases: Bases::default() }
+}
+
+fn identify(
+    settings: &Settings,
+    appearance: &mut Appearance,
+    person: &Person,
+    event: &str,
+    column: Column,
+) -> Result<(), Invalid> {
+    if person.state == Standing::Rejected {
+        return Err(Invalid::new(column.name, "member_rejected"));
+    }
+    appearance.token = settings.token(&person.id.0);
+    if person.state == Standing::Erased {
+        return Ok(());
+    }
+    appearance.member = Some(person.id);
+    if let Some(speaker) = &person.speaker {
+        appearance.display_names = speaker.display_names.clone();
+        appearance.release = speaker
+            .releases
+            .iter()
+            .find(|(scope, _)| scope == event || scope.is_empty())
+            .map(|(_, grant)| *grant);
+    }
+    Ok(())
+}

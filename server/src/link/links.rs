@@ -1,0 +1,252 @@
+//! A node's links: who is connected, sessions that are accepted, and the loop that dials a parent.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use yizhan_proto::v1::{self, Frame};
+
+use super::session::{self, Ended, Parts, Pulse};
+use crate::{
+    domain::{id::PointCode, roster::NodeId, time::Time},
+    feed::keyring::Keyring,
+    store::FeedStore,
+};
+
+/// Frames handed to HTTP/2 at one time. What is more urgent overtakes what waits behind them.
+const WIRE: usize = 1;
+/// First pause before dialling again; doubled up to the longest, with jitter, reset by any contact.
+const REDIAL_MIN: Duration = Duration::from_millis(200);
+const REDIAL_MAX: Duration = Duration::from_secs(300);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkState {
+    Connected,
+    Connecting,
+    Down,
+}
+
+/// One neighbour, as status shows it.
+#[derive(Clone)]
+pub struct LinkView {
+    pub peer: PointCode,
+    pub state: LinkState,
+    pub since: Time,
+    pub last_contact: Option<Duration>,
+    pub round_trip: Option<Duration>,
+    /// Why it is not connected.
+    pub reason: String,
+}
+
+struct Link {
+    state: LinkState,
+    since: Time,
+    pulse: Arc<Pulse>,
+    reason: String,
+    sessions: usize,
+}
+
+/// Who is connected. Shared by sessions, the dialler and status.
+#[derive(Default)]
+pub struct Links {
+    links: Mutex<BTreeMap<PointCode, Link>>,
+}
+
+/// What the other end of a connection has shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    pub point: PointCode,
+    pub node: NodeId,
+    pub spki_sha256: [u8; 32],
+}
+
+impl Identity {
+    /// A node without a roster has nothing to check its parent against but the authority, which the
+    /// handshake has done.
+    pub fn is_admitted(&self, keys: &Keyring) -> bool {
+        let roster = keys.roster();
+        roster.is_empty() || roster.check_peer(&self.point, self.node, &self.spki_sha256).is_ok()
+    }
+}
+
+impl Links {
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<PointCode, Link>) -> T) -> T {
+        act(&mut self.links.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// All neighbours of this run, connected or not.
+    pub fn all(&self) -> Vec<LinkView> {
+        self.with(|links| {
+            let view = |(peer, link): (&PointCode, &Link)| LinkView {
+                peer: peer.clone(),
+                state: link.state,
+                since: link.since,
+                last_contact: (*link.pulse.last_contact.lock().unwrap_or_else(|p| p.into_inner()))
+                    .map(|at| at.elapsed()),
+                round_trip: *link.pulse.round_trip.lock().unwrap_or_else(|p| p.into_inner()),
+                reason: link.reason.clone(),
+            };
+            links.iter().map(view).collect()
+        })
+    }
+
+    fn note(&self, peer: &PointCode, state: LinkState, now: Time, reason: String) {
+        self.with(|links| {
+            let link = links.entry(peer.clone()).or_insert(Link {
+                state,
+                since: now,
+                pulse: Arc::default(),
+                reason: String::new(),
+                sessions: 0,
+            });
+            if link.sessions == 0 {
+                if link.state != state {
+                    link.since = now;
+                }
+                link.state = state;
+                link.reason = reason;
+            }
+        });
+    }
+
+    fn open(&self, peer: &PointCode, now: Time) -> Arc<Pulse> {
+        self.note(peer, LinkState::Connected, now, String::new());
+        self.with(|links| match links.get_mut(peer) {
+            Some(link) => {
+                if link.sessions == 0 {
+                    link.pulse = Arc::default();
+                }
+                link.sessions += 1;
+                link.pulse.clone()
+            }
+            None => Arc::default(),
+        })
+    }
+
+    fn close(&self, peer: &PointCode, now: Time, reason: String) {
+        self.with(|links| {
+            if let Some(link) = links.get_mut(peer) {
+                link.sessions = link.sessions.saturating_sub(1);
+            }
+        });
+        self.note(peer, LinkState::Down, now, reason);
+    }
+
+    /// Runs a session over frames from and to an authenticated peer.
+    pub async fn run<S, E>(
+        self: Arc<Links>,
+        parts: Parts<S>,
+        identity: Identity,
+        incoming: impl futures::Stream<Item = Result<Frame, E>> + Send + Unpin,
+        wire: mpsc::Sender<Frame>,
+        stop: CancellationToken,
+    ) -> Ended
+    where
+        S: FeedStore,
+    {
+        let outside = parts.outside.clone();
+        let point = identity.point.clone();
+        let pulse = self.open(&point, outside.now());
+        let admitted = {
+            let identity = identity.clone();
+            Box::new(move |keys: &Keyring| identity.is_admitted(keys))
+        };
+        let peer = session::Peer { point: point.clone(), admitted };
+        info!(peer = %point, node = %identity.node, "session begins");
+        let ended = tokio::select! {
+            ended = session::run(parts, peer, incoming, wire, pulse) => ended,
+            () = stop.cancelled() => Ended::Stopping,
+        };
+        info!(peer = %point, %ended, "session ends");
+        self.close(&point, outside.now(), ended.to_string());
+        ended
+    }
+}
+
+/// Accepts a session that a neighbour has opened: the frames it will be sent.
+pub fn accept<S: FeedStore>(
+    links: Arc<Links>,
+    parts: Parts<S>,
+    identity: Identity,
+    incoming: tonic::Streaming<v1::OpenSessionRequest>,
+    stop: CancellationToken,
+) -> ReceiverStream<Frame> {
+    let (wire, frames) = mpsc::channel(WIRE);
+    let incoming = incoming.map(|message| message.map(|m| m.frame.unwrap_or_default()));
+    tokio::spawn(links.run(parts, identity, incoming, wire, stop));
+    ReceiverStream::new(frames)
+}
+
+/// An open channel to a neighbour, and who is at its other end.
+pub type Dialled = (tonic::transport::Channel, Identity);
+
+/// Keeps a link to a neighbour: dials, runs the session, dials again.
+pub async fn keep_dialling<S: FeedStore, F, E>(
+    links: Arc<Links>,
+    parts: Parts<S>,
+    peer: PointCode,
+    dial: impl Fn() -> F,
+    stop: CancellationToken,
+) where
+    F: Future<Output = Result<Dialled, E>>,
+    E: std::fmt::Display,
+{
+    let mut pause = REDIAL_MIN;
+    while !stop.is_cancelled() {
+        links.note(&peer, LinkState::Connecting, parts.outside.now(), String::new());
+        let began = Instant::now();
+        let dialled = tokio::select! {
+            dialled = dial() => dialled,
+            () = stop.cancelled() => return,
+        };
+        let reason = match dialled {
+            Ok((channel, identity)) => {
+                match open(&links, &parts, channel, identity, &stop).await {
+                    Ok(ended) => {
+                        // A peer that lets us in and throws us out at once is not contact.
+                        if began.elapsed() > REDIAL_MIN * 5 {
+                            pause = REDIAL_MIN;
+                        }
+                        ended.to_string()
+                    }
+                    Err(status) => status.message().to_owned(),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        warn!(%peer, %reason, pause_ms = pause.as_millis() as u64, "link is down, dialling again");
+        links.note(&peer, LinkState::Down, parts.outside.now(), reason);
+        // Full jitter over the upper half: a hub that comes back is not met by all at once.
+        let [byte] = parts.outside.random::<1>();
+        let jittered = pause.mul_f64(0.5 + f64::from(byte) / 512.0);
+        tokio::select! {
+            () = tokio::time::sleep(jittered) => {}
+            () = stop.cancelled() => return,
+        }
+        pause = (pause * 2).min(REDIAL_MAX);
+    }
+}
+
+async fn open<S: FeedStore>(
+    links: &Arc<Links>,
+    parts: &Parts<S>,
+    channel: tonic::transport::Channel,
+    identity: Identity,
+    stop: &CancellationToken,
+) -> Result<Ended, tonic::Status> {
+    let (wire, frames) = mpsc::channel(WIRE);
+    let requests =
+        ReceiverStream::new(frames).map(|frame| v1::OpenSessionRequest { frame: Some(frame) });
+    let mut client = v1::link_service_client::LinkServiceClient::new(channel);
+    let incoming = client.open_session(requests).await?.into_inner();
+    let incoming = incoming.map(|message| message.map(|m| m.frame.unwrap_or_default()));
+    let run = links.clone().run(parts.clone(), identity, incoming, wire, stop.clone());
+    Ok(run.await)
+}

@@ -1,0 +1,482 @@
+//! Builds a node from its directory, runs it, drains it. The one place that knows every part.
+
+use std::{
+    fs::File,
+    io,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ed25519_dalek::SigningKey;
+use futures::future::BoxFuture;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::Routes;
+use tracing::{info, warn};
+use yizhan_proto::v1;
+
+use crate::{
+    api,
+    app::{App, accounts::Accounts},
+    config::Config,
+    domain::id::PointCode,
+    feed::{
+        change::Change,
+        continuity::MarkFile,
+        heads::Heads,
+        keyring::Keyring,
+        writer::{self, Writer},
+    },
+    found::{CA_FILE, KEYS, MARKS, database_address, roster_id},
+    identity::{
+        authority::Issuer,
+        enrolment::{Application, Office, Refusal, Renewal},
+        error::Error as IdentityError,
+        keys::KeyDirectory,
+        peer::Peer,
+        tls::{Clock, Credentials, ServerTls, link_client, link_server, public_server},
+    },
+    jobs,
+    link::{
+        budget::Total,
+        links::{self, Identity},
+        session::Parts,
+    },
+    listen::{
+        self, Access, LINK, LOCAL, Options, PUBLIC, Security, Serving, TcpIncoming, UnixIncoming,
+        dial::{self, DialError},
+    },
+    outside::Outside,
+    socket::{self, Socket},
+    store::{StoreError, database::Database},
+};
+
+/// Held while a node runs, or while a command works on its directory.
+const LOCK: &str = "lock";
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("{0} is no node's directory: `yizhand init` or `yizhand join` makes one")]
+    NoNode(String),
+    #[error("another yizhand works on this directory")]
+    Running,
+    #[error("the directory cannot be used")]
+    Directory(#[source] io::Error),
+    #[error("{address} cannot be listened on")]
+    Listen { address: String, source: io::Error },
+    #[error("keys or certificates failed")]
+    Identity(#[from] IdentityError),
+    #[error("storage failed")]
+    Storage(#[from] StoreError),
+}
+
+/// A node whose parts are built and whose listeners are not yet open.
+pub struct Node {
+    pub app: App,
+    dir: PathBuf,
+    config: Config,
+    point: PointCode,
+    directory: KeyDirectory,
+    credentials: Arc<Credentials>,
+    clock: Clock,
+    issuer: Option<Arc<Issuer>>,
+    writing: JoinHandle<()>,
+    /// Freed when the node is gone.
+    _lock: File,
+}
+
+/// A node at work.
+pub struct Running {
+    pub link: SocketAddr,
+    pub public: SocketAddr,
+    pub app: App,
+    node: RunningParts,
+}
+
+struct RunningParts {
+    serving: Vec<Serving>,
+    sessions: CancellationToken,
+    tasks: TaskTracker,
+    grace: Duration,
+    writing: JoinHandle<()>,
+    socket: PathBuf,
+    db: Database,
+    _lock: File,
+}
+
+impl Node {
+    /// Opens keys and tables and reads what is stored.
+    pub async fn open(dir: &Path, config: Config, outside: Outside) -> Result<Node, NodeError> {
+        let (Some(point), Some(founder)) = (config.point.clone(), config.founder.clone()) else {
+            return Err(NodeError::NoNode(dir.display().to_string()));
+        };
+        let lock = lock(dir)?;
+        let directory = KeyDirectory::open(&dir.join(KEYS))?;
+        let tls = directory.load_tls()?;
+        let credentials = Credentials::new(&tls)?;
+        let clock = {
+            let outside = outside.clone();
+            Clock::new(move || outside.now())
+        };
+        let issuer = directory.load_issuer()?.map(Arc::new);
+        let roster_key: Option<SigningKey> = directory.load_roster_key()?;
+        let keys = Arc::new(Keyring::new(
+            config.network.clone(),
+            point.clone(),
+            founder,
+            directory.load_seal()?,
+            tls.chain.roster_key(),
+            roster_key,
+        ));
+        let db = Database::open(&database_address(dir, &config.database)).await?;
+        let heads = Arc::new(Heads::default());
+        let (mark_file, marks) = MarkFile::open(&dir.join(MARKS)).map_err(NodeError::Directory)?;
+        let (writer, writing) = Writer::start(writer::Parts {
+            store: db.clone(),
+            keys: keys.clone(),
+            heads: heads.clone(),
+            outside: outside.clone(),
+            mark_file,
+            marks,
+        })
+        .await?;
+        let app = App {
+            accounts: Accounts::new(db.clone(), outside.random()),
+            started: outside.now(),
+            stale_after_ms: config.stale_after_ms,
+            links: Arc::default(),
+            db,
+            writer,
+            heads,
+            keys,
+            outside,
+        };
+        Ok(Node {
+            app,
+            dir: dir.to_owned(),
+            config,
+            point,
+            directory,
+            credentials,
+            clock,
+            issuer,
+            writing,
+            _lock: lock,
+        })
+    }
+
+    /// Opens the listeners, dials the parent, starts the jobs.
+    pub async fn start(self) -> Result<Running, NodeError> {
+        let sessions = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let parts = Parts {
+            store: self.app.db.clone(),
+            writer: self.app.writer.clone(),
+            heads: self.app.heads.clone(),
+            keys: self.app.keys.clone(),
+            outside: self.app.outside.clone(),
+            total: Total::default(),
+            post: None,
+        };
+
+        let (link_listener, link) = bind(&self.config.listen_link.to_string()).await?;
+        let (public_listener, public) = bind(&self.config.listen_public.to_string()).await?;
+        let socket = self.dir.join(socket::NAME);
+        let local_listener = bind_local(&self.dir)?;
+
+        let link_tls = ServerTls::new(link_server(self.credentials.clone(), &self.clock)?);
+        let public_tls = ServerTls::new(public_server(self.credentials.clone(), &self.clock)?);
+
+        let link_api = api::link::LinkApi {
+            links: self.app.links.clone(),
+            parts: parts.clone(),
+            stop: sessions.clone(),
+        };
+        let link_service = v1::link_service_server::LinkServiceServer::new(link_api)
+            .max_decoding_message_size(crate::link::frame::FRAME_MAX)
+            .max_encoding_message_size(crate::link::frame::FRAME_MAX);
+        let enrolment = api::enrolment::Enrolment::new(self.clock.clone(), self.enrolment_desk());
+        let link_routes =
+            Routes::new(link_service).add_service(enrolment.service()).prepare().into_axum_router();
+        let admission = self.admission();
+        let link_options = Options {
+            limits: LINK,
+            security: Security::Tls(link_tls),
+            access: Access::Nodes(admission),
+        };
+        let public_options = Options {
+            limits: PUBLIC,
+            security: Security::Tls(public_tls),
+            access: Access::Anybody,
+        };
+        let public_routes = api::routes::public(&self.app);
+        let serving = vec![
+            listen::serve(TcpIncoming(link_listener), link_routes, link_options),
+            listen::serve(TcpIncoming(public_listener), public_routes, public_options),
+            self.serve_local(local_listener),
+        ];
+        self.dial_parent(&parts, &tasks, &sessions);
+        let statements = jobs::statements::Statements { app: self.app.clone() };
+        let every = Duration::from_millis(self.config.statement_every_ms);
+        tasks.spawn(jobs::runner::keep_running(statements, every, sessions.clone()));
+        let recovery = jobs::recovery::Recovery { app: self.app.clone() };
+        let every = jobs::recovery::EVERY;
+        tasks.spawn(jobs::runner::keep_running(recovery, every, sessions.clone()));
+        let renewal = jobs::renewal::Renewal {
+            credentials: self.credentials.clone(),
+            clock: self.clock.clone(),
+            directory: self.directory.clone(),
+            keys: self.app.keys.clone(),
+            issuer: self.issuer.clone(),
+            parent: self.config.parent.clone(),
+            ca_file: self.dir.join(CA_FILE),
+            chance: f64::from(u32::from_le_bytes(self.app.outside.random())) / f64::from(u32::MAX),
+        };
+        let every = jobs::renewal::EVERY;
+        tasks.spawn(jobs::runner::keep_running(renewal, every, sessions.clone()));
+        info!(point = %self.point, %link, %public, "node is ready");
+        Ok(Running {
+            link,
+            public,
+            app: self.app.clone(),
+            node: RunningParts {
+                serving,
+                sessions,
+                tasks,
+                grace: Duration::from_millis(self.config.drain_ms),
+                writing: self.writing,
+                socket,
+                db: self.app.db.clone(),
+                _lock: self._lock,
+            },
+        })
+    }
+
+    /// Opens the local socket alone, for a command on a node that is not running.
+    pub fn start_local(self) -> Result<LocalOnly, NodeError> {
+        let serving = self.serve_local(bind_local(&self.dir)?);
+        Ok(LocalOnly { path: self.dir.join(socket::NAME), _serving: serving, _node: self })
+    }
+
+    fn serve_local(&self, listener: UnixListener) -> Serving {
+        let control = api::control::ControlApi {
+            app: self.app.clone(),
+            authority: self.credentials.chain().authority_fingerprint(),
+        };
+        let options = Options { limits: LOCAL, security: Security::Plain, access: Access::Anybody };
+        listen::serve(UnixIncoming(listener), api::routes::local(&self.app, control), options)
+    }
+
+    /// Asks the roster about a peer.
+    fn admission(&self) -> listen::Admission {
+        let keys = self.app.keys.clone();
+        Arc::new(move |peer: &Peer| {
+            keys.roster().check_peer(&peer.point, peer.node, &peer.spki_sha256)
+        })
+    }
+
+    fn dial_parent(
+        &self,
+        parts: &Parts<Database>,
+        tasks: &TaskTracker,
+        sessions: &CancellationToken,
+    ) {
+        let mut neighbours: Vec<(String, PointCode)> = Vec::new();
+        if let (Some(address), Some(point)) = (&self.config.parent, &self.config.parent_point) {
+            neighbours.push((address.to_string(), point.clone()));
+        }
+        for (address, point) in neighbours {
+            let (credentials, clock) = (self.credentials.clone(), self.clock.clone());
+            let peer = point.clone();
+            let dial = move || {
+                let (credentials, clock) = (credentials.clone(), clock.clone());
+                let (address, point) = (address.clone(), point.clone());
+                async move {
+                    let tls =
+                        link_client(credentials, &point, &clock).map_err(DialError::Identity)?;
+                    let stream = dial::open_tcp(&address).await?;
+                    let (channel, peer) = dial::connect(stream, tls, &point).await?;
+                    let identity = Identity {
+                        point: peer.point,
+                        node: peer.node,
+                        spki_sha256: peer.spki_sha256,
+                    };
+                    Ok::<_, DialError>((channel, identity))
+                }
+            };
+            let links = self.app.links.clone();
+            let (parts, sessions) = (parts.clone(), sessions.clone());
+            tasks.spawn(links::keep_dialling(links, parts, peer, dial, sessions));
+        }
+    }
+
+    /// Storage, roster and issuer, as the enrolment service needs them.
+    fn enrolment_desk(&self) -> api::enrolment::Behind {
+        let (db, roster_keys) = (self.app.db.clone(), self.app.keys.clone());
+        let admit = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
+        let renewing = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
+        api::enrolment::Behind {
+            connection: Box::new(move || {
+                let db = db.clone();
+                Box::pin(async move { db.local().await.map_err(|_| Refusal::Unavailable) })
+            }),
+            roster: Box::new(move || roster_keys.roster()),
+            admit: Box::new(move |application| admit.clone().admit(application)),
+            renew: Box::new(move |renewal| renewing.clone().renew(renewal)),
+        }
+    }
+}
+
+/// The founding node's office, as the enrolment service calls it.
+#[derive(Clone)]
+struct Admitting {
+    app: App,
+    issuer: Option<Arc<Issuer>>,
+}
+
+impl Admitting {
+    fn admit(
+        self,
+        application: Application,
+    ) -> BoxFuture<'static, Result<v1::EnrolResponse, Refusal>> {
+        // In a task of its own: a child that hangs up must not leave half an admission.
+        let task = tokio::spawn(async move {
+            let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
+            let keys = &self.app.keys;
+            let roster = keys.roster();
+            let office = Office { issuer, network: &keys.network, roster: &roster };
+            let voucher = keys.point.clone();
+            let next_epoch = self.next_epoch(&application.token.point);
+            let commit = async |point: v1::RosterPoint| {
+                use prost::Message;
+                let code = point.code.parse().map_err(|_| Refusal::Unavailable)?;
+                let id = roster_id(&keys.network, &code);
+                let feed = keys.roster_feed();
+                let change = Change::new().put(
+                    feed.clone(),
+                    crate::domain::kind::Kind::ROSTER_POINT,
+                    id,
+                    point.encode_to_vec(),
+                );
+                self.app.writer.commit(change).await.map_err(|_| Refusal::Unavailable)?;
+                let view = self.app.heads.find(&feed).and_then(|view| view.held);
+                Ok(view.map_or(0, |held| held.sequence.0))
+            };
+            office.admit(&voucher, &application, next_epoch, self.app.outside.now(), commit).await
+        });
+        Box::pin(async move { task.await.unwrap_or(Err(Refusal::Unavailable)) })
+    }
+
+    fn renew(self, renewal: Renewal) -> BoxFuture<'static, Result<v1::RenewResponse, Refusal>> {
+        Box::pin(async move {
+            let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
+            let roster = self.app.keys.roster();
+            let office = Office { issuer, network: &self.app.keys.network, roster: &roster };
+            office.renew(&renewal, self.app.outside.now())
+        })
+    }
+
+    /// The first epoch that a point's own key may sign: above every epoch seen of its feeds.
+    fn next_epoch(&self, point: &PointCode) -> u64 {
+        let views = self.app.heads.all();
+        let of_point = views.iter().filter(|(feed, _)| feed.home == *point);
+        let epochs = of_point.flat_map(|(_, view)| {
+            let held = view.held.as_ref().map(|held| held.epoch.counter);
+            let head = view.head.as_ref().map(|head| head.statement().epoch.counter);
+            held.into_iter().chain(head)
+        });
+        epochs.max().unwrap_or(0) + 1
+    }
+}
+
+/// A node that answers its operator and nobody else.
+pub struct LocalOnly {
+    path: PathBuf,
+    _serving: Serving,
+    _node: Node,
+}
+
+impl Drop for LocalOnly {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl NodeError {
+    /// Stable, for scripts.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            NodeError::NoNode(_) => "NO_NODE",
+            NodeError::Running => "ALREADY_RUNNING",
+            NodeError::Directory(_) => "DIRECTORY",
+            NodeError::Listen { .. } => "CANNOT_LISTEN",
+            NodeError::Identity(_) => "IDENTITY",
+            NodeError::Storage(_) => "STORAGE_FAILED",
+        }
+    }
+}
+
+impl Running {
+    /// Refuses new work, finishes what is running within the grace, and closes the tables.
+    pub async fn stop(self) {
+        let parts = self.node;
+        parts.sessions.cancel();
+        let grace = parts.grace;
+        let drains = parts.serving.into_iter().map(|serving| serving.drain(grace));
+        futures::future::join_all(drains).await;
+        parts.tasks.close();
+        if tokio::time::timeout(grace, parts.tasks.wait()).await.is_err() {
+            warn!("some jobs did not stop in time");
+        }
+        let _ = std::fs::remove_file(&parts.socket);
+        drop(self.app);
+        let writing = parts.writing;
+        if tokio::time::timeout(grace, writing).await.is_err() {
+            warn!("the writer did not stop in time; what it had acknowledged is durable");
+        }
+        parts.db.close().await;
+    }
+}
+
+/// Excludes every other yizhand that would work on this directory.
+pub fn lock(dir: &Path) -> Result<File, NodeError> {
+    let mut options = File::options();
+    options.create(true).write(true).truncate(false);
+    let file = options.open(dir.join(LOCK)).map_err(NodeError::Directory)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(NodeError::Running),
+        Err(std::fs::TryLockError::Error(error)) => Err(NodeError::Directory(error)),
+    }
+}
+
+async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), NodeError> {
+    let failed = |source| NodeError::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The socket belongs to the owner of the directory alone. A file left by a killed node is replaced:
+/// the lock says that nobody listens on it.
+fn bind_local(dir: &Path) -> Result<UnixListener, NodeError> {
+    let socket = Socket::of(dir).map_err(NodeError::Directory)?;
+    let path = socket.path();
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(NodeError::Directory(error));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)
+        .map_err(|source| NodeError::Listen { address: path.display().to_string(), source })?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(NodeError::Directory)?;
+    Ok(listener)
+}
