@@ -12,5 +12,6 @@ pub mod link;
 pub mod listen;
 pub mod node;
 pub mod outside;
+pub mod parcel;
 pub mod store;
 pub mod wire;
