@@ -4,5 +4,12 @@
 //! acts and notes the number in one transaction; whoever lies between sees addresses and sizes only,
 //! and keeps nothing.
 
+mod arrival;
+mod delivery;
+mod lanes;
+pub mod letters;
+pub mod office;
+pub mod questions;
+pub mod receipts;
 pub mod seal;
 pub mod settlement;

@@ -4,7 +4,11 @@
 
 use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 
-use super::{Slot, StoreError, database::failed};
+use super::{
+    CopyState, Slot, StoreError,
+    database::failed,
+    dialect::{Dialect, OPTIMIZE_TERMS},
+};
 use crate::domain::{
     audience::{Audience, FeedId},
     id::PointCode,
@@ -598,6 +602,22 @@ pub async fn find_newest_removal(
             .await
             .map_err(failed)?;
     Ok(newest.map(|position| Sequence(position as u64 & Sequence::MAX.0)))
+}
+
+/// Feeds of which rows of a former copy are still being cleared away.
+pub async fn list_clearing(db: &mut Connection) -> Result<Vec<FeedId>, StoreError> {
+    let rows = sqlx::query("select distinct home, audience from copies where state = $1")
+        .bind(CopyState::Retired as i64)
+        .fetch_all(db)
+        .await
+        .map_err(failed)?;
+    rows.iter().map(|row| Ok(feed(row)?)).collect()
+}
+
+/// Rewrites the full-text index without the words of removed records.
+pub async fn optimize_terms(db: &mut Connection, dialect: Dialect) -> Result<(), StoreError> {
+    sqlx::query(dialect.pick(OPTIMIZE_TERMS)).execute(db).await.map_err(failed)?;
+    Ok(())
 }
 
 // --- rows
