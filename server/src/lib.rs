@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod command;
 pub mod config;
 pub mod domain;
 pub mod feed;
@@ -13,5 +14,8 @@ pub mod listen;
 pub mod node;
 pub mod outside;
 pub mod parcel;
+pub mod planted;
+pub mod socket;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

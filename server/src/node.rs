@@ -53,13 +53,12 @@ use crate::{
         dial::{self, DialError},
     },
     outside::Outside,
+    socket::{self, Socket},
     store::{StoreError, database::Database},
 };
 
 /// Held while a node runs, or while a command works on its directory.
 const LOCK: &str = "lock";
-/// Where the other commands reach a running node.
-pub const SOCKET: &str = "control.sock";
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -188,8 +187,8 @@ impl Node {
 
         let (link_listener, link) = bind(&self.config.listen_link.to_string()).await?;
         let (public_listener, public) = bind(&self.config.listen_public.to_string()).await?;
-        let socket = self.dir.join(SOCKET);
-        let local_listener = bind_local(&socket)?;
+        let socket = self.dir.join(socket::NAME);
+        let local_listener = bind_local(&self.dir)?;
 
         let link_tls = ServerTls::new(link_server(self.credentials.clone(), &self.clock)?);
         let public_tls = ServerTls::new(public_server(self.credentials.clone(), &self.clock)?);
@@ -216,24 +215,19 @@ impl Node {
             security: Security::Tls(public_tls),
             access: Access::Anybody,
         };
-        let local_options =
-            Options { limits: LOCAL, security: Security::Plain, access: Access::Anybody };
         let public_routes = api::routes::public(&self.app);
-        let control = api::control::ControlApi {
-            app: self.app.clone(),
-            authority: self.credentials.chain().authority_fingerprint(),
-        };
-        let local_routes = api::routes::local(&self.app, control);
-
         let serving = vec![
             listen::serve(TcpIncoming(link_listener), link_routes, link_options),
             listen::serve(TcpIncoming(public_listener), public_routes, public_options),
-            listen::serve(UnixIncoming(local_listener), local_routes, local_options),
+            self.serve_local(local_listener),
         ];
         self.dial_parent(&parts, &tasks, &sessions);
         let statements = jobs::statements::Statements { app: self.app.clone() };
         let every = Duration::from_millis(self.config.statement_every_ms);
         tasks.spawn(jobs::runner::keep_running(statements, every, sessions.clone()));
+        let recovery = jobs::recovery::Recovery { app: self.app.clone() };
+        let every = jobs::recovery::EVERY;
+        tasks.spawn(jobs::runner::keep_running(recovery, every, sessions.clone()));
         let renewal = jobs::renewal::Renewal {
             credentials: self.credentials.clone(),
             clock: self.clock.clone(),
@@ -262,6 +256,21 @@ impl Node {
                 _lock: self._lock,
             },
         })
+    }
+
+    /// Opens the local socket alone, for a command on a node that is not running.
+    pub fn start_local(self) -> Result<LocalOnly, NodeError> {
+        let serving = self.serve_local(bind_local(&self.dir)?);
+        Ok(LocalOnly { path: self.dir.join(socket::NAME), _serving: serving, _node: self })
+    }
+
+    fn serve_local(&self, listener: UnixListener) -> Serving {
+        let control = api::control::ControlApi {
+            app: self.app.clone(),
+            authority: self.credentials.chain().authority_fingerprint(),
+        };
+        let options = Options { limits: LOCAL, security: Security::Plain, access: Access::Anybody };
+        listen::serve(UnixIncoming(listener), api::routes::local(&self.app, control), options)
     }
 
     /// Asks the roster about a peer.
@@ -386,6 +395,33 @@ impl Admitting {
     }
 }
 
+/// A node that answers its operator and nobody else.
+pub struct LocalOnly {
+    path: PathBuf,
+    _serving: Serving,
+    _node: Node,
+}
+
+impl Drop for LocalOnly {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl NodeError {
+    /// Stable, for scripts.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            NodeError::NoNode(_) => "NO_NODE",
+            NodeError::Running => "ALREADY_RUNNING",
+            NodeError::Directory(_) => "DIRECTORY",
+            NodeError::Listen { .. } => "CANNOT_LISTEN",
+            NodeError::Identity(_) => "IDENTITY",
+            NodeError::Storage(_) => "STORAGE_FAILED",
+        }
+    }
+}
+
 impl Running {
     /// Refuses new work, finishes what is running within the grace, and closes the tables.
     pub async fn stop(self) {
@@ -429,7 +465,9 @@ async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), NodeError> {
 
 /// The socket belongs to the owner of the directory alone. A file left by a killed node is replaced:
 /// the lock says that nobody listens on it.
-fn bind_local(path: &Path) -> Result<UnixListener, NodeError> {
+fn bind_local(dir: &Path) -> Result<UnixListener, NodeError> {
+    let socket = Socket::of(dir).map_err(NodeError::Directory)?;
+    let path = socket.path();
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(NodeError::Directory(error));

@@ -11,7 +11,8 @@ pub const COLUMNS: &[Column] =
     &["home", "audience", "epoch", "sequence", "live", "head_sequence", "head_age_ms", "state"];
 
 pub fn status(status: &GetStatusResponse) -> Value {
-    let parcels = status.parcels.unwrap_or_default();
+    // A node that does not count parcels says nothing; a zero would be a claim.
+    let parcels = status.parcels.as_ref();
     json!({
         "point": status.point,
         "version": status.version,
@@ -20,9 +21,9 @@ pub fn status(status: &GetStatusResponse) -> Value {
         "feeds": status.feeds.iter().map(feed).collect::<Vec<_>>(),
         "links": status.links.iter().map(link).collect::<Vec<_>>(),
         "parcels": {
-            "outbox": parcels.outbox,
-            "inbox": parcels.inbox,
-            "oldest_ms": parcels.oldest_ms,
+            "outbox": parcels.map(|parcels| parcels.outbox),
+            "inbox": parcels.map(|parcels| parcels.inbox),
+            "oldest_ms": parcels.and_then(|parcels| parcels.oldest_ms),
         },
         "quarantine": status.quarantine,
     })

@@ -1,11 +1,8 @@
 //! A node joins and renews over real sockets.
 
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Mutex,
+    atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
 };
 
 use tokio::net::TcpListener;

@@ -5,6 +5,7 @@ pub mod copies;
 pub mod error;
 pub mod import;
 pub mod network;
+pub mod nodes;
 pub mod passwords;
 
 use std::sync::Arc;

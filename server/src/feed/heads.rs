@@ -18,6 +18,7 @@ use crate::{
         position::{Epoch, Sequence},
         time::Time,
     },
+    planted::{self, Fault},
     store::{Copy, CopyState, Slot},
 };
 
@@ -139,10 +140,12 @@ impl Heads {
         let feed = &seal.statement().feed;
         let newer = self
             .find(feed)
-            .is_none_or(|view| view.head.as_ref().is_none_or(|head| seal.is_after(head)));
+            .is_none_or(|view| view.head.as_ref().is_none_or(|head| seal.is_after(head)))
+            || planted::is(Fault::AcceptRewoundSeal);
         if newer {
             self.update(feed, |view| {
-                if view.head.as_ref().is_none_or(|head| seal.is_after(head)) {
+                let rewound = planted::is(Fault::AcceptRewoundSeal);
+                if rewound || view.head.as_ref().is_none_or(|head| seal.is_after(head)) {
                     view.head = Some(seal.clone());
                 }
             });
