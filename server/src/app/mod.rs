@@ -1,6 +1,7 @@
 //! Use cases, one file per noun: authorise, decide, commit.
 
 pub mod accounts;
+pub mod copies;
 pub mod error;
 pub mod import;
 pub mod network;

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod database;
 pub mod dialect;
 pub mod feeds;
+pub mod parcels;
 pub mod records;
 pub mod tokens;
 
