@@ -1,7 +1,10 @@
 //! The gRPC edge, one file per noun: decode, call the use case, encode.
 
 pub mod control;
+mod decode;
 pub mod enrolment;
+pub mod events;
 pub mod link;
+pub mod members;
 pub mod routes;
 pub mod status;

@@ -1,10 +1,17 @@
 //! Use cases, one file per noun: authorise, decide, commit.
 
 pub mod accounts;
+pub mod answers;
 pub mod error;
+pub mod events;
 pub mod import;
 pub mod network;
+pub mod members;
 pub mod passwords;
+mod people;
+pub mod records;
+mod scan;
+pub mod sight;
 
 use std::sync::Arc;
 

@@ -97,6 +97,9 @@ fn describe_checked(
             let plan: EventPlan = decode::<v1::EventPlan>(payload)?.try_into()?;
             let mut terms = open(home, kind, out);
             event_terms(&mut terms, &plan.event);
+            for member in plan.event.appearances.iter().filter_map(|one| one.member) {
+                terms.filter(Filter::Member, &hex::encode(member.0));
+            }
             return Ok(Some(plan.event.start_time));
         }
         _ => return Err(Invalid::new("kind", "unknown_kind")),
