@@ -14,6 +14,7 @@ pub mod link;
 pub mod listen;
 pub mod node;
 pub mod outside;
+pub mod parcel;
 pub mod planted;
 pub mod socket;
 pub mod store;

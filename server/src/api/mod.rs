@@ -2,9 +2,12 @@
 
 pub mod accounts;
 pub mod control;
+mod decode;
 pub mod enrolment;
+pub mod events;
 pub mod link;
 pub mod nodes;
 pub mod policy;
+pub mod members;
 pub mod routes;
 pub mod status;

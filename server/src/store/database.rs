@@ -32,6 +32,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (1, None, include_str!("../../migrations/0001_events.sql")),
     (2, None, include_str!("../../migrations/0002_tokens.sql")),
     (3, None, include_str!("../../migrations/0003_accounts.sql")),
+    (4, None, include_str!("../../migrations/0004_parcels.sql")),
 ];
 
 /// Settings of every SQLite connection.
@@ -42,6 +43,9 @@ const SQLITE_SETTINGS: &str = "pragma busy_timeout = 5000; pragma foreign_keys =
 const SQLITE_WRITER_SETTINGS: &str = "pragma journal_mode = wal; pragma cache_size = -65536;
     pragma wal_autocheckpoint = 20000; pragma journal_size_limit = 67108864;";
 const SQLITE_READER_SETTINGS: &str = "pragma query_only = on; pragma cache_size = -8192;";
+
+/// A connection for reading.
+pub type Reader = PoolConnection<sqlx::Any>;
 
 /// A node's database. Cheap to clone.
 #[derive(Clone)]
@@ -97,7 +101,7 @@ impl Database {
     }
 
     /// A connection for reading. Every statement sees the newest committed state.
-    pub async fn reader(&self) -> Result<PoolConnection<sqlx::Any>, StoreError> {
+    pub async fn reader(&self) -> Result<Reader, StoreError> {
         Ok(self.readers.acquire().await?)
     }
 
