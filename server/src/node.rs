@@ -23,7 +23,8 @@ use yizhan_proto::v1;
 
 use crate::{
     api,
-    app::{App, accounts::Accounts},
+    app::{self, App, accounts::Accounts},
+    backup,
     config::Config,
     domain::id::PointCode,
     feed::{
@@ -74,6 +75,8 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     #[error("storage failed")]
     Storage(#[from] StoreError),
+    #[error("home records cannot be compared with what was disclosed from them")]
+    Reconciling(#[from] app::error::Error),
 }
 
 /// A node whose parts are built and whose listeners are not yet open.
@@ -86,6 +89,7 @@ pub struct Node {
     credentials: Arc<Credentials>,
     clock: Clock,
     issuer: Option<Arc<Issuer>>,
+    backup: backup::Source,
     writing: JoinHandle<()>,
     /// Freed when the node is gone.
     _lock: File,
@@ -117,6 +121,7 @@ impl Node {
             return Err(NodeError::NoNode(dir.display().to_string()));
         };
         let lock = lock(dir)?;
+        backup::Source::tidy(dir);
         let directory = KeyDirectory::open(&dir.join(KEYS))?;
         let tls = directory.load_tls()?;
         let credentials = Credentials::new(&tls)?;
@@ -135,6 +140,11 @@ impl Node {
             roster_key,
         ));
         let db = Database::open(&database_address(dir, &config.database)).await?;
+        let backup = backup::Source {
+            db: db.clone(),
+            dir: dir.to_owned(),
+            recipient: directory.load_backup()?.to_public(),
+        };
         let heads = Arc::new(Heads::default());
         let (mark_file, marks) = MarkFile::open(&dir.join(MARKS)).map_err(NodeError::Directory)?;
         let (writer, writing) = Writer::start(writer::Parts {
@@ -157,6 +167,13 @@ impl Node {
             keys,
             outside,
         };
+        app.writer.begin_reconciling().await;
+        if app.writer.recovery().is_private() {
+            app.writer.until(|recovery| recovery.feeds.is_empty()).await;
+        }
+        if app.writer.recovery().feeds.is_empty() {
+            app::recovery::reconcile(&app).await?;
+        }
         Ok(Node {
             app,
             dir: dir.to_owned(),
@@ -166,6 +183,7 @@ impl Node {
             credentials,
             clock,
             issuer,
+            backup,
             writing,
             _lock: lock,
         })
@@ -225,6 +243,9 @@ impl Node {
         let statements = jobs::statements::Statements { app: self.app.clone() };
         let every = Duration::from_millis(self.config.statement_every_ms);
         tasks.spawn(jobs::runner::keep_running(statements, every, sessions.clone()));
+        let reconciling = jobs::reconciling::Reconciling { app: self.app.clone() };
+        let every = jobs::reconciling::EVERY;
+        tasks.spawn(jobs::runner::keep_running(reconciling, every, sessions.clone()));
         let recovery = jobs::recovery::Recovery { app: self.app.clone() };
         let every = jobs::recovery::EVERY;
         tasks.spawn(jobs::runner::keep_running(recovery, every, sessions.clone()));
@@ -268,6 +289,7 @@ impl Node {
         let control = api::control::ControlApi {
             app: self.app.clone(),
             authority: self.credentials.chain().authority_fingerprint(),
+            backup: self.backup.clone(),
         };
         let options = Options { limits: LOCAL, security: Security::Plain, access: Access::Anybody };
         listen::serve(UnixIncoming(listener), api::routes::local(&self.app, control), options)
@@ -418,6 +440,7 @@ impl NodeError {
             NodeError::Listen { .. } => "CANNOT_LISTEN",
             NodeError::Identity(_) => "IDENTITY",
             NodeError::Storage(_) => "STORAGE_FAILED",
+            NodeError::Reconciling(_) => "RECONCILING",
         }
     }
 }

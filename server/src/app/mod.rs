@@ -10,6 +10,7 @@ pub mod network;
 pub mod nodes;
 pub mod members;
 pub mod passwords;
+pub mod recovery;
 mod people;
 pub mod records;
 mod scan;

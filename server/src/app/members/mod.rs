@@ -15,4 +15,5 @@ pub use copies::list_copies;
 pub use disclosing::disclose;
 pub use read::{Seen, get};
 pub use search::{Search, search};
+pub(crate) use write::erasure;
 pub use write::{create, erase, leave, update};
