@@ -337,7 +337,13 @@ impl Node {
     fn enrolment_desk(&self) -> api::enrolment::Behind {
         let (db, roster_keys) = (self.app.db.clone(), self.app.keys.clone());
         let admit = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
-        let renewing = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
+        let renewing = admit.clone();
+        if self.issuer.is_some() {
+            let forwarded = admit.clone();
+            self.app.post.on_enrolment(Box::new(move |voucher, forward| {
+                Box::pin(forwarded.clone().answer(voucher, forward))
+            }));
+        }
         api::enrolment::Behind {
             connection: Box::new(move || {
                 let db = db.clone();
