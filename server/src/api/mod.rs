@@ -4,6 +4,7 @@ pub mod control;
 mod decode;
 pub mod enrolment;
 pub mod events;
+pub mod imports;
 pub mod link;
 pub mod members;
 pub mod routes;
