@@ -7,5 +7,8 @@ pub mod events;
 pub mod imports;
 pub mod link;
 pub mod members;
+pub mod points;
+mod records;
 pub mod routes;
+pub mod series;
 pub mod status;

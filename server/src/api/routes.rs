@@ -8,12 +8,12 @@ use super::control::ControlApi;
 use crate::app::App;
 
 /// Clients over TLS.
-pub fn public(_app: &App) -> Router {
+pub fn public(app: &App) -> Router {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(yizhan_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("BUG: the descriptors are compiled in");
-    Routes::new(reflection).prepare().into_axum_router()
+    super::records::add_to(Routes::new(reflection), app).prepare().into_axum_router()
 }
 
 /// The operator, on the local socket.

@@ -16,6 +16,7 @@ use crate::{
         App, events,
         error::{Error, Result},
         members,
+        points::roster_entry,
     },
     domain::{
         audience::{Audience, FeedId},
@@ -28,13 +29,12 @@ use crate::{
         point::{Point, PointState},
         policy::{Operation, Reach},
         position::{PAYLOAD_MAX, Row},
-        roster::{NAME_MAX, RosterEntry},
         text::Invalid,
         time::Time,
     },
     feed::change::{Change, CommitError, Committed, Op},
     found::roster_id,
-    identity::{caller::Caller, enrolment::newcomer},
+    identity::caller::Caller,
     store,
 };
 
@@ -175,7 +175,7 @@ impl Committer {
                 self.homes.insert(point.code.clone());
             }
             let id = roster_id(&app.keys.network, &point.code);
-            let payload = v1::RosterPoint::from(entry(&point, host)).encode_to_vec();
+            let payload = v1::RosterPoint::from(roster_entry(&point, host)).encode_to_vec();
             change = change.put(feed.clone(), Kind::ROSTER_POINT, id, payload);
         }
         if !self.dry_run && !change.writes.is_empty() {
@@ -476,16 +476,4 @@ fn file(value: &Value) -> &'static str {
         Value::Series(_) => "series.csv",
         Value::EventPlan(_) => "events.csv",
     }
-}
-
-/// The roster entry of a hosted point.
-fn entry(point: &Point, host: PointCode) -> RosterEntry {
-    let parent = point.parent.clone().unwrap_or_else(|| host.clone());
-    let mut entry = newcomer(&point.code, &parent);
-    if let Some((_, name)) = point.names.0.first() {
-        entry.name = name.chars().take(NAME_MAX).collect();
-    }
-    entry.registered_region = point.registered_region.to_string();
-    entry.host = Some(host);
-    entry
 }
