@@ -11,8 +11,10 @@ pub mod network;
 pub mod nodes;
 pub mod passwords;
 mod people;
+pub mod points;
 pub mod records;
 mod scan;
+pub mod series;
 pub mod sight;
 
 use std::sync::Arc;

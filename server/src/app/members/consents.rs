@@ -30,7 +30,7 @@ use crate::{
 pub const GRANTS_MAX: usize = 1_000;
 
 /// The consents of a member as values.
-pub(super) async fn in_force(app: &App, home: &PointCode, id: RecordId) -> Result<Vec<Grant>> {
+pub(crate) async fn in_force(app: &App, home: &PointCode, id: RecordId) -> Result<Vec<Grant>> {
     let found = records::grants_of(app, home, id).await?;
     found.iter().map(|found| found.value::<v1::Grant, _>()).collect()
 }

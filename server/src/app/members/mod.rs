@@ -10,9 +10,11 @@ mod read;
 mod search;
 mod write;
 
+pub(crate) use consents::in_force;
 pub use consents::{give, list_grants, withdraw};
 pub use copies::list_copies;
 pub use disclosing::disclose;
 pub use read::{Seen, get};
 pub use search::{Search, search};
+pub(crate) use write::erasure;
 pub use write::{create, erase, leave, update};
