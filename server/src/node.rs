@@ -24,7 +24,8 @@ use yizhan_proto::v1;
 
 use crate::{
     api,
-    app::{App, accounts::Accounts},
+    app::{self, App, accounts::Accounts},
+    backup,
     config::Config,
     domain::{id::PointCode, kind::Kind},
     feed::{
@@ -79,6 +80,8 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     #[error("storage failed")]
     Storage(#[from] StoreError),
+    #[error("home records cannot be compared with what was disclosed from them")]
+    Reconciling(#[from] app::error::Error),
 }
 
 /// A node whose parts are built and whose listeners are not yet open.
@@ -91,6 +94,7 @@ pub struct Node {
     credentials: Arc<Credentials>,
     clock: Clock,
     issuer: Option<Arc<Issuer>>,
+    backup: backup::Source,
     writing: JoinHandle<()>,
     /// Freed when the node is gone.
     _lock: File,
@@ -122,6 +126,7 @@ impl Node {
             return Err(NodeError::NoNode(dir.display().to_string()));
         };
         let lock = lock(dir)?;
+        backup::Source::tidy(dir);
         let directory = KeyDirectory::open(&dir.join(KEYS))?;
         let tls = directory.load_tls()?;
         let credentials = Credentials::new(&tls)?;
@@ -140,6 +145,11 @@ impl Node {
             roster_key,
         ));
         let db = Database::open(&database_address(dir, &config.database)).await?;
+        let backup = backup::Source {
+            db: db.clone(),
+            dir: dir.to_owned(),
+            recipient: directory.load_backup()?.to_public(),
+        };
         let heads = Arc::new(Heads::default());
         let (mark_file, marks) = MarkFile::open(&dir.join(MARKS)).map_err(NodeError::Directory)?;
         let (writer, writing) = Writer::start(writer::Parts {
@@ -170,6 +180,13 @@ impl Node {
             keys,
             outside,
         };
+        app.writer.begin_reconciling().await;
+        if app.writer.recovery().is_private() {
+            app.writer.until(|recovery| recovery.feeds.is_empty()).await;
+        }
+        if app.writer.recovery().feeds.is_empty() {
+            app::recovery::reconcile(&app).await?;
+        }
         Ok(Node {
             app,
             dir: dir.to_owned(),
@@ -179,6 +196,7 @@ impl Node {
             credentials,
             clock,
             issuer,
+            backup,
             writing,
             _lock: lock,
         })
@@ -242,6 +260,9 @@ impl Node {
         let receipts = Receipts::new(self.app.post.clone());
         let every = jobs::receipts::EVERY;
         tasks.spawn(jobs::runner::keep_running(receipts, every, sessions.clone()));
+        let reconciling = jobs::reconciling::Reconciling { app: self.app.clone() };
+        let every = jobs::reconciling::EVERY;
+        tasks.spawn(jobs::runner::keep_running(reconciling, every, sessions.clone()));
         let recovery = jobs::recovery::Recovery { app: self.app.clone() };
         let every = jobs::recovery::EVERY;
         tasks.spawn(jobs::runner::keep_running(recovery, every, sessions.clone()));
@@ -285,6 +306,7 @@ impl Node {
         let control = api::control::ControlApi {
             app: self.app.clone(),
             authority: self.credentials.chain().authority_fingerprint(),
+            backup: self.backup.clone(),
         };
         let options = Options { limits: LOCAL, security: Security::Plain, access: Access::Anybody };
         listen::serve(UnixIncoming(listener), api::routes::local(&self.app, control), options)
@@ -502,6 +524,7 @@ impl NodeError {
             NodeError::Listen { .. } => "CANNOT_LISTEN",
             NodeError::Identity(_) => "IDENTITY",
             NodeError::Storage(_) => "STORAGE_FAILED",
+            NodeError::Reconciling(_) => "RECONCILING",
         }
     }
 }

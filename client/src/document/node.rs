@@ -1,7 +1,7 @@
 //! The status of a node.
 
 use serde_json::{Value, json};
-use yizhan_proto::v1::{FeedStatus, GetStatusResponse, LinkStatus, link_status};
+use yizhan_proto::v1::{FeedStatus, GetStatusResponse, LinkStatus, RecoveryStatus, link_status};
 
 use super::{answers::feed_state, time, word};
 use crate::answer::Column;
@@ -26,6 +26,18 @@ pub fn status(status: &GetStatusResponse) -> Value {
             "oldest_ms": parcels.and_then(|parcels| parcels.oldest_ms),
         },
         "quarantine": status.quarantine,
+        "recovery": recovery(status.recovery.as_ref()),
+    })
+}
+
+/// Always there, so that a script can wait for the end of it.
+fn recovery(recovery: Option<&RecoveryStatus>) -> Value {
+    let none = RecoveryStatus::default();
+    let recovery = recovery.unwrap_or(&none);
+    json!({
+        "feeds": recovery.feeds,
+        "unmarked": recovery.unmarked,
+        "reconciling": recovery.reconciling,
     })
 }
 

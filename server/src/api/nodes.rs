@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus, link_status,
-    node_service_server::NodeService,
+    FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus, RecoveryStatus,
+    link_status, node_service_server::NodeService,
 };
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         App,
         nodes::{self, FeedReport, Standing},
     },
+    feed::writer::Recovery,
     identity::caller::Caller,
     link::links::{LinkState, LinkView},
     wire::value::time_message,
@@ -39,6 +40,7 @@ impl NodeService for NodeApi {
             links: links.into_iter().map(link).collect(),
             parcels: None,
             quarantine: report.quarantine,
+            recovery: report.recovery.map(recovery),
         }))
     }
 }
@@ -85,5 +87,13 @@ fn link(view: LinkView) -> LinkStatus {
         last_contact_ms: view.last_contact.map(ms),
         rtt_ms: view.round_trip.map(ms),
         reason: view.reason,
+    }
+}
+
+fn recovery(recovery: Recovery) -> RecoveryStatus {
+    RecoveryStatus {
+        feeds: recovery.feeds.keys().map(ToString::to_string).collect(),
+        unmarked: recovery.unmarked,
+        reconciling: recovery.reconciling,
     }
 }

@@ -10,6 +10,7 @@ pub mod members;
 pub mod network;
 pub mod nodes;
 pub mod passwords;
+pub mod recovery;
 mod people;
 pub mod points;
 pub mod records;

@@ -7,7 +7,7 @@ use crate::{
         policy::{Operation, Reach},
         time::Time,
     },
-    feed::heads::View,
+    feed::{heads::View, writer::Recovery},
     identity::caller::Caller,
     link::links::LinkView,
     store::{CopyState, records},
@@ -50,6 +50,8 @@ pub struct NodeReport {
     pub links: Option<Vec<LinkView>>,
     /// Rows kept and not understood.
     pub quarantine: u64,
+    /// None: the caller may not know, or nothing keeps the node from writing.
+    pub recovery: Option<Recovery>,
 }
 
 /// The node's state, as far as the caller may see it.
@@ -70,7 +72,8 @@ pub async fn status(app: &App, caller: &Caller) -> Result<NodeReport> {
         records::find_positions(db, app.db.dialect, &word, 0, QUARANTINE_COUNTED).await?.len()
     };
     let links = everything.then(|| app.links.all());
-    Ok(NodeReport { feeds, links, quarantine: quarantine as u64 })
+    let recovery = Some(app.writer.recovery()).filter(|state| everything && !state.is_over());
+    Ok(NodeReport { feeds, links, quarantine: quarantine as u64, recovery })
 }
 
 fn is_for_anybody(audience: Audience) -> bool {

@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 pub mod init;
 pub mod join;
+pub mod recover;
 pub mod restore;
 pub mod revoke;
 pub mod run;
@@ -78,6 +79,10 @@ pub enum Command {
     Verify(verify::Verify),
     /// Write an encrypted copy of the node, while it runs
     Backup(backup::Backup),
+    /// Put a backup back, while the node does not run
+    Restore(restore::Restore),
+    /// Go on in a new epoch without what neighbours do not have
+    Recover(recover::Recover),
     /// How the node is doing: its feeds, links and parcels
     Status(status::Status),
     /// All settings and where they come from
@@ -95,6 +100,8 @@ pub async fn run(command: Command) -> Result<Answer> {
         Command::Revoke(revoke) => revoke.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
+        Command::Recover(recover) => recover.run().await,
         Command::Status(status) => status.run().await,
         Command::Config(config) => config.run(),
     }

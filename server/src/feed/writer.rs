@@ -67,13 +67,14 @@ pub struct Granted {
 }
 
 enum Command {
-    Commit { change: Change, reply: oneshot::Sender<Result<Committed, CommitError>> },
+    Commit { change: Change, reconciles: bool, reply: oneshot::Sender<Result<Committed, CommitError>> },
     Open { seal: Arc<Seal>, peer: PointCode, reply: oneshot::Sender<Option<Granted>> },
     Deliver { delivery: Box<Delivery>, reply: oneshot::Sender<Outcome> },
     Close { feed: FeedId, pull: u64 },
     Remember { seal: Arc<Seal> },
     Hear { home: PointCode, heard: Heard },
     OpenEpochs,
+    Reconciling(bool),
 }
 
 /// The writer's front door. Cheap to clone.
@@ -111,9 +112,29 @@ impl Writer {
 
     /// Makes a change durable and visible, or nothing of it.
     pub async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+        self.commit_as(change, false).await
+    }
+
+    /// The same for a change that brings home records in line with what was taken back: the only one
+    /// that is let in between `begin_reconciling` and `end_reconciling`.
+    pub async fn reconcile(&self, change: Change) -> Result<Committed, CommitError> {
+        self.commit_as(change, true).await
+    }
+
+    async fn commit_as(&self, change: Change, reconciles: bool) -> Result<Committed, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Commit { change, reply }).await.ok_or(CommitError::Stopping)?;
+        let commit = Command::Commit { change, reconciles, reply };
+        self.send(commit).await.ok_or(CommitError::Stopping)?;
         answer.await.map_err(|_| CommitError::Stopping)?
+    }
+
+    /// From here on nothing is written that could disclose again what was withdrawn.
+    pub async fn begin_reconciling(&self) {
+        self.send(Command::Reconciling(true)).await;
+    }
+
+    pub async fn end_reconciling(&self) {
+        self.send(Command::Reconciling(false)).await;
     }
 
     /// Asks to pull a feed up to `seal` or further from `peer`; none if somebody else is delivering
@@ -144,6 +165,12 @@ impl Writer {
         self.recovering.borrow().clone()
     }
 
+    /// Resolves once recovery is as far as asked; or the writer is gone.
+    pub async fn until(&self, far_enough: impl FnMut(&Recovery) -> bool) {
+        let mut recovering = self.recovering.clone();
+        let _ = recovering.wait_for(far_enough).await;
+    }
+
     /// Gives up waiting for what neighbours do not have: every own feed that is still to be taken
     /// back goes on in a new epoch from what is here.
     pub async fn open_epochs(&self) {
@@ -172,16 +199,19 @@ pub struct Recovery {
     pub feeds: Marks,
     /// The marks are gone too, as after a restore: how far is not known, and neighbours decide.
     pub unmarked: bool,
+    /// Home records are being brought in line with what neighbours have, or will be once `feeds` is
+    /// empty.
+    pub reconciling: bool,
 }
 
 impl Recovery {
     pub fn is_over(&self) -> bool {
-        self.feeds.is_empty()
+        self.feeds.is_empty() && !self.reconciling
     }
 
     /// What is left has never left this node: nobody can give it back, and nobody can contradict.
-    fn is_private(&self) -> bool {
-        !self.unmarked && self.feeds.keys().all(|feed| !feed.audience.is_shared())
+    pub fn is_private(&self) -> bool {
+        !self.feeds.is_empty() && !self.unmarked && self.feeds.keys().all(|feed| !feed.audience.is_shared())
     }
 }
 
@@ -273,7 +303,7 @@ impl<S: FeedStore> Engine<S> {
         for (feed, mark) in &recovery.feeds {
             warn!(%feed, number = mark.number, "stored state lies behind what was shown");
         }
-        if !recovery.is_over() && recovery.is_private() {
+        if recovery.is_private() {
             self.work.push_back(Work::OpenEpochs);
         }
         for (feed, copies) in &by_feed {
@@ -297,9 +327,13 @@ impl<S: FeedStore> Engine<S> {
         }
         match marks {
             Some(marks) => {
-                Recovery { feeds: continuity::behind(&marks, &self.marks), unmarked: false }
+                let feeds = continuity::behind(&marks, &self.marks);
+                Recovery { feeds, ..Recovery::default() }
             }
-            None => Recovery { feeds: self.marks.clone(), unmarked: !self.marks.is_empty() },
+            None => {
+                let (feeds, unmarked) = (self.marks.clone(), !self.marks.is_empty());
+                Recovery { feeds, unmarked, reconciling: false }
+            }
         }
     }
 
@@ -402,8 +436,14 @@ impl<S: FeedStore> Engine<S> {
                 self.work.push_back(Work::OpenEpochs);
                 None
             }
-            Command::Commit { change, reply } => {
-                let refused = if !self.recovery.borrow().is_over() {
+            Command::Reconciling(reconciling) => {
+                self.recovery.send_modify(|recovery| recovery.reconciling = reconciling);
+                None
+            }
+            Command::Commit { change, reconciles, reply } => {
+                let recovery = self.recovery.borrow().clone();
+                let open = recovery.is_over() || (reconciles && recovery.feeds.is_empty());
+                let refused = if !open {
                     Some(CommitError::Recovering)
                 } else {
                     own::check(&change, &self.keys).err()
@@ -413,7 +453,7 @@ impl<S: FeedStore> Engine<S> {
                         let _ = reply.send(Err(error));
                         None
                     }
-                    None => Some(Prepared::new(Command::Commit { change, reply })),
+                    None => Some(Prepared::new(Command::Commit { change, reconciles, reply })),
                 }
             }
             other => Some(Prepared::new(other)),
@@ -457,7 +497,9 @@ impl<S: FeedStore> Engine<S> {
                         .await?;
                     Answer::Nothing
                 }
-                Command::Close { .. } | Command::OpenEpochs => Answer::Nothing,
+                Command::Close { .. } | Command::OpenEpochs | Command::Reconciling(_) => {
+                    Answer::Nothing
+                }
             };
         }
 
@@ -862,7 +904,7 @@ impl<S: FeedStore> Engine<S> {
             recovery.feeds.remove(feed);
         });
         let recovery = self.recovery.borrow().clone();
-        if !recovery.is_over() && recovery.is_private() {
+        if recovery.is_private() {
             self.work.push_back(Work::OpenEpochs);
         }
     }
@@ -870,7 +912,7 @@ impl<S: FeedStore> Engine<S> {
     /// Every own feed that is not whole goes on in a new epoch from what is here.
     async fn open_epochs(&mut self) -> Result<(), StoreError> {
         let recovery = self.recovery.borrow().clone();
-        if recovery.is_over() {
+        if recovery.feeds.is_empty() {
             return Ok(());
         }
         let now = self.outside.now();
@@ -907,8 +949,12 @@ impl<S: FeedStore> Engine<S> {
         }
         self.marks.extend(marks);
         self.write_marks();
-        self.recovery.send_replace(Recovery::default());
         self.show(touched).await;
+        // Last: who waits for it finds the new epochs.
+        self.recovery.send_modify(|recovery| {
+            recovery.feeds.clear();
+            recovery.unmarked = false;
+        });
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! may run twice. `runner` alone loops.
 
 pub mod receipts;
+pub mod reconciling;
 pub mod recovery;
 pub mod renewal;
 pub mod runner;

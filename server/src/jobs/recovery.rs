@@ -25,7 +25,7 @@ impl Job for Recovery {
     async fn run_once(&self) -> Result<(), Infallible> {
         let app = &self.app;
         let recovery = app.writer.recovery();
-        if recovery.is_over() {
+        if recovery.feeds.is_empty() {
             return Ok(());
         }
         let now = app.outside.now();
