@@ -252,7 +252,7 @@ pub async fn run(world: Arc<World>, machine: Arc<Machine>) -> turmoil::Result {
     ));
     let heads = Arc::new(Heads::default());
     let forgetful = planted::is(Planted::ForgetMarks);
-    let marks = lock(&machine.marks).clone().filter(|_| !forgetful);
+    let marks = if forgetful { Some(Marks::new()) } else { lock(&machine.marks).clone() };
     let started = Writer::start(writer::Parts {
         store: store.clone(),
         keys: keys.clone(),
