@@ -266,10 +266,7 @@ impl<S: FeedStore> Session<S> {
                     Some(Ok(frame)) => self.heard(frame).await,
                     Some(Err(_)) | None => Err(Ended::Gone),
                 },
-                seen = changed.changed(), if self.greeted => match seen {
-                    Ok(()) => self.look(false).await,
-                    Err(_) => Err(Ended::Stopping),
-                },
+                () = changed.changed(), if self.greeted => self.look(false).await,
                 Some(done) = self.serving.join_next() => {
                     if let Ok(pull) = done {
                         self.served.remove(&pull);
