@@ -25,7 +25,7 @@ use yizhan_server::{
         audience::FeedId,
         id::{PointCode, RecordId},
         kind::Kind,
-        position::Row,
+        position::{Row, Sequence},
         time::Time,
     },
     feed::{
@@ -191,6 +191,33 @@ impl Machine {
             let own = disk.own(&statement.feed).is_some_and(|own| own.number >= statement.number);
             own || disk.seals.contains_key(&key)
         })
+    }
+}
+
+impl Machine {
+    /// A pull begins where what is durable ends: nothing is fetched twice (4), nothing is skipped.
+    fn check_pull(&self, frame: &v1::Frame) {
+        let Some(v1::frame::Kind::Pull(pull)) = &frame.kind else { return };
+        if pull.cancel {
+            return;
+        }
+        let stored = self.look(|disk| {
+            let mut copies = disk.copies.values().filter(|copy| {
+                let (feed, epoch) = (&copy.feed, pull.epoch.as_ref());
+                feed.home.as_str() == pull.home
+                    && feed.audience as u32 == pull.audience
+                    && epoch.is_some_and(|epoch| epoch.counter == copy.epoch.counter)
+                    && copy.state != CopyState::Retired
+            });
+            let copy = copies.next()?;
+            let staged = disk.staged.after(copy.slot, Sequence(0)).last();
+            Some(staged.map_or(copy.sequence, |row| row.sequence))
+        });
+        if stored.unwrap_or_default() != Sequence(pull.after) {
+            let what = format!("{} asks {}/{}", self.host, pull.home, pull.audience);
+            let at = pull.after;
+            self.world.violated(format!("invariant 4: {what} after {at}, stored {stored:?}"));
+        }
     }
 }
 
@@ -416,6 +443,10 @@ async fn send(
     while let Some(frame) = frames.recv().await {
         if !world.inner().dishonest.contains(&machine.point) {
             world.shown(&machine.host, &peer, &frame, |seal| machine.is_durable(seal));
+            // What waits for a thin line may be out of date when it is sent, and be cancelled next.
+            if !world.inner().slow.keys().any(|(from, _)| *from == machine.index) {
+                machine.check_pull(&frame);
+            }
         }
         let frames = match &mut tamper {
             Some(tamper) => tamper.pass(&world, &mut lock(&machine.rng), frame),

@@ -25,7 +25,7 @@ use crate::{
 
 const POINTS: [&str; 5] = [FOUNDER, "CN-440100", "GB-LON", "CN-440300", "HK"];
 /// A step of simulated time. Coarse, because every step costs every machine.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(20);
 const LATENCY_MAX_MS: [u64; 3] = [5, 40, 300];
 /// Faults begin after the network has been set up, and end here.
 const CALM_UNTIL_MS: u64 = 1_500;
@@ -214,10 +214,32 @@ impl Plan {
                 self.add(when + 50, Action::Write(at, rng.next_u64()));
             }
         }
+        if rng.random_range(0..3) == 0 {
+            self.newcomer(rng);
+        }
         for _ in 0..4 {
             self.add(moment(rng), Action::Audit);
         }
         self.actions.sort_by_key(|(at, _)| *at);
+    }
+
+    /// A machine that comes late to a thin line with much to fetch, and is interrupted while it does.
+    fn newcomer(&mut self, rng: &mut StdRng) {
+        let late = rng.random_range(1..self.machines);
+        let up = self.dials[late][0];
+        self.between(200, 2_500, Action::Crash(late), Action::Bounce(late));
+        self.add(1_200, Action::Burst(up, rng.random_range(1_200..3_000)));
+        let rate = rng.random_range(3_000..12_000);
+        self.between(
+            2_000,
+            FAULTS_UNTIL_MS,
+            Action::Slow(up, late, rate),
+            Action::Slow(up, late, 0),
+        );
+        for _ in 0..3 {
+            let from = rng.random_range(3_500..12_000);
+            self.between(from, from + 300, Action::Crash(late), Action::Bounce(late));
+        }
     }
 
     fn add(&mut self, at: u64, action: Action) {

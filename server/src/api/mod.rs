@@ -2,9 +2,16 @@
 
 pub mod accounts;
 pub mod control;
+mod decode;
 pub mod enrolment;
+pub mod events;
+pub mod imports;
 pub mod link;
+pub mod members;
 pub mod nodes;
 pub mod policy;
+pub mod points;
+mod records;
 pub mod routes;
+pub mod series;
 pub mod status;

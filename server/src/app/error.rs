@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::{domain::text::Invalid, identity::caller::Refused, store};
 
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

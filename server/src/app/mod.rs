@@ -1,12 +1,21 @@
 //! Use cases, one file per noun: authorise, decide, commit.
 
 pub mod accounts;
+pub mod answers;
 pub mod copies;
 pub mod error;
+pub mod events;
 pub mod import;
+pub mod members;
 pub mod network;
 pub mod nodes;
 pub mod passwords;
+mod people;
+pub mod points;
+pub mod records;
+mod scan;
+pub mod series;
+pub mod sight;
 
 use std::sync::Arc;
 
@@ -15,6 +24,7 @@ use crate::{
     feed::{heads::Heads, keyring::Keyring, writer::Writer},
     link::links::Links,
     outside::Outside,
+    parcel::office::Office,
     store::database::Database,
 };
 
@@ -26,6 +36,7 @@ pub struct App {
     pub heads: Arc<Heads>,
     pub keys: Arc<Keyring>,
     pub links: Arc<Links>,
+    pub post: Arc<Office>,
     pub outside: Outside,
     pub accounts: accounts::Accounts,
     pub started: Time,

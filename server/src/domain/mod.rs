@@ -20,6 +20,7 @@ pub mod member;
 pub mod message;
 pub mod name;
 pub mod org;
+pub mod page;
 pub mod point;
 pub mod policy;
 pub mod position;

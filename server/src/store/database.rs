@@ -44,6 +44,9 @@ const SQLITE_WRITER_SETTINGS: &str = "pragma journal_mode = wal; pragma cache_si
     pragma wal_autocheckpoint = 20000; pragma journal_size_limit = 67108864;";
 const SQLITE_READER_SETTINGS: &str = "pragma query_only = on; pragma cache_size = -8192;";
 
+/// A connection for reading.
+pub type Reader = PoolConnection<sqlx::Any>;
+
 /// A node's database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
@@ -98,7 +101,7 @@ impl Database {
     }
 
     /// A connection for reading. Every statement sees the newest committed state.
-    pub async fn reader(&self) -> Result<PoolConnection<sqlx::Any>, StoreError> {
+    pub async fn reader(&self) -> Result<Reader, StoreError> {
         Ok(self.readers.acquire().await?)
     }
 

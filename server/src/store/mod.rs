@@ -6,9 +6,11 @@
 pub mod accounts;
 pub mod database;
 pub mod dialect;
+pub mod events;
 pub mod feeds;
 pub mod parcels;
 pub mod records;
+pub mod search;
 pub mod tokens;
 
 use std::future::Future;

@@ -222,6 +222,27 @@ pub async fn find(db: &mut AnyConnection, id: RecordId) -> Result<Vec<Stored>, S
     .map_err(failed)
 }
 
+/// All stored versions of these records, in whichever copies, in no particular order.
+pub async fn find_many(
+    db: &mut AnyConnection,
+    dialect: Dialect,
+    ids: &[RecordId],
+) -> Result<Vec<Stored>, StoreError> {
+    const FIND_MANY: Sql = over_list!(
+        "select records.position, records.id, records.kind, records.removed, records.payload",
+        "join records on records.id = substr($2, cast(value as int), 16)"
+    );
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as(dialect.pick(FIND_MANY))
+        .bind(list((0..ids.len()).map(|at| at as i64 * 16 + 1)))
+        .bind(ids.iter().flat_map(|id| id.0).collect::<Vec<u8>>())
+        .fetch_all(db)
+        .await
+        .map_err(failed)
+}
+
 /// Positions whose words fit `query`, in order, from just after `after`.
 pub async fn find_positions(
     db: &mut AnyConnection,

@@ -9,7 +9,7 @@ use yizhan_proto::v1;
 use crate::domain::{
     analyzer::{Filter, NameView, Terms},
     disclosure::{Card, PublicCard},
-    event::Event,
+    event::{Event, EventPlan},
     grant::Grant,
     id::PointCode,
     kind::Kind,
@@ -24,8 +24,7 @@ use crate::domain::{
 };
 
 /// Reads a payload of a known kind, checks every rule of the kind, appends its terms to `out`, and
-/// answers where it stands in the calendar. Consents and plans have no terms: they are found by
-/// the member and the event that they belong to.
+/// answers where it stands in the calendar. A consent is found by its member alone.
 ///
 /// A kind that this node does not know is `unknown_kind`; such rows are kept and passed on.
 pub fn describe(
@@ -86,15 +85,21 @@ fn describe_checked(
             let series: Series = decode::<v1::Series>(payload)?.try_into()?;
             let mut terms = open(home, kind, out);
             terms.filter(Filter::Series, &series.code);
+            terms.filter(Filter::Source, &series.source);
             terms.text(&series.code);
             texts(&mut terms, &series.titles);
         }
-        Kind::GRANT => drop(Grant::try_from(decode::<v1::Grant>(payload)?)?),
+        Kind::GRANT => {
+            let grant: Grant = decode::<v1::Grant>(payload)?.try_into()?;
+            Terms::new(out).filter(Filter::Member, &hex::encode(grant.member.0));
+        }
         Kind::EVENT_PLAN => {
-            let plan =
-                crate::domain::event::EventPlan::try_from(decode::<v1::EventPlan>(payload)?)?;
+            let plan: EventPlan = decode::<v1::EventPlan>(payload)?.try_into()?;
             let mut terms = open(home, kind, out);
             event_terms(&mut terms, &plan.event);
+            for member in plan.event.appearances.iter().filter_map(|one| one.member) {
+                terms.filter(Filter::Member, &hex::encode(member.0));
+            }
             return Ok(Some(plan.event.start_time));
         }
         _ => return Err(Invalid::new("kind", "unknown_kind")),
@@ -124,6 +129,7 @@ fn card_terms(terms: &mut Terms<'_>, card: &Card) {
 
 fn member_terms(terms: &mut Terms<'_>, member: &Member) {
     terms.filter(Filter::State, member.state.name());
+    terms.filter(Filter::Source, &member.source);
     terms.region(member.city);
     if let Some(group) = member.field_group {
         field_group(terms, group);
@@ -149,8 +155,9 @@ fn event_terms(terms: &mut Terms<'_>, event: &Event) {
     if let Some(region) = event.region {
         terms.region(region);
     }
-    if let Some((series, _)) = &event.issue {
+    if let Some((series, number)) = &event.issue {
         terms.filter(Filter::Series, series);
+        terms.filter(Filter::Issue, &format!("{series}-{number}"));
     }
     expertise(terms, &event.tags);
     texts(terms, &event.titles);

@@ -36,7 +36,13 @@ pub enum Filter {
     Phone,
     Email,
     Series,
+    /// Number in a series: `TALK-20`.
+    Issue,
     State,
+    /// Id of the member that a consent is of, without hyphens.
+    Member,
+    /// Name of the row that a record was imported from; home class only.
+    Source,
     /// Records that this node cannot read.
     Quarantine,
 }
@@ -53,7 +59,10 @@ impl Filter {
             Filter::Phone => 'p',
             Filter::Email => 'e',
             Filter::Series => 's',
+            Filter::Issue => 'n',
             Filter::State => 't',
+            Filter::Member => 'm',
+            Filter::Source => 'i',
             Filter::Quarantine => 'q',
         }
     }

@@ -1,0 +1,188 @@
+//! Creating, changing, ending and erasing members of this home.
+
+use prost::Message;
+use yizhan_proto::v1::{self, tombstone::Reason};
+
+use super::{
+    consents::in_force,
+    disclose,
+    read::{home_feed, home_record, own},
+};
+use crate::{
+    app::{
+        App,
+        error::{Error, Result},
+        people,
+        records::{self, Found},
+        sight::{self, Sight},
+    },
+    domain::{
+        calendar::Date,
+        disclosure::{self, Disclosed},
+        id::{PointCode, RecordId},
+        kind::Kind,
+        member::{Member, MemberMove, MemberState},
+        policy::Operation,
+        text::Invalid,
+        time::Time,
+    },
+    feed::change::{Change, CommitError},
+    identity::caller::Caller,
+    store,
+    wire::value::time_message,
+};
+
+/// Creates a member. Nothing is disclosed: there is no consent yet.
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    mut new: v1::Member,
+    home: Option<PointCode>,
+    request_id: &str,
+) -> Result<v1::Member> {
+    caller.may(Operation::CreateMember)?;
+    let home = sight::home_for(app, caller, Operation::CreateMember, home)?;
+    let id = records::id_of_request(app, &home, Kind::MEMBER, request_id)?;
+    let now = time_message(app.outside.now());
+    (new.create_time, new.update_time) = (Some(now), Some(now));
+    let member: Member = new.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
+    if !matches!(member.state, MemberState::Applied | MemberState::Active) {
+        return Err(Invalid::new("member.state", "move_refused").into());
+    }
+    let feed = home_feed(&home);
+    let payload = v1::Member::from(member).encode_to_vec();
+    let change = Change::new().expect(feed.clone(), id, None).put(feed, Kind::MEMBER, id, payload);
+    match app.writer.commit(change).await {
+        // Made by the same request before: this is its answer again.
+        Err(CommitError::Stale) if !request_id.is_empty() => (),
+        done => drop(done?),
+    }
+    stored(app, caller, id).await
+}
+
+/// Changes a member. `etag` is that of the version the change was made from; the state moves by its
+/// table.
+pub async fn update(app: &App, caller: &Caller, mut changed: v1::Member) -> Result<v1::Member> {
+    caller.may(Operation::EditMember)?;
+    let id = RecordId::parse(&changed.id, "member.id")?;
+    if changed.etag.is_empty() {
+        return Err(Invalid::new("member.etag", "required").into());
+    }
+    let found = own(app, caller, Operation::EditMember, id).await?;
+    found.check_etag(app, &changed.etag)?;
+    let before: Member = found.value::<v1::Member, _>()?;
+    changed.create_time = Some(time_message(before.create_time));
+    changed.update_time = Some(time_message(app.outside.now()));
+    changed.source.clone_from(&before.source);
+    let member: Member = changed.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
+    check_move(before.state, member.state)?;
+    commit(app, &found, member, Reason::Withdrawn).await?;
+    stored(app, caller, id).await
+}
+
+/// Ends a membership; its cards go in the same commit.
+pub async fn leave(
+    app: &App,
+    caller: &Caller,
+    id: RecordId,
+    ended_on: Option<Date>,
+    etag: &str,
+) -> Result<v1::Member> {
+    let found = own(app, caller, Operation::EditMember, id).await?;
+    found.check_etag(app, etag)?;
+    let mut member: Member = found.value::<v1::Member, _>()?;
+    member.state = member.state.after(MemberMove::Leave)?;
+    let ended_on = ended_on.or_else(|| today(app.outside.now()));
+    member.ended_on = ended_on;
+    member.update_time = app.outside.now();
+    commit(app, &found, member.checked()?, Reason::Withdrawn).await?;
+    stored(app, caller, id).await
+}
+
+/// Removes everything about a member: record, consents, cards. Says how many records went; none if
+/// it was erased before.
+pub async fn erase(app: &App, caller: &Caller, id: RecordId) -> Result<u32> {
+    let found = match own(app, caller, Operation::EraseMember, id).await {
+        Err(Error::NotFound { .. }) if was_here(app, caller, id).await? => return Ok(0),
+        found => found?,
+    };
+    let home = found.feed.home.clone();
+    let mut change = Change::new().expect(found.feed.clone(), id, Some(found.row.sequence));
+    change = erasure(app, change, &home, id).await?;
+    let committed = app.writer.commit(change).await?;
+    Ok(committed.changed.iter().filter(|changed| **changed).count() as u32)
+}
+
+/// Adds to a change that nothing of a member is left at its home.
+pub(crate) async fn erasure(
+    app: &App,
+    mut change: Change,
+    home: &PointCode,
+    id: RecordId,
+) -> Result<Change> {
+    for grant in records::grants_of(app, home, id).await? {
+        change = change.remove(grant.feed, grant.row.id, Reason::Erased);
+    }
+    // The appearance stays counted, by its token; who it was is gone.
+    change = people::revise(app, change, home, id, |appearance| {
+        appearance.member = None;
+        appearance.release = None;
+        appearance.display_names = Default::default();
+    })
+    .await?;
+    change = change.remove(home_feed(home), id, Reason::Erased);
+    Ok(disclose(change, home, id, Disclosed::default(), Reason::Erased))
+}
+
+/// Stores the member and what follows for its cards, unless it changed meanwhile.
+pub(super) async fn commit(app: &App, found: &Found, member: Member, reason: Reason) -> Result<()> {
+    let (home, id) = (&found.feed.home, found.row.id);
+    let grants = in_force(app, home, id).await?;
+    let disclosed = disclosure::member(&member, grants.iter(), app.outside.now());
+    let payload = v1::Member::from(member).encode_to_vec();
+    // Whoever changes a consent writes the member too, so this also holds the consents still.
+    let change = Change::new().expect(found.feed.clone(), id, Some(found.row.sequence)).put(
+        found.feed.clone(),
+        Kind::MEMBER,
+        id,
+        payload,
+    );
+    app.writer.commit(disclose(change, home, id, disclosed, reason)).await?;
+    Ok(())
+}
+
+async fn stored(app: &App, caller: &Caller, id: RecordId) -> Result<v1::Member> {
+    let found = own(app, caller, Operation::ReadMember, id).await?;
+    home_record(app, &found)
+}
+
+/// Was there such a member at one of the caller's own homes?
+async fn was_here(app: &App, caller: &Caller, id: RecordId) -> Result<bool> {
+    let sight = Sight::of(app, caller, Operation::ReadCard, Operation::EraseMember)?;
+    let readable = app.heads.readable_slots();
+    let versions = store::records::find(&mut *app.db.reader().await?, id).await?;
+    Ok(versions.iter().any(|stored| {
+        let feed = readable.get(&stored.slot);
+        stored.row.kind == Kind::MEMBER
+            && stored.row.removed
+            && feed.is_some_and(|feed| sight.is_own(&feed.home))
+    }))
+}
+
+/// A change of state must be one move of the table.
+fn check_move(from: MemberState, to: MemberState) -> Result<(), Invalid> {
+    use MemberMove::*;
+    let moves = [Admit, Rest, Resume, Leave];
+    let known = from == to || moves.iter().any(|step| from.after(*step) == Ok(to));
+    if known {
+        return Ok(());
+    }
+    let hint = format_args!("{} -> {}", from.name(), to.name()).to_string();
+    Err(Invalid::new("member.state", "move_refused").hint(hint))
+}
+
+/// The day it is in UTC.
+fn today(now: Time) -> Option<Date> {
+    let now = jiff::Timestamp::from_microsecond(now.0).ok()?;
+    Some(now.to_zoned(jiff::tz::TimeZone::UTC).date())
+}

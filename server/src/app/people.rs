@@ -1,0 +1,152 @@
+//! Who speaks at an event: tokens that stand for persons, and names that a release allows.
+//!
+//! None of it is taken from the caller: a token leads nowhere, and a name is shown only with the
+//! person's own consent.
+
+use yizhan_proto::v1;
+
+use super::{
+    App,
+    error::Result,
+    events::put,
+    records::{self, Found},
+};
+use crate::{
+    domain::{
+        analyzer::{Filter, filter},
+        audience::{Audience, FeedId},
+        event::{Appearance, EventPlan},
+        grant::{Grant, Purpose, Scope},
+        id::{GrantId, MemberId, PointCode, RecordId},
+        kind::Kind,
+        language::{Language, LocalTexts},
+        member::Member,
+        name::{Names, Script},
+    },
+    feed::change::Change,
+    wire::value::texts_message,
+};
+
+/// Stands for a person in counts; only who has the point's seal key can tell for whom.
+pub fn token_key(app: &App) -> [u8; 32] {
+    blake3::derive_key("yizhan 2026 tokens of persons", &app.keys.seal_key().to_bytes())
+}
+
+pub fn token(key: &[u8; 32], person: &[u8]) -> [u8; 16] {
+    let mut token = [0; 16];
+    token.copy_from_slice(&blake3::keyed_hash(key, person).as_bytes()[..16]);
+    token
+}
+
+/// What is shown of a person's names, per readers' language.
+pub fn display_names(names: &Names) -> LocalTexts {
+    let mut texts = LocalTexts::default();
+    for (script, tag) in
+        [(Script::Hans, "zh-Hans"), (Script::Hant, "zh-Hant"), (Script::Latin, "en")]
+    {
+        let language = Language::parse(tag, "names");
+        if let (Some(name), Ok(language)) = (names.in_script(script), language) {
+            texts.0.push((language, name.full.clone()));
+        }
+    }
+    texts
+}
+
+/// Fills in what a plan says of its speakers. A speaker who is a member here is named by the home
+/// record; of others, names stay as they are and wait for a release.
+pub async fn identify(
+    app: &App,
+    home: &PointCode,
+    event: RecordId,
+    plan: &mut v1::EventPlan,
+    before: Option<&EventPlan>,
+) -> Result<()> {
+    let key = token_key(app);
+    let source = before.map_or("", |plan| plan.source.as_str());
+    let Some(message) = &mut plan.event else { return Ok(()) };
+    for appearance in &mut message.appearances {
+        let known: Option<&Appearance> = before.and_then(|plan| {
+            let mut all = plan.event.appearances.iter();
+            all.find(|known| appearance.token == known.token)
+        });
+        appearance.release.clear();
+        appearance.source = known.map(|known| known.source.clone()).unwrap_or_default();
+        if appearance.member.is_empty() {
+            let token = known.map_or_else(|| app.outside.random(), |known| known.token);
+            appearance.token = token.to_vec();
+            continue;
+        }
+        let id = RecordId::parse(&appearance.member, "plan.event.appearances.member")?;
+        appearance.token = token(&key, &id.0).to_vec();
+        let found = records::find(app, id).await?;
+        let Some(member) =
+            found.iter().find(|at| at.is(Kind::MEMBER, Audience::Home) && at.feed.home == *home)
+        else {
+            // Another home's member: that home's consents are not known here.
+            continue;
+        };
+        let member: Member = member.value::<v1::Member, _>()?;
+        appearance.display_names = texts_message(display_names(&member.names));
+        if let Some(release) = release(app, home, id, event, source).await? {
+            appearance.release = release.to_string();
+        }
+    }
+    Ok(())
+}
+
+/// The release of a speaker for an event, if one is in force.
+async fn release(
+    app: &App,
+    home: &PointCode,
+    member: RecordId,
+    event: RecordId,
+    source: &str,
+) -> Result<Option<GrantId>> {
+    let now = app.outside.now();
+    for found in records::grants_of(app, home, member).await? {
+        let grant: Grant = found.value::<v1::Grant, _>()?;
+        let fits = match &grant.scope {
+            Scope::Unlimited => true,
+            Scope::Event(name) => {
+                *name == event.to_string() || (!source.is_empty() && name == source)
+            }
+            Scope::Domestic | Scope::Point(_) => false,
+        };
+        if grant.purpose == Purpose::MediaRelease && fits && grant.holds_at(now) {
+            return Ok(Some(GrantId(found.row.id.0)));
+        }
+    }
+    Ok(None)
+}
+
+/// Adds to a change what becomes of the plans that a member speaks in: `part` changes each of the
+/// member's appearances.
+pub async fn revise(
+    app: &App,
+    mut change: Change,
+    home: &PointCode,
+    member: RecordId,
+    part: impl Fn(&mut Appearance),
+) -> Result<Change> {
+    for found in plans_of(app, home, member).await? {
+        let mut plan: EventPlan = found.value::<v1::EventPlan, _>()?;
+        let before = plan.clone();
+        let mine = |one: &&mut Appearance| one.member == Some(MemberId(member.0));
+        plan.event.appearances.iter_mut().filter(mine).for_each(&part);
+        if plan == before {
+            continue;
+        }
+        plan.event.update_time = app.outside.now();
+        let public = records::find(app, found.row.id).await?;
+        let was_public = public.iter().any(|at| at.is(Kind::EVENT, Audience::Public));
+        let (id, at) = (found.row.id, Some(found.row.sequence));
+        change = put(change.expect(found.feed.clone(), id, at), home, id, plan, was_public);
+    }
+    Ok(change)
+}
+
+async fn plans_of(app: &App, home: &PointCode, member: RecordId) -> Result<Vec<Found>> {
+    let feed = FeedId::new(home.clone(), Audience::Home);
+    let term = filter(Filter::Member, &hex::encode(member.0));
+    records::carrying(app, &feed, Kind::EVENT_PLAN, term).await
+}

@@ -1,0 +1,154 @@
+//! Stored records as use cases meet them: live, and in a copy that answers may rest on.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+
+use super::{
+    App,
+    error::{Error, Result},
+    scan::Scan,
+};
+use crate::{
+    domain::{
+        analyzer::{Filter, Term, filter},
+        audience::{Audience, FeedId},
+        id::{PointCode, RecordId},
+        kind::Kind,
+        position::{Row, Sequence},
+        text::Invalid,
+    },
+    store::{
+        Slot, StoreError,
+        records::{self, Stored},
+        search,
+    },
+};
+
+/// Positions read in one go.
+const BATCH: usize = 1_000;
+
+/// The copies that may be read at a moment.
+pub type Readable = BTreeMap<Slot, FeedId>;
+
+/// A live record, and where it was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub feed: FeedId,
+    pub row: Row,
+}
+
+impl Found {
+    /// The record behind a stored version; none if it is removed or may not be read.
+    pub fn of(readable: &Readable, stored: Stored) -> Option<Found> {
+        let feed = readable.get(&stored.slot).filter(|_| !stored.row.removed)?;
+        Some(Found { feed: feed.clone(), row: stored.row })
+    }
+
+    pub fn message<M: Message + Default>(&self) -> Result<M> {
+        let damaged = |_| Error::Storage(StoreError::Damaged { what: "record" });
+        M::decode(&self.row.payload[..]).map_err(damaged)
+    }
+
+    /// The payload as a value.
+    pub fn value<M: Message + Default, V: TryFrom<M, Error = Invalid>>(&self) -> Result<V> {
+        let damaged = |_| Error::Storage(StoreError::Damaged { what: "record" });
+        self.message::<M>()?.try_into().map_err(damaged)
+    }
+
+    /// Names this version of the record.
+    pub fn etag(&self, app: &App) -> String {
+        etag(app, &self.feed, self.row.sequence)
+    }
+
+    /// Refuses a change that was made from another version. An empty etag claims nothing.
+    pub fn check_etag(&self, app: &App, etag: &str) -> Result<()> {
+        if etag.is_empty() || etag == self.etag(app) { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    pub fn is(&self, kind: Kind, audience: Audience) -> bool {
+        self.row.kind == kind && self.feed.audience == audience
+    }
+}
+
+/// A version is named by epoch and sequence: a sequence means nothing in another epoch.
+pub fn etag(app: &App, feed: &FeedId, sequence: Sequence) -> String {
+    let epoch =
+        app.heads.find(feed).and_then(|view| view.held).map_or(0, |held| held.epoch.counter);
+    format!("{epoch}-{}", sequence.0)
+}
+
+/// All live versions of a record that may be read, whoever may see them.
+pub async fn find(app: &App, id: RecordId) -> Result<Vec<Found>> {
+    let readable = app.heads.readable_slots();
+    let stored = records::find(&mut *app.db.reader().await?, id).await?;
+    Ok(stored.into_iter().filter_map(|stored| Found::of(&readable, stored)).collect())
+}
+
+/// All live records of one feed and kind that carry a term.
+pub async fn carrying(app: &App, feed: &FeedId, kind: Kind, term: String) -> Result<Vec<Found>> {
+    let readable = app.heads.readable_slots();
+    let Some((slot, _)) = readable.iter().find(|(_, known)| *known == feed) else {
+        return Ok(Vec::new());
+    };
+    let terms = [Term { text: term, prefix: false }];
+    let words = search::expression(app.db.dialect, &terms, &[]).unwrap_or_default();
+    let mut db = app.db.reader().await?;
+    let mut found = Vec::new();
+    let end = slot.position(Sequence::MAX);
+    let mut after = slot.position(Sequence(0));
+    loop {
+        let positions =
+            records::find_positions(&mut db, app.db.dialect, &words, after, BATCH).await?;
+        let inside: Vec<i64> = positions.iter().copied().take_while(|at| *at <= end).collect();
+        let stored = records::at(&mut db, app.db.dialect, &inside).await?;
+        let live = stored.into_iter().filter_map(|stored| Found::of(&readable, stored));
+        found.extend(live.filter(|found| found.row.kind == kind));
+        match inside.last() {
+            Some(last) if inside.len() == BATCH => after = *last,
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// All live records that carry a term, in whichever copies may be read.
+pub async fn carrying_anywhere(app: &App, term: String) -> Result<Vec<Found>> {
+    let readable = app.heads.readable_slots();
+    let terms = [Term { text: term, prefix: false }];
+    let words = search::expression(app.db.dialect, &terms, &[]).unwrap_or_default();
+    let mut db = app.db.reader().await?;
+    let mut scan = Scan::new(&app.db, words, readable.keys().copied().collect(), 0);
+    let mut found = Vec::new();
+    while !scan.is_over() && !scan.is_tired() {
+        let positions = scan.next(&mut db, BATCH).await?;
+        let stored = records::at(&mut db, app.db.dialect, &positions).await?;
+        found.extend(stored.into_iter().filter_map(|stored| Found::of(&readable, stored)));
+    }
+    Ok(found)
+}
+
+/// The consents of a member, at its home.
+pub async fn grants_of(app: &App, home: &PointCode, member: RecordId) -> Result<Vec<Found>> {
+    let feed = FeedId::new(home.clone(), Audience::Home);
+    carrying(app, &feed, Kind::GRANT, filter(Filter::Member, &hex::encode(member.0))).await
+}
+
+/// The id of what a request makes. The same request of the same home makes the same record.
+pub fn id_of_request(
+    app: &App,
+    home: &PointCode,
+    kind: Kind,
+    request_id: &str,
+) -> Result<RecordId> {
+    if request_id.is_empty() {
+        return Ok(app.outside.record_id());
+    }
+    let request = RecordId::parse(request_id, "request_id")?;
+    // A UUIDv7 says when the request was made; any other is taken as of no time.
+    let created_ms = match uuid::Uuid::from_bytes(request.0).get_timestamp() {
+        Some(time) => time.to_unix().0.saturating_mul(1_000),
+        None => 0,
+    };
+    let source = format!("request {home} {request}");
+    Ok(RecordId::of_source(&app.keys.network, kind.0, &source, created_ms))
+}

@@ -1,0 +1,104 @@
+//! What a caller may see: which homes are its own, and what of other homes' feeds.
+//!
+//! Asked before anything is looked up. It binds filters, counts and pages, because a row that may
+//! not be seen is never looked at.
+
+use std::sync::Arc;
+
+use super::{
+    App,
+    error::{Error, Result},
+};
+use crate::{
+    domain::{
+        audience::{Audience, FeedId},
+        id::PointCode,
+        policy::{Operation, Reach},
+        roster::Roster,
+    },
+    identity::caller::Caller,
+};
+
+/// How far a caller sees with one operation.
+pub struct Sight {
+    /// Homes whose own records the caller works with.
+    pub own: Vec<PointCode>,
+    /// The point that the caller reads for, if it may read what other homes disclosed to points.
+    reader: Option<PointCode>,
+    roster: Arc<Roster>,
+}
+
+impl Sight {
+    /// `disclosed` says how far the caller reads what was disclosed, `inner` whether it reads what
+    /// only the home knows. Refused if it may do nothing of the first.
+    pub fn of(app: &App, caller: &Caller, disclosed: Operation, inner: Operation) -> Result<Sight> {
+        let reach = caller.may(disclosed)?;
+        let reader = match reach {
+            Reach::Network | Reach::Everything => caller.point().cloned(),
+            Reach::Nothing | Reach::Public | Reach::Own | Reach::Assigned | Reach::OwnPoint => None,
+        };
+        Ok(Sight { own: homes(app, caller, inner), reader, roster: app.keys.roster() })
+    }
+
+    pub fn is_own(&self, home: &PointCode) -> bool {
+        self.own.contains(home)
+    }
+
+    /// May rows of a feed be shown? `home` rows at the caller's own homes, public ones to anybody,
+    /// others where the roster entitles the point that the caller reads for.
+    pub fn allows(&self, feed: &FeedId) -> bool {
+        match feed.audience {
+            Audience::Public => true,
+            Audience::Home => self.is_own(&feed.home),
+            Audience::Domestic | Audience::Network => {
+                let entitled = |reader| self.roster.may_hold(reader, feed);
+                self.is_own(&feed.home) || self.reader.as_ref().is_some_and(entitled)
+            }
+            Audience::Sealed | Audience::Roster => false,
+        }
+    }
+
+    /// Does the caller read more than what anybody may?
+    pub fn reads_disclosed(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// Tells askers apart who may see different things.
+    pub fn name(&self) -> String {
+        let own = self.own.iter().map(PointCode::as_str).collect::<Vec<_>>().join(" ");
+        format!("{own}/{}", self.reader.as_ref().map_or("", PointCode::as_str))
+    }
+}
+
+/// The homes at which the caller may do something to records: its point and those that it hosts,
+/// as far as this node writes them.
+pub fn homes(app: &App, caller: &Caller, operation: Operation) -> Vec<PointCode> {
+    match (caller.reach(operation), caller.point()) {
+        (Reach::Everything, _) => app.keys.homes(),
+        (Reach::OwnPoint | Reach::Network, Some(point)) if *point == app.keys.point => {
+            app.keys.homes()
+        }
+        (Reach::OwnPoint | Reach::Network, Some(point)) if app.keys.is_home(point) => {
+            vec![point.clone()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The home that something new is for: the one asked for, or the caller's own point.
+pub fn home_for(
+    app: &App,
+    caller: &Caller,
+    operation: Operation,
+    asked: Option<PointCode>,
+) -> Result<PointCode> {
+    let own = homes(app, caller, operation);
+    let home = asked.or_else(|| caller.point().cloned()).unwrap_or_else(|| app.keys.point.clone());
+    if own.contains(&home) {
+        return Ok(home);
+    }
+    Err(match app.keys.is_home(&home) {
+        true => Error::Denied,
+        false => Error::NotHome { home: home.to_string() },
+    })
+}
