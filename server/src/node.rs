@@ -12,6 +12,7 @@ use std::{
 
 use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
+use prost::Message;
 use tokio::{
     net::{TcpListener, UnixListener},
     task::JoinHandle,
@@ -26,7 +27,7 @@ use crate::{
     app::{self, App, accounts::Accounts},
     backup,
     config::Config,
-    domain::id::PointCode,
+    domain::{id::PointCode, kind::Kind},
     feed::{
         change::Change,
         continuity::MarkFile,
@@ -37,10 +38,11 @@ use crate::{
     found::{CA_FILE, KEYS, MARKS, database_address, roster_id},
     identity::{
         authority::Issuer,
-        enrolment::{Application, Office, Refusal, Renewal},
+        enrolment::{self, Application, Refusal, Renewal},
         error::Error as IdentityError,
         keys::KeyDirectory,
         peer::Peer,
+        spki::Fingerprint,
         tls::{Clock, Credentials, ServerTls, link_client, link_server, public_server},
     },
     jobs,
@@ -54,6 +56,10 @@ use crate::{
         dial::{self, DialError},
     },
     outside::Outside,
+    parcel::{
+        office::{self, Office},
+        receipts::Receipts,
+    },
     socket::{self, Socket},
     store::{StoreError, database::Database},
 };
@@ -100,6 +106,8 @@ pub struct Running {
     pub link: SocketAddr,
     pub public: SocketAddr,
     pub app: App,
+    /// What joining nodes and clients pin.
+    pub authority: Fingerprint,
     node: RunningParts,
 }
 
@@ -157,7 +165,15 @@ impl Node {
             marks,
         })
         .await?;
+        let post = Office::new(office::Parts {
+            database: db.clone(),
+            keys: keys.clone(),
+            case_key: directory.load_case()?,
+            heads: heads.clone(),
+            outside: outside.clone(),
+        });
         let app = App {
+            post,
             accounts: Accounts::new(db.clone(), outside.random()),
             started: outside.now(),
             stale_after_ms: config.stale_after_ms,
@@ -201,7 +217,7 @@ impl Node {
             keys: self.app.keys.clone(),
             outside: self.app.outside.clone(),
             total: Total::default(),
-            post: None,
+            post: Some(self.app.post.clone()),
         };
 
         let (link_listener, link) = bind(&self.config.listen_link.to_string()).await?;
@@ -245,6 +261,10 @@ impl Node {
         let statements = jobs::statements::Statements { app: self.app.clone() };
         let every = Duration::from_millis(self.config.statement_every_ms);
         tasks.spawn(jobs::runner::keep_running(statements, every, sessions.clone()));
+        tasks.spawn(self.app.post.clone().run(sessions.clone()));
+        let receipts = Receipts::new(self.app.post.clone());
+        let every = jobs::receipts::EVERY;
+        tasks.spawn(jobs::runner::keep_running(receipts, every, sessions.clone()));
         let reconciling = jobs::reconciling::Reconciling { app: self.app.clone() };
         let every = jobs::reconciling::EVERY;
         tasks.spawn(jobs::runner::keep_running(reconciling, every, sessions.clone()));
@@ -268,6 +288,7 @@ impl Node {
             link,
             public,
             app: self.app.clone(),
+            authority: self.credentials.chain().authority_fingerprint(),
             node: RunningParts {
                 serving,
                 sessions,
@@ -370,14 +391,22 @@ impl Node {
     fn enrolment_desk(&self) -> api::enrolment::Behind {
         let (db, roster_keys) = (self.app.db.clone(), self.app.keys.clone());
         let admit = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
-        let renewing = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
+        let renewing = admit.clone();
+        if self.issuer.is_some() {
+            let forwarded = admit.clone();
+            self.app.post.on_enrolment(Box::new(move |voucher, forward| {
+                Box::pin(forwarded.clone().answer(voucher, forward))
+            }));
+        }
         api::enrolment::Behind {
             connection: Box::new(move || {
                 let db = db.clone();
                 Box::pin(async move { db.local().await.map_err(|_| Refusal::Unavailable) })
             }),
             roster: Box::new(move || roster_keys.roster()),
-            admit: Box::new(move |application| admit.clone().admit(application)),
+            admit: Box::new(move |(request, application)| {
+                admit.clone().admit(request, application)
+            }),
             renew: Box::new(move |renewal| renewing.clone().renew(renewal)),
         }
     }
@@ -393,43 +422,102 @@ struct Admitting {
 impl Admitting {
     fn admit(
         self,
+        request: v1::EnrolRequest,
         application: Application,
     ) -> BoxFuture<'static, Result<v1::EnrolResponse, Refusal>> {
-        // In a task of its own: a child that hangs up must not leave half an admission.
-        let task = tokio::spawn(async move {
-            let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
-            let keys = &self.app.keys;
-            let roster = keys.roster();
-            let office = Office { issuer, network: &keys.network, roster: &roster };
-            let voucher = keys.point.clone();
-            let next_epoch = self.next_epoch(&application.token.point);
-            let commit = async |point: v1::RosterPoint| {
-                use prost::Message;
-                let code = point.code.parse().map_err(|_| Refusal::Unavailable)?;
-                let id = roster_id(&keys.network, &code);
-                let feed = keys.roster_feed();
-                let change = Change::new().put(
-                    feed.clone(),
-                    crate::domain::kind::Kind::ROSTER_POINT,
-                    id,
-                    point.encode_to_vec(),
-                );
-                self.app.writer.commit(change).await.map_err(|_| Refusal::Unavailable)?;
-                let view = self.app.heads.find(&feed).and_then(|view| view.held);
-                Ok(view.map_or(0, |held| held.sequence.0))
-            };
-            office.admit(&voucher, &application, next_epoch, self.app.outside.now(), commit).await
-        });
-        Box::pin(async move { task.await.unwrap_or(Err(Refusal::Unavailable)) })
+        Box::pin(async move {
+            if self.issuer.is_none() {
+                let answer = self.forward(request.encode_to_vec(), false).await?;
+                return v1::EnrolResponse::decode(&answer[..]).map_err(|_| Refusal::Unavailable);
+            }
+            let voucher = self.app.keys.point.clone();
+            // In a task of its own: a child that hangs up must not leave half an admission.
+            let task = tokio::spawn(self.admit_here(voucher, application));
+            task.await.unwrap_or(Err(Refusal::Unavailable))
+        })
+    }
+
+    async fn admit_here(
+        self,
+        voucher: PointCode,
+        application: Application,
+    ) -> Result<v1::EnrolResponse, Refusal> {
+        let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
+        let keys = &self.app.keys;
+        let roster = keys.roster();
+        let office = enrolment::Office { issuer, network: &keys.network, roster: &roster };
+        let next_epoch = self.next_epoch(&application.token.point);
+        let commit = async |point: v1::RosterPoint| {
+            let code = point.code.parse().map_err(|_| Refusal::Unavailable)?;
+            let id = roster_id(&keys.network, &code);
+            let feed = keys.roster_feed();
+            let payload = point.encode_to_vec();
+            let change = Change::new().put(feed.clone(), Kind::ROSTER_POINT, id, payload);
+            self.app.writer.commit(change).await.map_err(|_| Refusal::Unavailable)?;
+            let view = self.app.heads.find(&feed).and_then(|view| view.held);
+            Ok(view.map_or(0, |held| held.sequence.0))
+        };
+        office.admit(&voucher, &application, next_epoch, self.app.outside.now(), commit).await
     }
 
     fn renew(self, renewal: Renewal) -> BoxFuture<'static, Result<v1::RenewResponse, Refusal>> {
         Box::pin(async move {
-            let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
-            let roster = self.app.keys.roster();
-            let office = Office { issuer, network: &self.app.keys.network, roster: &roster };
-            office.renew(&renewal, self.app.outside.now())
+            if self.issuer.is_none() {
+                let answer = self.forward(renewal.request.encode_to_vec(), true).await?;
+                return v1::RenewResponse::decode(&answer[..]).map_err(|_| Refusal::Unavailable);
+            }
+            self.renew_here(&renewal)
         })
+    }
+
+    fn renew_here(&self, renewal: &Renewal) -> Result<v1::RenewResponse, Refusal> {
+        let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
+        let roster = self.app.keys.roster();
+        let office = enrolment::Office { issuer, network: &self.app.keys.network, roster: &roster };
+        office.renew(renewal, self.app.outside.now())
+    }
+
+    /// Asks the founding node, through whoever lies between.
+    async fn forward(&self, request: Vec<u8>, renewal: bool) -> Result<Vec<u8>, Refusal> {
+        let answer = self.app.post.forward_enrolment(request, renewal).await;
+        let answer = answer.map_err(|error| {
+            warn!(%error, "the founding node did not answer");
+            Refusal::Unavailable
+        })?;
+        match answer.refused.as_str() {
+            "" => Ok(answer.response),
+            reason => {
+                warn!(reason, "the founding node refused");
+                Err(Refusal::NotInRoster)
+            }
+        }
+    }
+
+    /// The founding node's answer to what another node passed on. The voucher has checked the token;
+    /// the proofs are checked again here.
+    async fn answer(
+        self,
+        voucher: PointCode,
+        forward: v1::EnrolmentForward,
+    ) -> v1::EnrolmentAnswer {
+        let result = async {
+            let wrong = |_| Refusal::Unavailable;
+            if forward.renewal {
+                let request = v1::RenewRequest::decode(&forward.request[..]).map_err(wrong)?;
+                let renewal = Renewal::read(request)?;
+                return Ok(self.renew_here(&renewal)?.encode_to_vec());
+            }
+            let request = v1::EnrolRequest::decode(&forward.request[..]).map_err(wrong)?;
+            let application = Application::read(&request)?;
+            Ok(self.admit_here(voucher, application).await?.encode_to_vec())
+        };
+        match result.await {
+            Ok(response) => v1::EnrolmentAnswer { response, refused: String::new() },
+            Err(refusal) => {
+                let (_, reason): (_, &str) = Refusal::kind(&refusal);
+                v1::EnrolmentAnswer { response: Vec::new(), refused: reason.to_owned() }
+            }
+        }
     }
 
     /// The first epoch that a point's own key may sign: above every epoch seen of its feeds.

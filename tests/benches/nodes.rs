@@ -169,9 +169,7 @@ pub async fn until(
     let mut changed = heads.watch();
     let wait = async {
         while !heads.find(&hub_cards()).is_some_and(|view| fits(&view)) {
-            if changed.changed().await.is_err() {
-                break;
-            }
+            changed.changed().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(900), wait)

@@ -252,7 +252,7 @@ pub async fn run(world: Arc<World>, machine: Arc<Machine>) -> turmoil::Result {
     ));
     let heads = Arc::new(Heads::default());
     let forgetful = planted::is(Planted::ForgetMarks);
-    let marks = lock(&machine.marks).clone().filter(|_| !forgetful);
+    let marks = if forgetful { Some(Marks::new()) } else { lock(&machine.marks).clone() };
     let started = Writer::start(writer::Parts {
         store: store.clone(),
         keys: keys.clone(),
@@ -402,9 +402,8 @@ async fn hold_session(
     let incoming = Box::pin(incoming);
     let ended = session::run(parts, peer, incoming, wire, Arc::default()).await;
     world.trace(format!("{} {index} {ended}", machine.index).as_bytes());
-    if let Err(still_sending) = timeout(LAST_WORDS, sender).await {
-        drop(still_sending);
-    }
+    // Whether or not the line takes it.
+    let _ = timeout(LAST_WORDS, sender).await;
 }
 
 type Reading = Option<tcp::OwnedReadHalf>;

@@ -483,6 +483,8 @@ impl Run {
         let mut twin = machine_of(&self.plan, at, "twin".into(), &self.world);
         twin.index = self.plan.machines;
         twin.disk = Arc::new(std::sync::Mutex::new(self.machines[at].disk()));
+        let marks = self.machines[at].marks.lock().expect("BUG: one thread").clone();
+        twin.marks = Arc::new(std::sync::Mutex::new(marks));
         let twin = Arc::new(twin);
         let (starts, seen) = (twin.clone(), self.world.clone());
         self.sim.host("twin", move || machine::run(seen.clone(), starts.clone()));

@@ -29,6 +29,7 @@ pub fn public(app: &App) -> Router {
         .add_service(reflection);
     let callers =
         Callers::Sessions { accounts: app.accounts.clone(), outside: app.outside.clone() };
+    let routes = super::records::add_to(routes, app);
     guard(routes.prepare().into_axum_router(), callers)
 }
 

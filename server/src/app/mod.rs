@@ -1,19 +1,21 @@
 //! Use cases, one file per noun: authorise, decide, commit.
 
 pub mod accounts;
-pub mod copies;
 pub mod answers;
+pub mod copies;
 pub mod error;
 pub mod events;
 pub mod import;
+pub mod members;
 pub mod network;
 pub mod nodes;
-pub mod members;
 pub mod passwords;
 pub mod recovery;
 mod people;
+pub mod points;
 pub mod records;
 mod scan;
+pub mod series;
 pub mod sight;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::{
     feed::{heads::Heads, keyring::Keyring, writer::Writer},
     link::links::Links,
     outside::Outside,
+    parcel::office::Office,
     store::database::Database,
 };
 
@@ -34,6 +37,7 @@ pub struct App {
     pub heads: Arc<Heads>,
     pub keys: Arc<Keyring>,
     pub links: Arc<Links>,
+    pub post: Arc<Office>,
     pub outside: Outside,
     pub accounts: accounts::Accounts,
     pub started: Time,

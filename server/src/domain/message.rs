@@ -62,6 +62,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("not_a_user_name", "不是有效的用户名", "is not a user name"),
     ("not_an_id", "不是有效的编号", "is not an id"),
     ("not_decodable", "无法解码", "cannot be decoded"),
+    ("not_permitted", "没有权限", "is not for this account to bring in"),
     ("not_rising", "未按顺序递增", "does not rise"),
     ("not_utf8", "不是 UTF-8 编码", "is not UTF-8"),
     ("out_of_range", "超出范围", "is out of range"),

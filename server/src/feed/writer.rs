@@ -301,8 +301,16 @@ impl<S: FeedStore> Engine<S> {
             }
             by_feed.entry(copy.feed.clone()).or_default().push(copy);
         }
-        self.recovery.send_replace(self.behind(marks));
+        self.recovery.send_replace(self.behind(marks.clone()));
         let recovery = self.recovery.borrow().clone();
+        if let Some(marks) = marks {
+            // What was shown once stays marked. What a crash kept from being marked is marked now,
+            // before it is shown: an older disk would otherwise pass for this one.
+            self.marks.extend(recovery.feeds.clone());
+            if self.marks != marks {
+                self.write_marks();
+            }
+        }
         for (feed, mark) in &recovery.feeds {
             warn!(%feed, number = mark.number, "stored state lies behind what was shown");
         }

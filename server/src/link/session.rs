@@ -184,6 +184,8 @@ struct Session<S: FeedStore> {
     unpacker: Unpacker,
     last_heard: Instant,
     pinged: Option<Instant>,
+    /// Words of homes that no key of our roster fits yet.
+    unchecked_statements: Vec<v1::SignedHeads>,
     statements_told: HashMap<PointCode, u64>,
     frozen_told: HashMap<FeedId, ()>,
 }
@@ -223,6 +225,7 @@ where
         unpacker: Unpacker::new(),
         last_heard: Instant::now(),
         pinged: None,
+        unchecked_statements: Vec::new(),
         statements_told: HashMap::new(),
         frozen_told: HashMap::new(),
         parts,
@@ -263,10 +266,7 @@ impl<S: FeedStore> Session<S> {
                     Some(Ok(frame)) => self.heard(frame).await,
                     Some(Err(_)) | None => Err(Ended::Gone),
                 },
-                seen = changed.changed(), if self.greeted => match seen {
-                    Ok(()) => self.look(false).await,
-                    Err(_) => Err(Ended::Stopping),
-                },
+                () = changed.changed(), if self.greeted => self.look(false).await,
                 Some(done) = self.serving.join_next() => {
                     if let Ok(pull) = done {
                         self.served.remove(&pull);
@@ -401,13 +401,7 @@ impl<S: FeedStore> Session<S> {
             }
         }
         for message in heads.statements.into_iter().take(HEADS_MAX) {
-            let now = self.parts.outside.now();
-            if let Some((home, heard)) = statement::verify(&message, &self.parts.keys, now) {
-                self.statements_told.insert(home.clone(), heard.number);
-                if self.parts.heads.hear(&home, heard.clone()) {
-                    self.parts.writer.hear(home, heard).await;
-                }
-            }
+            self.statement(message).await;
         }
         for proof in heads.equivocations.into_iter().take(16) {
             for message in [proof.one, proof.other].into_iter().flatten() {
@@ -417,6 +411,20 @@ impl<S: FeedStore> Session<S> {
             }
         }
         self.ask().await
+    }
+
+    async fn statement(&mut self, message: v1::SignedHeads) {
+        let now = self.parts.outside.now();
+        let Some((home, heard)) = statement::verify(&message, &self.parts.keys, now) else {
+            if self.unchecked_statements.len() < HEADS_MAX {
+                self.unchecked_statements.push(message);
+            }
+            return;
+        };
+        self.statements_told.insert(home.clone(), heard.number);
+        if self.parts.heads.hear(&home, heard.clone()) {
+            self.parts.writer.hear(home, heard).await;
+        }
     }
 
     /// A seal that its home has signed and this node may hold the feed of. One that no key fits yet
@@ -493,6 +501,9 @@ impl<S: FeedStore> Session<S> {
         let entitled =
             |feed: &FeedId| *feed == roster_feed || roster.may_node_hold(&self.peer.point, feed);
         self.announced.retain(|feed, _| entitled(feed));
+        for message in std::mem::take(&mut self.unchecked_statements) {
+            self.statement(message).await;
+        }
         for (_, seal) in std::mem::take(&mut self.unchecked) {
             if let Some(seal) = self.check(seal.message().clone()) {
                 self.learn(seal).await;

@@ -80,9 +80,18 @@ pub struct Counts {
     pub ambiguous: u64,
 }
 
+/// A point of the data that runs no node in this network, and the one whose node is to serve it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Hosted {
+    pub point: Point,
+    pub host: PointCode,
+}
+
 /// What reading yielded since the caller last took it.
 #[derive(Default, Debug)]
 pub struct Batch {
+    /// Has to be settled before the items: some of them may belong to these points.
+    pub hosted: Vec<Hosted>,
     pub items: Vec<Item>,
     pub rejected: Vec<Verdict>,
     pub ambiguous: Vec<Verdict>,

@@ -1,10 +1,13 @@
-//! CSV tables of the association into values, with a verdict on every row that stays out.
+//! CSV tables of the association into records, with a verdict on every row that stays out.
 //!
-//! Pure reading: bytes in, items and verdicts out. Nothing is stored here, memory grows with the
-//! people named but not with their rows, and no input makes it panic. Tables come in the order of
-//! `TABLES`, because later ones name rows of earlier ones.
+//! Reading is pure: bytes in, items and verdicts out. Memory grows with the people named but not
+//! with their rows, and no input makes it panic. Tables come in the order of `TABLES`, because later
+//! ones name rows of earlier ones. What is read is then committed in batches; what people changed
+//! here since stays as it is.
 
+mod committing;
 mod csv;
+pub mod driving;
 mod events;
 mod grants;
 mod item;
@@ -18,6 +21,8 @@ mod series;
 #[cfg(test)]
 mod tests;
 
+pub use driving::{Order, Part, Progress, run};
+pub(crate) use row::midnight_ms;
 pub use csv::{RECORD_BYTES_MAX, RECORD_LINES_MAX};
-pub use item::{Batch, Counts, Item, Value, Verdict};
+pub use item::{Batch, Counts, Hosted, Item, Value, Verdict};
 pub use reading::{EVENTS_MAX, Known, Lookup, POINTS_MAX, Reading, Settings, Step, TABLES};

@@ -12,7 +12,6 @@ use crate::domain::{
     disclosure::Bases,
     id::{GrantId, MemberId},
     language::LocalTexts,
-    name::{Names, Script},
 };
 
 /// A member of the files.
@@ -85,18 +84,4 @@ impl People {
     pub fn all(&mut self) -> impl Iterator<Item = &mut Person> {
         self.by_source.values_mut()
     }
-}
-
-/// What is shown of a person's names, per readers' language.
-pub fn display_names(names: &Names) -> LocalTexts {
-    let mut texts = LocalTexts::default();
-    for (script, tag) in
-        [(Script::Hans, "zh-Hans"), (Script::Hant, "zh-Hant"), (Script::Latin, "en")]
-    {
-        let language = crate::domain::language::Language::parse(tag, "names");
-        if let (Some(name), Ok(language)) = (names.in_script(script), language) {
-            texts.0.push((language, name.full.clone()));
-        }
-    }
-    texts
 }

@@ -7,7 +7,7 @@ use yizhan_proto::v1;
 
 use super::{
     csv::{Cells, Next, Records},
-    item::{Batch, Value},
+    item::{Batch, Hosted, Value},
     people::Cards,
     row::{Header, Row, midnight_ms},
     rows::{Columns, Context, Fate, Planned, RowReader, columns},
@@ -307,7 +307,11 @@ impl Reading {
         let is_asked = self.settings.kind.as_deref().is_none_or(|kind| kind == TABLES[0].1);
         let mut served = Vec::new();
         for (row, mut point) in points {
-            match host(&point.code) {
+            let node = host(&point.code);
+            if let Some(node) = node.clone().filter(|node| *node != point.code) {
+                batch.hosted.push(Hosted { point: point.clone(), host: node });
+            }
+            match node {
                 Some(node) if node == self.settings.own => {
                     served.push(point.code.clone());
                     point.node = node;
@@ -368,10 +372,7 @@ impl Settings {
 
     /// Stands for a person in counts; only who has the key can tell for whom.
     pub(super) fn token(&self, person: &[u8]) -> [u8; 16] {
-        let hash = blake3::keyed_hash(&self.token_key, person);
-        let mut token = [0; 16];
-        token.copy_from_slice(&hash.as_bytes()[..16]);
-        token
+        crate::app::people::token(&self.token_key, person)
     }
 }
 

@@ -10,12 +10,13 @@ use super::{
     grants::{self, GrantColumns},
     item::{Batch, Value},
     members::{self, MemberColumns},
-    people::{Cards, People, Person, Speaker, Standing, display_names},
+    people::{Cards, People, Person, Speaker, Standing},
     points::{self, OrgColumns, PointColumns},
     reading::{EVENTS_MAX, Lookup, POINTS_MAX, Settings},
     row::{Column, Header, Row},
     series::{self, SeriesColumns},
 };
+use crate::app::people::display_names;
 use crate::domain::{
     disclosure::{self, Bases, ConsentBasis},
     event::Appearance,

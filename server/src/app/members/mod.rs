@@ -10,6 +10,7 @@ mod read;
 mod search;
 mod write;
 
+pub(crate) use consents::in_force;
 pub use consents::{give, list_grants, withdraw};
 pub use copies::list_copies;
 pub use disclosing::disclose;

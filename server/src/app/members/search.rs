@@ -216,7 +216,8 @@ fn item(found: &Found) -> Result<v1::FoundMember> {
             preferred = member.preferred_script;
             item.names = member.names;
             item.city_code = member.city_code;
-            item.fields = Some(member.field_group).filter(|group| !group.is_empty()).into_iter().collect();
+            item.fields =
+                Some(member.field_group).filter(|group| !group.is_empty()).into_iter().collect();
             item.expertise = member.expertise;
             item.languages.push(member.preferred_language);
             for language in member.other_languages {

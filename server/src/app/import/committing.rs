@@ -1,0 +1,479 @@
+//! Items into the feeds of their homes, batch by batch, several at a time so that one transaction
+//! takes several of them.
+//!
+//! The file never takes back what was done here: an erased member stays gone, an ended consent
+//! stays ended, and a record that was changed after the file's version of it stays as it is.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use prost::Message;
+use tokio::task::JoinHandle;
+use yizhan_proto::v1::{self, tombstone::Reason};
+
+use super::item::{Batch, Hosted, Item, Value, Verdict};
+use crate::{
+    app::{
+        App, events,
+        error::{Error, Result},
+        members,
+        points::roster_entry,
+    },
+    domain::{
+        audience::{Audience, FeedId},
+        disclosure::{self, Disclosed},
+        event::EventPlan,
+        grant::{Grant, GrantState},
+        id::{GrantId, PointCode, RecordId},
+        kind::Kind,
+        member::Member,
+        point::{Point, PointState},
+        policy::{Operation, Reach},
+        position::{PAYLOAD_MAX, Row},
+        text::Invalid,
+        time::Time,
+    },
+    feed::change::{Change, CommitError, Committed, Op},
+    found::roster_id,
+    identity::caller::Caller,
+    store,
+};
+
+/// Batches that are committed at the same time.
+const IN_FLIGHT: usize = 4;
+/// Tries of a batch of which something changed while it was prepared.
+const TRIES: usize = 5;
+
+/// What became of rows.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Totals {
+    pub accepted: u64,
+    pub unchanged: u64,
+    pub skipped: u64,
+}
+
+/// The committing half of one import.
+pub struct Committer {
+    app: App,
+    caller: Caller,
+    /// Homes whose rows are written here.
+    homes: HashSet<PointCode>,
+    dry_run: bool,
+    started: Time,
+    /// What was kept against the file; what leans on it must not come from the file either.
+    kept: Kept,
+    running: VecDeque<Running>,
+    totals: Totals,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Members who are no more.
+    gone: HashSet<RecordId>,
+    /// Members whose cards follow from what is stored.
+    changed: HashSet<RecordId>,
+    /// Consents that have ended here.
+    ended: HashSet<GrantId>,
+}
+
+/// A batch that is being committed, with all that is needed to try it again.
+struct Running {
+    items: Vec<Item>,
+    shares: Vec<Share>,
+    unchanged: u64,
+    task: JoinHandle<Result<Committed, CommitError>>,
+}
+
+/// Rows of an item, and how many of the change's writes are its own.
+struct Share {
+    rows: u32,
+    writes: usize,
+}
+
+/// A batch as a change.
+#[derive(Default)]
+struct Planned {
+    change: Change,
+    shares: Vec<Share>,
+    /// Rows of items that stay as they are stored.
+    unchanged: u64,
+    rejected: Vec<(Verdict, u64)>,
+}
+
+/// Stored versions by feed and id, tombstones included.
+type Stored = HashMap<(FeedId, RecordId), Row>;
+
+impl Committer {
+    pub fn new(app: App, caller: Caller, homes: HashSet<PointCode>, dry_run: bool) -> Committer {
+        Committer {
+            started: app.outside.now(),
+            app,
+            caller,
+            homes,
+            dry_run,
+            kept: Kept::default(),
+            running: VecDeque::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes a batch; answers with rows that turn out to stay out after all.
+    pub async fn take(&mut self, batch: Batch) -> Result<Batch> {
+        let mut out = Batch::default();
+        self.settle(batch.hosted).await?;
+        let mut refused = HashSet::new();
+        let (mut items, mut cards) = (Vec::with_capacity(batch.items.len()), Vec::new());
+        for item in batch.items {
+            let file = file(&item.value);
+            if !self.homes.contains(&item.home) {
+                self.totals.skipped += u64::from(item.rows);
+            } else if self.caller.reach(operation(&item.value)) == Reach::Nothing {
+                out.counts.rejected += u64::from(item.rows);
+                if item.rows > 0 && refused.insert(file) {
+                    let invalid = Invalid::new("", "not_permitted");
+                    out.rejected.push(Verdict { file, row: 0, invalid });
+                }
+            } else if is_card(&item) {
+                cards.push(item);
+            } else {
+                items.push(item);
+            }
+        }
+        self.put(items, &mut out).await?;
+        // A dry run has no members for cards to rest on, and cards make no rows.
+        if !cards.is_empty() && !self.dry_run {
+            if self.running.iter().any(|running| !running.items.iter().all(is_card)) {
+                self.wait_for(0).await?;
+            }
+            self.put(cards, &mut out).await?;
+        }
+        Ok(out)
+    }
+
+    /// Waits for what is under way, and counts it.
+    pub async fn finish(mut self) -> Result<Totals> {
+        self.wait_for(0).await?;
+        Ok(self.totals)
+    }
+
+    /// Enters points without a node into the roster, which only the founding node can.
+    async fn settle(&mut self, hosted: Vec<Hosted>) -> Result<()> {
+        let app = &self.app;
+        let feed = app.keys.roster_feed();
+        let may = app.keys.signer(&feed).is_some()
+            && self.caller.point() == Some(&app.keys.point)
+            && self.caller.reach(Operation::OpenPoint) != Reach::Nothing;
+        if !may {
+            return Ok(());
+        }
+        let roster = app.keys.roster();
+        let mut change = Change::new();
+        for Hosted { point, host } in hosted {
+            if roster.get(&point.code).is_some() {
+                continue;
+            }
+            if host == app.keys.point {
+                self.homes.insert(point.code.clone());
+            }
+            let id = roster_id(&app.keys.network, &point.code);
+            let payload = v1::RosterPoint::from(roster_entry(&point, host)).encode_to_vec();
+            change = change.put(feed.clone(), Kind::ROSTER_POINT, id, payload);
+        }
+        if !self.dry_run && !change.writes.is_empty() {
+            app.writer.commit(change).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self, items: Vec<Item>, out: &mut Batch) -> Result<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.wait_for(IN_FLIGHT - 1).await?;
+        let stored = self.stored(&items).await?;
+        let planned = self.plan(&items, &stored).await?;
+        for (verdict, rows) in planned.rejected {
+            out.counts.rejected += rows;
+            out.rejected.push(verdict);
+        }
+        let Planned { change, shares, unchanged, .. } = planned;
+        if self.dry_run {
+            let committed = Committed { changed: would_change(&change, &stored) };
+            self.count(&shares, unchanged, &committed);
+            return Ok(());
+        }
+        let writer = self.app.writer.clone();
+        let task = tokio::spawn(async move { writer.commit(change).await });
+        self.running.push_back(Running { items, shares, unchanged, task });
+        Ok(())
+    }
+
+    /// Waits until at most `left` batches are under way.
+    async fn wait_for(&mut self, left: usize) -> Result<()> {
+        while self.running.len() > left {
+            let Some(running) = self.running.pop_front() else { break };
+            let Running { items, shares, unchanged, task } = running;
+            match task.await.map_err(|_| Error::Busy)? {
+                Ok(committed) => self.count(&shares, unchanged, &committed),
+                Err(CommitError::Stale) => self.put_again(&items).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody changed one of the records while the batch was prepared.
+    async fn put_again(&mut self, items: &[Item]) -> Result<()> {
+        for _ in 0..TRIES {
+            let stored = self.stored(items).await?;
+            let Planned { change, shares, unchanged, .. } = self.plan(items, &stored).await?;
+            match self.app.writer.commit(change).await {
+                Ok(committed) => {
+                    self.count(&shares, unchanged, &committed);
+                    return Ok(());
+                }
+                Err(CommitError::Stale) => (),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Stale)
+    }
+
+    fn count(&mut self, shares: &[Share], unchanged: u64, committed: &Committed) {
+        self.totals.unchanged += unchanged;
+        let mut at = 0;
+        for share in shares {
+            let changed = committed.changed[at..at + share.writes].iter().any(|changed| *changed);
+            let total =
+                if changed { &mut self.totals.accepted } else { &mut self.totals.unchanged };
+            *total += u64::from(share.rows);
+            at += share.writes;
+        }
+    }
+
+    /// What is stored of these records at their own homes.
+    async fn stored(&self, items: &[Item]) -> Result<Stored> {
+        let readable = self.app.heads.readable_slots();
+        if !readable.values().any(|feed| self.homes.contains(&feed.home)) {
+            return Ok(Stored::new());
+        }
+        let ids: Vec<RecordId> = items.iter().map(|item| item.id).collect();
+        let mut db = self.app.db.reader().await?;
+        let versions = store::records::find_many(&mut db, self.app.db.dialect, &ids).await?;
+        let ours = versions.into_iter().filter_map(|version| {
+            let feed = readable.get(&version.slot)?;
+            Some(((feed.clone(), version.row.id), version.row))
+        });
+        Ok(ours.filter(|((feed, _), _)| self.homes.contains(&feed.home)).collect())
+    }
+
+    async fn plan(&mut self, items: &[Item], stored: &Stored) -> Result<Planned> {
+        let mut planned = Planned::default();
+        for item in items {
+            let before = planned.change.writes.len();
+            let change = std::mem::take(&mut planned.change);
+            let is_kept = !is_card(item) && !matches!(item.value, Value::Erased { .. })
+                && self.keeps(item, stored)?;
+            planned.change = match is_kept {
+                true => change,
+                false => self.write(change, item, stored).await?,
+            };
+            let rows = u64::from(item.rows);
+            if is_kept {
+                planned.unchanged += rows;
+                continue;
+            }
+            let too_large = |op: &Op| matches!(op, Op::Put { payload, .. } if payload.len() > PAYLOAD_MAX);
+            if planned.change.writes[before..].iter().any(|write| too_large(&write.op)) {
+                planned.change.writes.truncate(before);
+                let invalid = Invalid::new(item.id.to_string(), "too_long");
+                let verdict = Verdict { file: file(&item.value), row: 0, invalid };
+                planned.rejected.push((verdict, rows));
+                continue;
+            }
+            let writes = planned.change.writes.len() - before;
+            planned.shares.push(Share { rows: item.rows, writes });
+        }
+        Ok(planned)
+    }
+
+    /// Does what is stored stand against the file? Notes what leans on it.
+    fn keeps(&mut self, item: &Item, stored: &Stored) -> Result<bool> {
+        let feed = feed(&item.home, Audience::Home);
+        let row = stored.get(&(feed, item.id));
+        let is_removed = row.is_some_and(|row| row.removed);
+        Ok(match &item.value {
+            Value::Member(_) if is_removed => {
+                self.kept.gone.insert(item.id);
+                true
+            }
+            Value::Member(member) => {
+                let newer = match row {
+                    Some(row) => decode::<v1::Member, Member>(row)?.update_time > member.update_time,
+                    None => false,
+                };
+                if newer {
+                    self.kept.changed.insert(item.id);
+                }
+                newer
+            }
+            Value::Grant(grant) if is_removed || self.kept.gone.contains(&grant.member.record()) => true,
+            Value::Grant(grant) => {
+                let ended = match row {
+                    Some(row) => decode::<v1::Grant, Grant>(row)?.state != GrantState::Given,
+                    None => false,
+                };
+                let kept = ended && grant.state == GrantState::Given;
+                if kept {
+                    self.kept.changed.insert(grant.member.record());
+                    self.kept.ended.insert(GrantId(item.id.0));
+                }
+                kept
+            }
+            Value::EventPlan(plan) => match row {
+                Some(row) => {
+                    let known: EventPlan = decode::<v1::EventPlan, _>(row)?;
+                    known.event.update_time > plan.event.update_time
+                }
+                None => false,
+            },
+            Value::Point(point) => {
+                let public = FeedId::new(item.home.clone(), Audience::Public);
+                match stored.get(&(public, item.id)) {
+                    Some(row) if !row.removed => {
+                        let known: Point = decode::<v1::Point, _>(row)?;
+                        known.state == PointState::Closed && point.state != PointState::Closed
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
+        })
+    }
+
+    async fn write(&mut self, change: Change, item: &Item, stored: &Stored) -> Result<Change> {
+        let (app, home, id) = (&self.app, &item.home, item.id);
+        let (inner, public) = (feed(home, Audience::Home), feed(home, Audience::Public));
+        let row = stored.get(&(inner.clone(), id)).filter(|row| !row.removed);
+        let at = row.map(|row| row.sequence);
+        Ok(match &item.value {
+            Value::Point(point) => {
+                change.put(public, Kind::POINT, id, v1::Point::from((**point).clone()).encode_to_vec())
+            }
+            Value::Org(org) => {
+                change.put(public, Kind::ORG, id, v1::Org::from((**org).clone()).encode_to_vec())
+            }
+            Value::Series(series) => {
+                let payload = v1::Series::from((**series).clone()).encode_to_vec();
+                change.put(public, Kind::SERIES, id, payload)
+            }
+            Value::Member(member) => {
+                let mut member = (**member).clone();
+                if let Some(row) = row {
+                    // The files do not carry what people say of themselves.
+                    member.biographies = decode::<v1::Member, Member>(row)?.biographies;
+                }
+                let payload = v1::Member::from(member).encode_to_vec();
+                change.expect(inner.clone(), id, at).put(inner, Kind::MEMBER, id, payload)
+            }
+            Value::Erased { .. } => {
+                self.kept.gone.insert(id);
+                members::erasure(app, change, home, id).await?
+            }
+            Value::Grant(grant) => {
+                let payload = v1::Grant::from((**grant).clone()).encode_to_vec();
+                change.expect(inner.clone(), id, at).put(inner, Kind::GRANT, id, payload)
+            }
+            Value::EventPlan(plan) => {
+                let plan = self.without_the_gone((**plan).clone());
+                events::put(change.expect(inner, id, at), home, id, plan, true)
+            }
+            Value::Disclosed(_) | Value::Redisclose => {
+                let Some(row) = row else {
+                    let nothing = Disclosed::default();
+                    return Ok(members::disclose(change, home, id, nothing, Reason::Erased));
+                };
+                let member: Member = decode::<v1::Member, _>(row)?;
+                // Whatever changes a consent writes the member too.
+                let changed = self.kept.changed.contains(&id) || member.update_time >= self.started;
+                let disclosed = match &item.value {
+                    Value::Disclosed(disclosed) if !changed => (**disclosed).clone(),
+                    _ => {
+                        let grants = members::in_force(app, home, id).await?;
+                        disclosure::member(&member, grants.iter(), app.outside.now())
+                    }
+                };
+                let mut disclosed = disclosed;
+                if let Some(card) = &mut disclosed.public_card {
+                    card.biographies = member.biographies;
+                }
+                let change = change.expect(inner, id, at);
+                members::disclose(change, home, id, disclosed, Reason::Withdrawn)
+            }
+        })
+    }
+
+    /// A plan that names nobody who is no more, and shows no name whose release has ended.
+    fn without_the_gone(&self, mut plan: EventPlan) -> EventPlan {
+        for appearance in &mut plan.event.appearances {
+            let member = appearance.member.map(|member| member.record());
+            if member.is_some_and(|member| self.kept.gone.contains(&member)) {
+                appearance.member = None;
+                appearance.release = None;
+                appearance.display_names = Default::default();
+            }
+            if appearance.release.is_some_and(|release| self.kept.ended.contains(&release)) {
+                appearance.release = None;
+            }
+        }
+        plan
+    }
+}
+
+fn feed(home: &PointCode, audience: Audience) -> FeedId {
+    FeedId::new(home.clone(), audience)
+}
+
+fn is_card(item: &Item) -> bool {
+    matches!(item.value, Value::Disclosed(_) | Value::Redisclose)
+}
+
+fn decode<M: Message + Default, V: TryFrom<M, Error = Invalid>>(row: &Row) -> Result<V> {
+    let damaged = || Error::Storage(store::StoreError::Damaged { what: "record" });
+    let message = M::decode(&row.payload[..]).map_err(|_| damaged())?;
+    message.try_into().map_err(|_| damaged())
+}
+
+/// Which writes of a change would change what is stored.
+fn would_change(change: &Change, stored: &Stored) -> Vec<bool> {
+    let changes = change.writes.iter().map(|write| {
+        let row = stored.get(&(write.feed.clone(), write.id)).filter(|row| !row.removed);
+        match &write.op {
+            Op::Put { payload, .. } => row.is_none_or(|row| row.payload[..] != payload[..]),
+            Op::Remove { .. } => row.is_some(),
+        }
+    });
+    changes.collect()
+}
+
+/// The operation that a row of the kind needs besides `Import`.
+fn operation(value: &Value) -> Operation {
+    match value {
+        Value::Point(_) | Value::Org(_) => Operation::OpenPoint,
+        Value::Member(_) => Operation::CreateMember,
+        Value::Erased { .. } => Operation::EraseMember,
+        Value::Grant(_) | Value::Disclosed(_) | Value::Redisclose => Operation::GiveConsent,
+        Value::Series(_) => Operation::CreateSeries,
+        Value::EventPlan(_) => Operation::PublishEvent,
+    }
+}
+
+fn file(value: &Value) -> &'static str {
+    match value {
+        Value::Point(_) => "points.csv",
+        Value::Org(_) => "orgs.csv",
+        Value::Member(_) | Value::Erased { .. } => "members.csv",
+        Value::Grant(_) | Value::Disclosed(_) | Value::Redisclose => "grants.csv",
+        Value::Series(_) => "series.csv",
+        Value::EventPlan(_) => "events.csv",
+    }
+}

@@ -1,0 +1,209 @@
+//! One import from its first byte to its report: reading on a thread of its own, committing beside
+//! it.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime::Handle, sync::mpsc};
+use yizhan_proto::v1::{
+    self,
+    import_response::{Report, RowVerdict},
+};
+
+use super::{
+    committing::Committer,
+    item::{Batch, Verdict},
+    reading::{Known, Reading, Settings, Step, TABLES},
+};
+use crate::{
+    app::{
+        App,
+        error::{Error, Result},
+        people, records, sight,
+    },
+    domain::{
+        analyzer::{Filter, filter},
+        audience::Audience,
+        kind::Kind,
+        message,
+        policy::Operation,
+        text::Invalid,
+    },
+    identity::caller::Caller,
+};
+
+/// Batches that are read ahead of what is committed.
+const BATCHES_AHEAD: usize = 2;
+/// Rows that are listed by name, of those that stay out; all are counted.
+const LISTED_MAX: usize = 10_000;
+/// Rest between two words on how it is going.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// How to import.
+#[derive(Clone, Default, Debug)]
+pub struct Order {
+    /// Reads and checks everything, writes nothing.
+    pub dry_run: bool,
+    /// Only tables of this kind; empty: all.
+    pub kind: String,
+}
+
+/// A piece of what is imported. Without `End` the import broke off.
+#[derive(Debug)]
+pub enum Part {
+    File(String),
+    Bytes(Vec<u8>),
+    End,
+}
+
+/// How it is going.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Progress {
+    pub file: &'static str,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// Imports what comes through `parts`. A call that breaks off leaves whole batches.
+pub async fn run(
+    app: &App,
+    caller: &Caller,
+    order: Order,
+    parts: mpsc::Receiver<Part>,
+    progress: mpsc::Sender<Progress>,
+) -> Result<Report> {
+    let operation = if order.dry_run { Operation::TryImport } else { Operation::Import };
+    caller.may(operation)?;
+    let known = TABLES.iter().any(|(_, kind)| *kind == order.kind);
+    if !known && !order.kind.is_empty() {
+        return Err(Invalid::new("settings.kind", "unknown_kind").into());
+    }
+    let served: HashSet<_> = sight::homes(app, caller, operation).into_iter().collect();
+    let roster = app.keys.roster();
+    let settings = Settings {
+        network: app.keys.network.clone(),
+        own: app.keys.point.clone(),
+        root: app.keys.founder.clone(),
+        nodes: roster.points().filter(|at| at.has_node()).map(|at| at.code.clone()).collect(),
+        served: served.clone(),
+        kind: Some(order.kind.clone()).filter(|kind| !kind.is_empty()),
+        now: app.outside.now(),
+        token_key: people::token_key(app),
+    };
+
+    let (batches, mut read) = mpsc::channel(BATCHES_AHEAD);
+    let reader = Reader { app: app.clone(), handle: Handle::current(), parts, batches, progress };
+    let reading = tokio::task::spawn_blocking(move || reader.read_all(settings));
+    let mut committer = Committer::new(app.clone(), caller.clone(), served, order.dry_run);
+    let mut report = Report::default();
+    while let Some(batch) = read.recv().await {
+        note(&mut report, &batch);
+        let late = committer.take(batch).await?;
+        note(&mut report, &late);
+    }
+    let counts = committer.finish().await?;
+    report.accepted = counts.accepted;
+    report.unchanged = counts.unchanged;
+    report.skipped += counts.skipped;
+    match reading.await {
+        Ok(true) => Ok(report),
+        Ok(false) | Err(_) => Err(Error::Precondition {
+            reason: "IMPORT_BROKE_OFF",
+            message: "the import broke off: repeat it, rows that went in stay unchanged".into(),
+        }),
+    }
+}
+
+/// Adds what stays out to the report.
+fn note(report: &mut Report, batch: &Batch) {
+    report.rows += batch.counts.rows;
+    report.skipped += batch.counts.skipped;
+    report.rejected_rows += batch.counts.rejected;
+    report.ambiguous_rows += batch.counts.ambiguous;
+    let room = LISTED_MAX.saturating_sub(report.rejected.len());
+    report.rejected.extend(batch.rejected.iter().take(room).map(verdict));
+    let room = LISTED_MAX.saturating_sub(report.ambiguous.len());
+    report.ambiguous.extend(batch.ambiguous.iter().take(room).map(verdict));
+}
+
+fn verdict(verdict: &Verdict) -> RowVerdict {
+    let Verdict { file, row, invalid } = verdict;
+    let (zh, en) = message::of(invalid.reason);
+    RowVerdict {
+        file: (*file).to_owned(),
+        row: *row,
+        field: invalid.field.clone(),
+        reason: invalid.reason.to_owned(),
+        message: en.to_owned(),
+        message_zh: zh.to_owned(),
+        hint: invalid.hint.clone(),
+    }
+}
+
+/// The reading half, on a thread where it may take its time.
+struct Reader {
+    app: App,
+    handle: Handle,
+    parts: mpsc::Receiver<Part>,
+    batches: mpsc::Sender<Batch>,
+    progress: mpsc::Sender<Progress>,
+}
+
+impl Reader {
+    /// False: it broke off.
+    fn read_all(mut self, settings: Settings) -> bool {
+        let mut reading = Reading::new(settings);
+        let mut batch = Batch::default();
+        let mut going = Progress::default();
+        let mut said = Instant::now();
+        while let Some(part) = self.parts.blocking_recv() {
+            let is_end = matches!(part, Part::End);
+            match part {
+                Part::File(name) => reading.file(&name),
+                Part::Bytes(bytes) => {
+                    going.bytes += bytes.len() as u64;
+                    reading.bytes(&bytes);
+                }
+                Part::End => reading.end(),
+            }
+            let (app, handle) = (&self.app, &self.handle);
+            let mut lookup = |kind, source: &str| handle.block_on(stored(app, kind, source));
+            while reading.read(&mut lookup, &mut batch) == Step::Full {
+                going.rows += batch.counts.rows;
+                if self.batches.blocking_send(std::mem::take(&mut batch)).is_err() {
+                    return false;
+                }
+            }
+            if let Some((file, _)) = reading.position() {
+                going.file = file;
+            }
+            if said.elapsed() >= PROGRESS_EVERY {
+                said = Instant::now();
+                let rows = going.rows + batch.counts.rows;
+                // Whoever does not listen misses a word, and no more.
+                let _ = self.progress.try_send(Progress { rows, ..going });
+            }
+            if is_end {
+                return self.batches.blocking_send(batch).is_ok();
+            }
+        }
+        false
+    }
+}
+
+/// Finds a stored record by the name of its source row; none if there are several.
+async fn stored(app: &App, kind: Kind, source: &str) -> Option<Known> {
+    let found = records::carrying_anywhere(app, filter(Filter::Source, source)).await.ok()?;
+    let mut fitting = found.iter().filter(|found| match kind {
+        Kind::MEMBER => found.is(kind, Audience::Home),
+        _ => found.is(kind, Audience::Public),
+    });
+    let (one, None) = (fitting.next()?, fitting.next()) else { return None };
+    let code = match kind {
+        Kind::SERIES => one.message::<v1::Series>().ok()?.code,
+        _ => String::new(),
+    };
+    Some(Known { home: one.feed.home.clone(), id: one.row.id, code })
+}
