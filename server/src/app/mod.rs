@@ -11,6 +11,8 @@ pub mod passwords;
 mod people;
 pub mod points;
 pub mod records;
+#[cfg(test)]
+pub mod samples;
 mod scan;
 pub mod series;
 pub mod sight;
