@@ -25,8 +25,7 @@ impl MemberService for MemberApi {
         let request = request.into_inner();
         let member = required(request.member, "member").map_err(Error::from)?;
         let home = optional_point(&request.home, "home")?;
-        let member =
-            members::create(&self.app, &caller, member, home, &request.request_id).await?;
+        let member = members::create(&self.app, &caller, member, home, &request.request_id).await?;
         Ok(Response::new(v1::CreateMemberResponse { member: Some(member) }))
     }
 

@@ -22,12 +22,7 @@ pub fn points(app: &App, sight: &Sight, audiences: &[Audience]) -> Vec<v1::Point
 }
 
 /// The state of one home. It is as good as the worst of the feeds that the answer needs.
-pub fn point(
-    app: &App,
-    sight: &Sight,
-    home: &PointCode,
-    audiences: &[Audience],
-) -> v1::PointState {
+pub fn point(app: &App, sight: &Sight, home: &PointCode, audiences: &[Audience]) -> v1::PointState {
     let now = app.outside.now();
     let is_ours = app.keys.is_home(home);
     let heard = app.heads.heard(home);
@@ -43,7 +38,11 @@ pub fn point(
             }
             continue;
         }
-        let Some(view) = app.heads.find(&feed) else { continue };
+        // A feed that nobody has sealed yet has no rows to lack.
+        let view = app.heads.find(&feed).unwrap_or_default();
+        if view.head.is_none() && view.held.is_none() && view.filling.is_none() {
+            continue;
+        }
         if let Some(head) = &view.head {
             newest = newest.max(Some(head.statement().sealed_at));
         }

@@ -79,9 +79,9 @@ pub async fn identify(
         let id = RecordId::parse(&appearance.member, "plan.event.appearances.member")?;
         appearance.token = token(&key, &id.0).to_vec();
         let found = records::find(app, id).await?;
-        let Some(member) = found.iter().find(|at| {
-            at.is(Kind::MEMBER, Audience::Home) && at.feed.home == *home
-        }) else {
+        let Some(member) =
+            found.iter().find(|at| at.is(Kind::MEMBER, Audience::Home) && at.feed.home == *home)
+        else {
             // Another home's member: that home's consents are not known here.
             continue;
         };
@@ -107,7 +107,9 @@ async fn release(
         let grant: Grant = found.value::<v1::Grant, _>()?;
         let fits = match &grant.scope {
             Scope::Unlimited => true,
-            Scope::Event(name) => *name == event.to_string() || (!source.is_empty() && name == source),
+            Scope::Event(name) => {
+                *name == event.to_string() || (!source.is_empty() && name == source)
+            }
             Scope::Domestic | Scope::Point(_) => false,
         };
         if grant.purpose == Purpose::MediaRelease && fits && grant.holds_at(now) {

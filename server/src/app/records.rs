@@ -73,7 +73,8 @@ impl Found {
 
 /// A version is named by epoch and sequence: a sequence means nothing in another epoch.
 pub fn etag(app: &App, feed: &FeedId, sequence: Sequence) -> String {
-    let epoch = app.heads.find(feed).and_then(|view| view.held).map_or(0, |held| held.epoch.counter);
+    let epoch =
+        app.heads.find(feed).and_then(|view| view.held).map_or(0, |held| held.epoch.counter);
     format!("{epoch}-{}", sequence.0)
 }
 

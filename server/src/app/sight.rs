@@ -31,12 +31,7 @@ pub struct Sight {
 impl Sight {
     /// `disclosed` says how far the caller reads what was disclosed, `inner` whether it reads what
     /// only the home knows. Refused if it may do nothing of the first.
-    pub fn of(
-        app: &App,
-        caller: &Caller,
-        disclosed: Operation,
-        inner: Operation,
-    ) -> Result<Sight> {
+    pub fn of(app: &App, caller: &Caller, disclosed: Operation, inner: Operation) -> Result<Sight> {
         let reach = caller.may(disclosed)?;
         let reader = match reach {
             Reach::Network | Reach::Everything => caller.point().cloned(),

@@ -92,7 +92,8 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
     while seen < PLACES_MAX {
         let limit = 2 * (size + 1 - page.items.len());
         let places =
-            events::list(&mut db, app.db.dialect, words.as_deref(), at, span.clone(), limit).await?;
+            events::list(&mut db, app.db.dialect, words.as_deref(), at, span.clone(), limit)
+                .await?;
         seen += places.len();
         let mut found = at_places(app, &mut db, &readable, &places).await?;
         let public = public_of(app, &mut db, &readable, &found).await?;

@@ -29,7 +29,10 @@ use crate::{
 pub enum Step {
     Publish,
     /// To these times.
-    Reschedule { start: Time, end: Time },
+    Reschedule {
+        start: Time,
+        end: Time,
+    },
     Postpone,
     Cancel,
     Hold,

@@ -124,8 +124,7 @@ pub async fn get(app: &App, caller: &Caller, name: &str) -> Result<Seen> {
     });
     let public = found.iter().find(|found| found.row.kind == Kind::EVENT);
     let id = public.or(found.first()).ok_or(Error::NotFound { noun: "event" })?.row.id;
-    let plan =
-        found.iter().find(|found| found.row.kind == Kind::EVENT_PLAN && found.row.id == id);
+    let plan = found.iter().find(|found| found.row.kind == Kind::EVENT_PLAN && found.row.id == id);
     let event = match (public, plan) {
         (Some(public), _) => shown(app, public)?,
         (None, Some(plan)) => draft(app, plan)?,
@@ -166,9 +165,9 @@ pub(super) async fn own(
 /// Stores a plan and the event that follows from it, unless it changed meanwhile.
 pub(super) async fn commit(app: &App, found: &Found, plan: EventPlan) -> Result<()> {
     let (home, id) = (&found.feed.home, found.row.id);
-    let was_public = records::find(app, id).await?.iter().any(|at| at.is(Kind::EVENT, Audience::Public));
-    let change =
-        Change::new().expect(found.feed.clone(), id, Some(found.row.sequence));
+    let was_public =
+        records::find(app, id).await?.iter().any(|at| at.is(Kind::EVENT, Audience::Public));
+    let change = Change::new().expect(found.feed.clone(), id, Some(found.row.sequence));
     app.writer.commit(put(change, home, id, plan, was_public)).await?;
     Ok(())
 }
@@ -201,7 +200,9 @@ fn home_feed(home: &PointCode) -> FeedId {
 
 async fn find_plan(app: &App, home: &PointCode, id: RecordId) -> Result<Option<Found>> {
     let found = records::find(app, id).await?;
-    Ok(found.into_iter().find(|at| at.is(Kind::EVENT_PLAN, Audience::Home) && at.feed.home == *home))
+    Ok(found
+        .into_iter()
+        .find(|at| at.is(Kind::EVENT_PLAN, Audience::Home) && at.feed.home == *home))
 }
 
 /// The plan with what only answers carry.
@@ -217,11 +218,7 @@ async fn of_issue(app: &App, name: &str) -> Result<Vec<Found>> {
 
 /// Gives an event of a series its number: the one it had, the one asked for if that is free and
 /// leaves no gap, or the lowest free one.
-async fn number(
-    app: &App,
-    event: &mut v1::Event,
-    before: Option<&(String, u32)>,
-) -> Result<()> {
+async fn number(app: &App, event: &mut v1::Event, before: Option<&(String, u32)>) -> Result<()> {
     if event.series.is_empty() {
         return Ok(());
     }

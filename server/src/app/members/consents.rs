@@ -3,10 +3,7 @@
 use prost::Message;
 use yizhan_proto::v1::{self, tombstone::Reason};
 
-use super::{
-    disclose,
-    read::own,
-};
+use super::{disclose, read::own};
 use crate::{
     app::{
         App,
@@ -191,9 +188,12 @@ async fn commit(app: &App, found: &Found, change: Change, grants: &[Grant]) -> R
     let disclosed = disclosure::member(&member, grants, now);
     let (home, id) = (&found.feed.home, found.row.id);
     let payload = v1::Member::from(member).encode_to_vec();
-    let change = change
-        .expect(found.feed.clone(), id, Some(found.row.sequence))
-        .put(found.feed.clone(), Kind::MEMBER, id, payload);
+    let change = change.expect(found.feed.clone(), id, Some(found.row.sequence)).put(
+        found.feed.clone(),
+        Kind::MEMBER,
+        id,
+        payload,
+    );
     match app.writer.commit(disclose(change, home, id, disclosed, Reason::Withdrawn)).await {
         Err(CommitError::Stale) => Err(Error::Stale),
         done => Ok(drop(done?)),

@@ -5,17 +5,18 @@ use yizhan_proto::v1::{self, member_copy::State};
 use super::read::own;
 use crate::{
     app::{App, error::Result},
-    domain::{audience::{Audience, FeedId}, id::RecordId, kind::Kind, policy::Operation},
+    domain::{
+        audience::{Audience, FeedId},
+        id::RecordId,
+        kind::Kind,
+        policy::Operation,
+    },
     identity::caller::Caller,
     store::records,
 };
 
 /// Lists every point that may hold a card of the member, or may still hold one that was removed.
-pub async fn list_copies(
-    app: &App,
-    caller: &Caller,
-    id: RecordId,
-) -> Result<Vec<v1::MemberCopy>> {
+pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<v1::MemberCopy>> {
     let member = own(app, caller, Operation::ReadCopies, id).await?;
     let readable = app.heads.readable_slots();
     let versions = records::find(&mut *app.db.reader().await?, id).await?;

@@ -51,8 +51,7 @@ pub async fn create(
     }
     let feed = home_feed(&home);
     let payload = v1::Member::from(member).encode_to_vec();
-    let change =
-        Change::new().expect(feed.clone(), id, None).put(feed, Kind::MEMBER, id, payload);
+    let change = Change::new().expect(feed.clone(), id, None).put(feed, Kind::MEMBER, id, payload);
     match app.writer.commit(change).await {
         // Made by the same request before: this is its answer again.
         Err(CommitError::Stale) if !request_id.is_empty() => (),
@@ -136,20 +135,18 @@ pub(crate) async fn erasure(
 }
 
 /// Stores the member and what follows for its cards, unless it changed meanwhile.
-pub(super) async fn commit(
-    app: &App,
-    found: &Found,
-    member: Member,
-    reason: Reason,
-) -> Result<()> {
+pub(super) async fn commit(app: &App, found: &Found, member: Member, reason: Reason) -> Result<()> {
     let (home, id) = (&found.feed.home, found.row.id);
     let grants = in_force(app, home, id).await?;
     let disclosed = disclosure::member(&member, grants.iter(), app.outside.now());
     let payload = v1::Member::from(member).encode_to_vec();
     // Whoever changes a consent writes the member too, so this also holds the consents still.
-    let change = Change::new()
-        .expect(found.feed.clone(), id, Some(found.row.sequence))
-        .put(found.feed.clone(), Kind::MEMBER, id, payload);
+    let change = Change::new().expect(found.feed.clone(), id, Some(found.row.sequence)).put(
+        found.feed.clone(),
+        Kind::MEMBER,
+        id,
+        payload,
+    );
     app.writer.commit(disclose(change, home, id, disclosed, reason)).await?;
     Ok(())
 }
