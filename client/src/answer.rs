@@ -8,6 +8,8 @@ use clap::ValueEnum;
 use console::measure_text_width;
 use serde_json::{Value, json};
 
+use crate::error::{EXIT_DONE, EXIT_FAILED, EXIT_PARTIAL, Result};
+
 /// The form of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Format {
@@ -29,23 +31,59 @@ pub struct Answer {
     columns: &'static [Column],
     /// Points that were asked and did not answer.
     pub missing: Vec<String>,
+    /// What the answer says went wrong: it is printed, and the command has failed.
+    pub failed: Option<String>,
+}
+
+/// Prints what came of a command, and says which exit code that is.
+pub fn finish(program: &str, outcome: Result<Answer>, format: Format) -> u8 {
+    match outcome {
+        Ok(answer) => {
+            if let Err(error) = answer.print(format) {
+                eprintln!("{program}: the answer cannot be written: {error}");
+                return EXIT_FAILED;
+            }
+            if let Some(failed) = &answer.failed {
+                eprintln!("{program}: {failed}");
+                return EXIT_FAILED;
+            }
+            if !answer.missing.is_empty() {
+                let missing = answer.missing.join(", ");
+                eprintln!("{program}: partial answer: {missing} did not answer");
+                return EXIT_PARTIAL;
+            }
+            EXIT_DONE
+        }
+        Err(error) => {
+            eprintln!("{program}: {}", error.line());
+            if format == Format::Json {
+                println!("{}", error.document());
+            }
+            error.exit
+        }
+    }
 }
 
 impl Answer {
     /// One thing.
     pub fn one(document: Value) -> Answer {
-        Answer { document, columns: &[], missing: Vec::new() }
+        Answer { document, columns: &[], missing: Vec::new(), failed: None }
+    }
+
+    /// All has been said already, or there is nothing to say.
+    pub fn nothing() -> Answer {
+        Answer::one(Value::Null)
     }
 
     /// One page of things, `{"items":[..],"next_page_token":".."}`.
     pub fn list(items: Vec<Value>, next_page_token: String, columns: &'static [Column]) -> Answer {
         let document = json!({"items": items, "next_page_token": next_page_token});
-        Answer { document, columns, missing: Vec::new() }
+        Answer { document, columns, missing: Vec::new(), failed: None }
     }
 
     /// A document of its own shape, some of whose items make the table.
     pub fn shaped(document: Value, columns: &'static [Column]) -> Answer {
-        Answer { document, columns, missing: Vec::new() }
+        Answer { document, columns, missing: Vec::new(), failed: None }
     }
 
     /// Adds a top-level key to the document.
@@ -61,6 +99,7 @@ impl Answer {
     /// Writes the answer. A reader who has seen enough and closed the pipe is no error.
     pub fn print(&self, format: Format) -> io::Result<()> {
         let text = match format {
+            _ if self.document.is_null() => return Ok(()),
             Format::Json => format!("{}\n", self.document),
             Format::Csv => self.csv(),
             Format::Table => self.table(),

@@ -115,16 +115,16 @@ impl Node {
         Ok(Node { channel, authorise: Authorise(None) })
     }
 
-    /// Connects to the socket of a node on this machine, as its operator.
-    pub async fn local(socket: PathBuf) -> Result<Node> {
-        let shown = socket.display().to_string();
+    /// Connects to the socket of a node on this machine, as its operator. `shown` names the node
+    /// in errors.
+    pub async fn local(socket: PathBuf, shown: &str) -> Result<Node> {
         let connector = tower::service_fn(move |_: Uri| {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
         let endpoint = Endpoint::from_static("http://node.invalid");
         let channel = endpoint.connect_with_connector(connector).await.map_err(|error| {
-            Error::unreachable(format!("no node answers at {shown}: {}", innermost(&error)))
+            Error::unreachable(format!("no node runs in {shown}: {}", innermost(&error)))
                 .advice("start it with `yizhand run`")
         })?;
         Ok(Node { channel, authorise: Authorise(None) })

@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// Exit codes of both programs.
+pub const EXIT_DONE: u8 = 0;
 pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 pub const EXIT_PARTIAL: u8 = 3;
@@ -72,6 +73,12 @@ impl Error {
         Error { code: "INVALID_ARGUMENT", fields: vec![field], ..error }
     }
 
+    /// The server no longer knows the stored session.
+    pub fn session_ended() -> Error {
+        let error = Error::failed("UNAUTHENTICATED", "the session has ended");
+        Error { code: "UNAUTHENTICATED", ..error }.advice(advice("UNAUTHENTICATED"))
+    }
+
     pub fn advice(mut self, advice: impl Into<String>) -> Error {
         self.advice = advice.into();
         self
@@ -132,7 +139,7 @@ impl From<Status> for Error {
             code: code_name(status.code()),
             advice: advice(&reason).to_owned(),
             reason,
-            message: status.message().to_owned(),
+            message: message(&status),
             fields: violations.unwrap_or_default().iter().map(field).collect(),
         }
     }
@@ -156,12 +163,22 @@ pub fn broke_off(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
+/// A status that was made by a library may say nothing.
+fn message(status: &Status) -> String {
+    match (status.message(), status.code()) {
+        ("", Code::Unimplemented) => "this node does not offer that".to_owned(),
+        ("", code) => format!("the node answered {}", code_name(code)),
+        (message, _) => message.to_owned(),
+    }
+}
+
 fn advice(reason: &str) -> &'static str {
     match reason {
         "UNAUTHENTICATED" => "sign in with `yizhan login --name NAME`",
         "SIGN_IN_FAILED" => "check both; after five failures each attempt has to wait",
         "DENIED" => "ask an administrator of the point",
         "STORAGE_FAILED" => "the node's log says why",
+        "UNIMPLEMENTED" => "compare `yizhan --version` with the version in `yizhan status`",
         "STORAGE_FULL" => "free space on the node's disk",
         "FROZEN" => "ask the network's founding point for a new epoch",
         _ => "",
@@ -212,7 +229,9 @@ mod tests {
     fn a_status_without_details_is_named_by_its_code() {
         let error = Error::from(Status::new(Code::Unimplemented, "no such thing"));
         assert_eq!(error.reason, "UNIMPLEMENTED");
-        assert_eq!(error.line(), "no such thing");
+        assert_eq!(error.message, "no such thing");
+        let silent = Error::from(Status::new(Code::Unimplemented, ""));
+        assert_eq!(silent.message, "this node does not offer that");
     }
 
     #[test]

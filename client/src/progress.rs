@@ -23,3 +23,10 @@ pub fn bar(total: u64, unit: &str) -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }
+
+/// What people want to know besides the answer: said on a terminal only.
+pub fn note(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("{text}");
+    }
+}

@@ -64,6 +64,46 @@ pub enum FoundError {
     Name,
 }
 
+impl FoundError {
+    /// Stable, for scripts: what the parent said, where it said something.
+    pub fn reason(&self) -> &str {
+        match self {
+            FoundError::Occupied(_) => "OCCUPIED",
+            FoundError::Directory(_) => "DIRECTORY",
+            FoundError::Identity(_) => "IDENTITY",
+            FoundError::Storage(_) => "STORAGE_FAILED",
+            FoundError::Roster(_) => "ROSTER",
+            FoundError::Dial(_) => "PARENT_UNREACHABLE",
+            FoundError::Join(JoinError::Refused(status)) => match status.code() {
+                tonic::Code::Unavailable => "PARENT_UNREACHABLE",
+                _ => "JOIN_REFUSED",
+            },
+            FoundError::Join(JoinError::RosterTooOld { .. }) => "ROSTER_TOO_OLD",
+            FoundError::Join(_) => "JOIN_FAILED",
+            FoundError::Token(_) => "TOKEN_MALFORMED",
+            FoundError::Name => "NETWORK_NAME",
+        }
+    }
+
+    /// What to do.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            FoundError::Occupied(_) => "choose an empty directory",
+            FoundError::Token(_) => "copy the whole token, from yz1 to the point code",
+            FoundError::Join(JoinError::Refused(_)) => {
+                "ask the parent's operator for a new token: `yizhand token --point CODE`"
+            }
+            FoundError::Dial(_) => "check --parent: it is the parent's link address",
+            FoundError::Name => "choose another name",
+            FoundError::Directory(_)
+            | FoundError::Identity(_)
+            | FoundError::Storage(_)
+            | FoundError::Roster(_)
+            | FoundError::Join(_) => "see the message above, and try again",
+        }
+    }
+}
+
 /// Where a new node listens and keeps its tables.
 pub struct Place {
     pub listen_link: Address,

@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod app;
+pub mod backup;
+pub mod command;
 pub mod config;
 pub mod domain;
 pub mod feed;
@@ -12,5 +14,9 @@ pub mod link;
 pub mod listen;
 pub mod node;
 pub mod outside;
+pub mod parcel;
+pub mod planted;
+pub mod socket;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

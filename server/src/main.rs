@@ -1,1 +1,14 @@
-fn main() {}
+//! `yizhand`: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use yizhan_client::answer::finish;
+use yizhan_server::command::{self, Cli};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = command::run(cli.command).await;
+    ExitCode::from(finish("yizhand", outcome, cli.output.into()))
+}

@@ -12,6 +12,7 @@ use std::{
 
 use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
+use prost::Message;
 use tokio::{
     net::{TcpListener, UnixListener},
     task::JoinHandle,
@@ -23,9 +24,10 @@ use yizhan_proto::v1;
 
 use crate::{
     api,
-    app::{App, accounts::Accounts},
+    app::{self, App, accounts::Accounts},
+    backup,
     config::Config,
-    domain::id::PointCode,
+    domain::{id::PointCode, kind::Kind},
     feed::{
         change::Change,
         continuity::MarkFile,
@@ -36,7 +38,7 @@ use crate::{
     found::{CA_FILE, KEYS, MARKS, database_address, roster_id},
     identity::{
         authority::Issuer,
-        enrolment::{Application, Office, Refusal, Renewal},
+        enrolment::{self, Application, Refusal, Renewal},
         error::Error as IdentityError,
         keys::KeyDirectory,
         peer::Peer,
@@ -53,13 +55,16 @@ use crate::{
         dial::{self, DialError},
     },
     outside::Outside,
+    parcel::{
+        office::{self, Office},
+        receipts::Receipts,
+    },
+    socket::{self, Socket},
     store::{StoreError, database::Database},
 };
 
 /// Held while a node runs, or while a command works on its directory.
 const LOCK: &str = "lock";
-/// Where the other commands reach a running node.
-pub const SOCKET: &str = "control.sock";
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -75,6 +80,8 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     #[error("storage failed")]
     Storage(#[from] StoreError),
+    #[error("home records cannot be compared with what was disclosed from them")]
+    Reconciling(#[from] app::error::Error),
 }
 
 /// A node whose parts are built and whose listeners are not yet open.
@@ -87,6 +94,7 @@ pub struct Node {
     credentials: Arc<Credentials>,
     clock: Clock,
     issuer: Option<Arc<Issuer>>,
+    backup: backup::Source,
     writing: JoinHandle<()>,
     /// Freed when the node is gone.
     _lock: File,
@@ -118,6 +126,7 @@ impl Node {
             return Err(NodeError::NoNode(dir.display().to_string()));
         };
         let lock = lock(dir)?;
+        backup::Source::tidy(dir);
         let directory = KeyDirectory::open(&dir.join(KEYS))?;
         let tls = directory.load_tls()?;
         let credentials = Credentials::new(&tls)?;
@@ -136,6 +145,11 @@ impl Node {
             roster_key,
         ));
         let db = Database::open(&database_address(dir, &config.database)).await?;
+        let backup = backup::Source {
+            db: db.clone(),
+            dir: dir.to_owned(),
+            recipient: directory.load_backup()?.to_public(),
+        };
         let heads = Arc::new(Heads::default());
         let (mark_file, marks) = MarkFile::open(&dir.join(MARKS)).map_err(NodeError::Directory)?;
         let (writer, writing) = Writer::start(writer::Parts {
@@ -147,7 +161,15 @@ impl Node {
             marks,
         })
         .await?;
+        let post = Office::new(office::Parts {
+            database: db.clone(),
+            keys: keys.clone(),
+            case_key: directory.load_case()?,
+            heads: heads.clone(),
+            outside: outside.clone(),
+        });
         let app = App {
+            post,
             accounts: Accounts::new(db.clone(), outside.random()),
             started: outside.now(),
             stale_after_ms: config.stale_after_ms,
@@ -158,6 +180,13 @@ impl Node {
             keys,
             outside,
         };
+        app.writer.begin_reconciling().await;
+        if app.writer.recovery().is_private() {
+            app.writer.until(|recovery| recovery.feeds.is_empty()).await;
+        }
+        if app.writer.recovery().feeds.is_empty() {
+            app::recovery::reconcile(&app).await?;
+        }
         Ok(Node {
             app,
             dir: dir.to_owned(),
@@ -167,6 +196,7 @@ impl Node {
             credentials,
             clock,
             issuer,
+            backup,
             writing,
             _lock: lock,
         })
@@ -183,13 +213,13 @@ impl Node {
             keys: self.app.keys.clone(),
             outside: self.app.outside.clone(),
             total: Total::default(),
-            post: None,
+            post: Some(self.app.post.clone()),
         };
 
         let (link_listener, link) = bind(&self.config.listen_link.to_string()).await?;
         let (public_listener, public) = bind(&self.config.listen_public.to_string()).await?;
-        let socket = self.dir.join(SOCKET);
-        let local_listener = bind_local(&socket)?;
+        let socket = self.dir.join(socket::NAME);
+        let local_listener = bind_local(&self.dir)?;
 
         let link_tls = ServerTls::new(link_server(self.credentials.clone(), &self.clock)?);
         let public_tls = ServerTls::new(public_server(self.credentials.clone(), &self.clock)?);
@@ -216,24 +246,26 @@ impl Node {
             security: Security::Tls(public_tls),
             access: Access::Anybody,
         };
-        let local_options =
-            Options { limits: LOCAL, security: Security::Plain, access: Access::Anybody };
         let public_routes = api::routes::public(&self.app);
-        let control = api::control::ControlApi {
-            app: self.app.clone(),
-            authority: self.credentials.chain().authority_fingerprint(),
-        };
-        let local_routes = api::routes::local(&self.app, control);
-
         let serving = vec![
             listen::serve(TcpIncoming(link_listener), link_routes, link_options),
             listen::serve(TcpIncoming(public_listener), public_routes, public_options),
-            listen::serve(UnixIncoming(local_listener), local_routes, local_options),
+            self.serve_local(local_listener),
         ];
         self.dial_parent(&parts, &tasks, &sessions);
         let statements = jobs::statements::Statements { app: self.app.clone() };
         let every = Duration::from_millis(self.config.statement_every_ms);
         tasks.spawn(jobs::runner::keep_running(statements, every, sessions.clone()));
+        tasks.spawn(self.app.post.clone().run(sessions.clone()));
+        let receipts = Receipts::new(self.app.post.clone());
+        let every = jobs::receipts::EVERY;
+        tasks.spawn(jobs::runner::keep_running(receipts, every, sessions.clone()));
+        let reconciling = jobs::reconciling::Reconciling { app: self.app.clone() };
+        let every = jobs::reconciling::EVERY;
+        tasks.spawn(jobs::runner::keep_running(reconciling, every, sessions.clone()));
+        let recovery = jobs::recovery::Recovery { app: self.app.clone() };
+        let every = jobs::recovery::EVERY;
+        tasks.spawn(jobs::runner::keep_running(recovery, every, sessions.clone()));
         let renewal = jobs::renewal::Renewal {
             credentials: self.credentials.clone(),
             clock: self.clock.clone(),
@@ -262,6 +294,22 @@ impl Node {
                 _lock: self._lock,
             },
         })
+    }
+
+    /// Opens the local socket alone, for a command on a node that is not running.
+    pub fn start_local(self) -> Result<LocalOnly, NodeError> {
+        let serving = self.serve_local(bind_local(&self.dir)?);
+        Ok(LocalOnly { path: self.dir.join(socket::NAME), _serving: serving, _node: self })
+    }
+
+    fn serve_local(&self, listener: UnixListener) -> Serving {
+        let control = api::control::ControlApi {
+            app: self.app.clone(),
+            authority: self.credentials.chain().authority_fingerprint(),
+            backup: self.backup.clone(),
+        };
+        let options = Options { limits: LOCAL, security: Security::Plain, access: Access::Anybody };
+        listen::serve(UnixIncoming(listener), api::routes::local(&self.app, control), options)
     }
 
     /// Asks the roster about a peer.
@@ -311,14 +359,22 @@ impl Node {
     fn enrolment_desk(&self) -> api::enrolment::Behind {
         let (db, roster_keys) = (self.app.db.clone(), self.app.keys.clone());
         let admit = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
-        let renewing = Admitting { app: self.app.clone(), issuer: self.issuer.clone() };
+        let renewing = admit.clone();
+        if self.issuer.is_some() {
+            let forwarded = admit.clone();
+            self.app.post.on_enrolment(Box::new(move |voucher, forward| {
+                Box::pin(forwarded.clone().answer(voucher, forward))
+            }));
+        }
         api::enrolment::Behind {
             connection: Box::new(move || {
                 let db = db.clone();
                 Box::pin(async move { db.local().await.map_err(|_| Refusal::Unavailable) })
             }),
             roster: Box::new(move || roster_keys.roster()),
-            admit: Box::new(move |application| admit.clone().admit(application)),
+            admit: Box::new(move |(request, application)| {
+                admit.clone().admit(request, application)
+            }),
             renew: Box::new(move |renewal| renewing.clone().renew(renewal)),
         }
     }
@@ -334,43 +390,102 @@ struct Admitting {
 impl Admitting {
     fn admit(
         self,
+        request: v1::EnrolRequest,
         application: Application,
     ) -> BoxFuture<'static, Result<v1::EnrolResponse, Refusal>> {
-        // In a task of its own: a child that hangs up must not leave half an admission.
-        let task = tokio::spawn(async move {
-            let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
-            let keys = &self.app.keys;
-            let roster = keys.roster();
-            let office = Office { issuer, network: &keys.network, roster: &roster };
-            let voucher = keys.point.clone();
-            let next_epoch = self.next_epoch(&application.token.point);
-            let commit = async |point: v1::RosterPoint| {
-                use prost::Message;
-                let code = point.code.parse().map_err(|_| Refusal::Unavailable)?;
-                let id = roster_id(&keys.network, &code);
-                let feed = keys.roster_feed();
-                let change = Change::new().put(
-                    feed.clone(),
-                    crate::domain::kind::Kind::ROSTER_POINT,
-                    id,
-                    point.encode_to_vec(),
-                );
-                self.app.writer.commit(change).await.map_err(|_| Refusal::Unavailable)?;
-                let view = self.app.heads.find(&feed).and_then(|view| view.held);
-                Ok(view.map_or(0, |held| held.sequence.0))
-            };
-            office.admit(&voucher, &application, next_epoch, self.app.outside.now(), commit).await
-        });
-        Box::pin(async move { task.await.unwrap_or(Err(Refusal::Unavailable)) })
+        Box::pin(async move {
+            if self.issuer.is_none() {
+                let answer = self.forward(request.encode_to_vec(), false).await?;
+                return v1::EnrolResponse::decode(&answer[..]).map_err(|_| Refusal::Unavailable);
+            }
+            let voucher = self.app.keys.point.clone();
+            // In a task of its own: a child that hangs up must not leave half an admission.
+            let task = tokio::spawn(self.admit_here(voucher, application));
+            task.await.unwrap_or(Err(Refusal::Unavailable))
+        })
+    }
+
+    async fn admit_here(
+        self,
+        voucher: PointCode,
+        application: Application,
+    ) -> Result<v1::EnrolResponse, Refusal> {
+        let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
+        let keys = &self.app.keys;
+        let roster = keys.roster();
+        let office = enrolment::Office { issuer, network: &keys.network, roster: &roster };
+        let next_epoch = self.next_epoch(&application.token.point);
+        let commit = async |point: v1::RosterPoint| {
+            let code = point.code.parse().map_err(|_| Refusal::Unavailable)?;
+            let id = roster_id(&keys.network, &code);
+            let feed = keys.roster_feed();
+            let payload = point.encode_to_vec();
+            let change = Change::new().put(feed.clone(), Kind::ROSTER_POINT, id, payload);
+            self.app.writer.commit(change).await.map_err(|_| Refusal::Unavailable)?;
+            let view = self.app.heads.find(&feed).and_then(|view| view.held);
+            Ok(view.map_or(0, |held| held.sequence.0))
+        };
+        office.admit(&voucher, &application, next_epoch, self.app.outside.now(), commit).await
     }
 
     fn renew(self, renewal: Renewal) -> BoxFuture<'static, Result<v1::RenewResponse, Refusal>> {
         Box::pin(async move {
-            let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
-            let roster = self.app.keys.roster();
-            let office = Office { issuer, network: &self.app.keys.network, roster: &roster };
-            office.renew(&renewal, self.app.outside.now())
+            if self.issuer.is_none() {
+                let answer = self.forward(renewal.request.encode_to_vec(), true).await?;
+                return v1::RenewResponse::decode(&answer[..]).map_err(|_| Refusal::Unavailable);
+            }
+            self.renew_here(&renewal)
         })
+    }
+
+    fn renew_here(&self, renewal: &Renewal) -> Result<v1::RenewResponse, Refusal> {
+        let issuer = self.issuer.as_ref().ok_or(Refusal::Unavailable)?;
+        let roster = self.app.keys.roster();
+        let office = enrolment::Office { issuer, network: &self.app.keys.network, roster: &roster };
+        office.renew(renewal, self.app.outside.now())
+    }
+
+    /// Asks the founding node, through whoever lies between.
+    async fn forward(&self, request: Vec<u8>, renewal: bool) -> Result<Vec<u8>, Refusal> {
+        let answer = self.app.post.forward_enrolment(request, renewal).await;
+        let answer = answer.map_err(|error| {
+            warn!(%error, "the founding node did not answer");
+            Refusal::Unavailable
+        })?;
+        match answer.refused.as_str() {
+            "" => Ok(answer.response),
+            reason => {
+                warn!(reason, "the founding node refused");
+                Err(Refusal::NotInRoster)
+            }
+        }
+    }
+
+    /// The founding node's answer to what another node passed on. The voucher has checked the token;
+    /// the proofs are checked again here.
+    async fn answer(
+        self,
+        voucher: PointCode,
+        forward: v1::EnrolmentForward,
+    ) -> v1::EnrolmentAnswer {
+        let result = async {
+            let wrong = |_| Refusal::Unavailable;
+            if forward.renewal {
+                let request = v1::RenewRequest::decode(&forward.request[..]).map_err(wrong)?;
+                let renewal = Renewal::read(request)?;
+                return Ok(self.renew_here(&renewal)?.encode_to_vec());
+            }
+            let request = v1::EnrolRequest::decode(&forward.request[..]).map_err(wrong)?;
+            let application = Application::read(&request)?;
+            Ok(self.admit_here(voucher, application).await?.encode_to_vec())
+        };
+        match result.await {
+            Ok(response) => v1::EnrolmentAnswer { response, refused: String::new() },
+            Err(refusal) => {
+                let (_, reason): (_, &str) = Refusal::kind(&refusal);
+                v1::EnrolmentAnswer { response: Vec::new(), refused: reason.to_owned() }
+            }
+        }
     }
 
     /// The first epoch that a point's own key may sign: above every epoch seen of its feeds.
@@ -383,6 +498,34 @@ impl Admitting {
             held.into_iter().chain(head)
         });
         epochs.max().unwrap_or(0) + 1
+    }
+}
+
+/// A node that answers its operator and nobody else.
+pub struct LocalOnly {
+    path: PathBuf,
+    _serving: Serving,
+    _node: Node,
+}
+
+impl Drop for LocalOnly {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl NodeError {
+    /// Stable, for scripts.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            NodeError::NoNode(_) => "NO_NODE",
+            NodeError::Running => "ALREADY_RUNNING",
+            NodeError::Directory(_) => "DIRECTORY",
+            NodeError::Listen { .. } => "CANNOT_LISTEN",
+            NodeError::Identity(_) => "IDENTITY",
+            NodeError::Storage(_) => "STORAGE_FAILED",
+            NodeError::Reconciling(_) => "RECONCILING",
+        }
     }
 }
 
@@ -429,7 +572,9 @@ async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), NodeError> {
 
 /// The socket belongs to the owner of the directory alone. A file left by a killed node is replaced:
 /// the lock says that nobody listens on it.
-fn bind_local(path: &Path) -> Result<UnixListener, NodeError> {
+fn bind_local(dir: &Path) -> Result<UnixListener, NodeError> {
+    let socket = Socket::of(dir).map_err(NodeError::Directory)?;
+    let path = socket.path();
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(NodeError::Directory(error));

@@ -8,7 +8,7 @@ use yizhan_client::{
     answer::Answer,
     channel::{Node, once, repeating},
     document::{self, account::user},
-    error::{Result, present},
+    error::{Error, Result, present},
     profiles::Session,
     secret::password,
 };
@@ -76,6 +76,7 @@ pub async fn logout(context: &Context) -> Result<Answer> {
 }
 
 pub async fn whoami(context: &Context) -> Result<Answer> {
+    let had_session = context.target()?.session.is_some();
     let node = context.node().await?;
     let answer = repeating(|| {
         let mut accounts = node.accounts();
@@ -84,6 +85,7 @@ pub async fn whoami(context: &Context) -> Result<Answer> {
     .await?;
     let caller = match &answer.user {
         Some(signed_in) => user(signed_in),
+        None if had_session => return Err(Error::session_ended()),
         None => json!({"name": Value::Null, "role": "client", "point": Value::Null}),
     };
     let expires_at = document::time(answer.expire_time.as_ref());

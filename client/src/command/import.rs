@@ -78,6 +78,15 @@ async fn receive(
                 bar.set_message(format!("{} {} rows", progress.file, progress.rows));
             }
             Some(import_response::Part::Report(report)) => {
+                progress::note(&format!(
+                    "{} rows: {} accepted, {} unchanged, {} skipped, {} rejected, {} ambiguous",
+                    report.rows,
+                    report.accepted,
+                    report.unchanged,
+                    report.skipped,
+                    report.rejected_rows,
+                    report.ambiguous_rows,
+                ));
                 let document: Value = report::import(&report);
                 return Ok(Answer::shaped(document, REJECTED_COLUMNS));
             }

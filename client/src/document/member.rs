@@ -292,7 +292,7 @@ pub fn channel(word: &str) -> Result<i32> {
     value_of(word, grant::Channel::from_str_name, "CHANNEL_", "via")
 }
 
-fn basis(basis: &v1::Basis) -> Value {
+fn basis(basis: &v1::ConsentBasis) -> Value {
     json!({
         "purpose": basis.purpose,
         "text_version": basis.text_version,

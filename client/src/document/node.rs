@@ -1,7 +1,7 @@
 //! The status of a node.
 
 use serde_json::{Value, json};
-use yizhan_proto::v1::{FeedStatus, GetStatusResponse, LinkStatus, link_status};
+use yizhan_proto::v1::{FeedStatus, GetStatusResponse, LinkStatus, RecoveryStatus, link_status};
 
 use super::{answers::feed_state, time, word};
 use crate::answer::Column;
@@ -11,7 +11,8 @@ pub const COLUMNS: &[Column] =
     &["home", "audience", "epoch", "sequence", "live", "head_sequence", "head_age_ms", "state"];
 
 pub fn status(status: &GetStatusResponse) -> Value {
-    let parcels = status.parcels.unwrap_or_default();
+    // A node that does not count parcels says nothing; a zero would be a claim.
+    let parcels = status.parcels.as_ref();
     json!({
         "point": status.point,
         "version": status.version,
@@ -20,11 +21,23 @@ pub fn status(status: &GetStatusResponse) -> Value {
         "feeds": status.feeds.iter().map(feed).collect::<Vec<_>>(),
         "links": status.links.iter().map(link).collect::<Vec<_>>(),
         "parcels": {
-            "outbox": parcels.outbox,
-            "inbox": parcels.inbox,
-            "oldest_ms": parcels.oldest_ms,
+            "outbox": parcels.map(|parcels| parcels.outbox),
+            "inbox": parcels.map(|parcels| parcels.inbox),
+            "oldest_ms": parcels.and_then(|parcels| parcels.oldest_ms),
         },
         "quarantine": status.quarantine,
+        "recovery": recovery(status.recovery.as_ref()),
+    })
+}
+
+/// Always there, so that a script can wait for the end of it.
+fn recovery(recovery: Option<&RecoveryStatus>) -> Value {
+    let none = RecoveryStatus::default();
+    let recovery = recovery.unwrap_or(&none);
+    json!({
+        "feeds": recovery.feeds,
+        "unmarked": recovery.unmarked,
+        "reconciling": recovery.reconciling,
     })
 }
 

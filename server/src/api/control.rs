@@ -1,6 +1,6 @@
 //! The control service, on the node's local socket: whoever may open that is the node's operator.
 
-use std::{pin::Pin, time::Duration};
+use std::{path::PathBuf, pin::Pin, time::Duration};
 
 use futures::Stream;
 use tokio::sync::mpsc;
@@ -9,8 +9,9 @@ use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{self, control_service_server::ControlService, verify_response::Kind};
 
 use crate::{
-    app::{App, error::Error, network},
-    domain::{id::PointCode, time::Time},
+    app::{App, error::Error, network, recovery},
+    backup,
+    domain::{audience::FeedId, id::PointCode, position::Epoch, time::Time},
     feed::verify,
     identity::{caller::Caller, spki::Fingerprint, token::TTL_DEFAULT},
     store::{CopyState, FeedStore},
@@ -19,10 +20,13 @@ use crate::{
 
 /// A copy that is written while it is checked is checked again, so often.
 const TRIES: usize = 5;
+/// Between two words on the progress of a backup.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 pub struct ControlApi {
     pub app: App,
     pub authority: Fingerprint,
+    pub backup: backup::Source,
 }
 
 impl ControlApi {
@@ -86,10 +90,70 @@ impl ControlService for ControlApi {
 
     async fn back_up(
         &self,
-        _request: Request<v1::BackUpRequest>,
+        request: Request<v1::BackUpRequest>,
     ) -> Result<Response<Self::BackUpStream>, Status> {
-        Err(Status::unimplemented("backups are not offered yet"))
+        let (sender, answers) = mpsc::channel(16);
+        let file = request.into_inner().file.into();
+        tokio::spawn(back_up(self.backup.clone(), file, self.app.outside.now(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
+
+    async fn recover(
+        &self,
+        _request: Request<v1::RecoverRequest>,
+    ) -> Result<Response<v1::RecoverResponse>, Status> {
+        let feeds = recovery::go_on(&self.app, &self.operator()).await?;
+        let feed = |(feed, epoch): (FeedId, Epoch)| v1::RecoveredFeed {
+            feed: feed.to_string(),
+            epoch: Some(epoch.into()),
+        };
+        Ok(Response::new(v1::RecoverResponse { feeds: feeds.into_iter().map(feed).collect() }))
+    }
+}
+
+async fn back_up(
+    backup: backup::Source,
+    file: PathBuf,
+    now: Time,
+    answers: mpsc::Sender<Result<v1::BackUpResponse, Status>>,
+) {
+    use v1::back_up_response::Kind;
+    let answer = |kind| Ok(v1::BackUpResponse { kind: Some(kind) });
+    let (steps, mut taken_steps) = mpsc::channel::<backup::Step>(1);
+    let taking = backup.take(file, now, steps);
+    let telling = async {
+        let mut every = tokio::time::interval(PROGRESS_EVERY);
+        while let Some(backup::Step { subject, done, total }) = taken_steps.recv().await {
+            let progress = v1::Progress { subject: subject.to_owned(), done, total };
+            let _ = answers.send(answer(Kind::Progress(progress))).await;
+            every.tick().await;
+        }
+    };
+    let (taken, ()) = tokio::join!(taking, telling);
+    let last = match taken {
+        Ok(taken) => answer(Kind::Summary(v1::BackUpSummary {
+            file: taken.file.display().to_string(),
+            size_bytes: taken.size_bytes,
+            snapshot_time: Some(time_message(taken.snapshot)),
+        })),
+        Err(backup::BackupError::Copy(error)) => Err(Status::from(Error::Storage(error))),
+        Err(error) => Err(Status::from(Error::Precondition {
+            reason: error.reason(),
+            message: with_sources(&error),
+        })),
+    };
+    let _ = answers.send(last).await;
+}
+
+/// An error and everything behind it: the operator may know what the disk said.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(behind) = source {
+        message.push_str(&format!(": {behind}"));
+        source = behind.source();
+    }
+    message
 }
 
 type Findings = mpsc::Sender<Result<v1::VerifyResponse, Status>>;

@@ -33,7 +33,8 @@ pub struct Behind {
     /// A connection that may write the tokens.
     pub connection: Box<dyn Fn() -> BoxFuture<'static, Result<Local, Refusal>> + Send + Sync>,
     pub roster: Box<dyn Fn() -> Arc<Roster> + Send + Sync>,
-    pub admit: Call<Application, EnrolResponse>,
+    /// With the request as it arrived, whose proofs the founding node checks again.
+    pub admit: Call<(EnrolRequest, Application), EnrolResponse>,
     pub renew: Call<Renewal, RenewResponse>,
 }
 
@@ -62,7 +63,7 @@ impl Enrolment {
         };
         // The founding node may be a slow link away: the connection is not kept for that long.
         drop(db);
-        let response = (self.behind.admit)(Application::clone(&application)).await?;
+        let response = (self.behind.admit)((request, Application::clone(&application))).await?;
         let mut db = (self.behind.connection)().await?;
         self.desk.finish(&mut db, &application, &response).await?;
         Ok(response)

@@ -1,11 +1,8 @@
 //! A node joins and renews over real sockets.
 
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Mutex,
+    atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
 };
 
 use tokio::net::TcpListener;
@@ -115,7 +112,7 @@ fn behind(state: Arc<State>, db: Database, clock: Clock) -> Behind {
             Box::pin(async move { db.local().await.map_err(|_| Refusal::Unavailable) })
         }),
         roster: Box::new(move || for_roster.roster.lock().unwrap().clone()),
-        admit: Box::new(move |application| {
+        admit: Box::new(move |(_, application)| {
             let (state, now) = (for_admit.clone(), admit_clock.now());
             Box::pin(async move {
                 let roster = state.roster.lock().unwrap().clone();

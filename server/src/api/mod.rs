@@ -1,5 +1,6 @@
 //! The gRPC edge, one file per noun: decode, call the use case, encode.
 
+pub mod accounts;
 pub mod control;
 mod decode;
 pub mod enrolment;
@@ -7,6 +8,8 @@ pub mod events;
 pub mod imports;
 pub mod link;
 pub mod members;
+pub mod nodes;
+pub mod policy;
 pub mod points;
 mod records;
 pub mod routes;

@@ -1,10 +1,18 @@
-//! Which services each listener offers.
+//! Which services each listener offers, behind the policy.
 
 use axum::Router;
 use tonic::service::Routes;
-use yizhan_proto::v1::control_service_server::ControlServiceServer;
+use yizhan_proto::v1::{
+    account_service_server::AccountServiceServer, control_service_server::ControlServiceServer,
+    node_service_server::NodeServiceServer,
+};
 
-use super::control::ControlApi;
+use super::{
+    accounts::AccountApi,
+    control::ControlApi,
+    nodes::NodeApi,
+    policy::{Callers, guard},
+};
 use crate::app::App;
 
 /// Clients over TLS.
@@ -13,10 +21,27 @@ pub fn public(app: &App) -> Router {
         .register_encoded_file_descriptor_set(yizhan_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("BUG: the descriptors are compiled in");
-    super::records::add_to(Routes::new(reflection), app).prepare().into_axum_router()
+    // Serving until it is gone: a listener that drains refuses connections by itself.
+    let (_, health) = tonic_health::server::health_reporter();
+    let routes = Routes::new(accounts(app))
+        .add_service(NodeServiceServer::new(NodeApi { app: app.clone() }))
+        .add_service(health)
+        .add_service(reflection);
+    let callers =
+        Callers::Sessions { accounts: app.accounts.clone(), outside: app.outside.clone() };
+    let routes = super::records::add_to(routes, app);
+    guard(routes.prepare().into_axum_router(), callers)
 }
 
 /// The operator, on the local socket.
-pub fn local(_app: &App, control: ControlApi) -> Router {
-    Routes::new(ControlServiceServer::new(control)).prepare().into_axum_router()
+pub fn local(app: &App, control: ControlApi) -> Router {
+    let routes = Routes::new(ControlServiceServer::new(control))
+        .add_service(accounts(app))
+        .add_service(NodeServiceServer::new(NodeApi { app: app.clone() }));
+    guard(routes.prepare().into_axum_router(), Callers::Operator(app.keys.point.clone()))
+}
+
+fn accounts(app: &App) -> AccountServiceServer<AccountApi> {
+    let (accounts, outside) = (app.accounts.clone(), app.outside.clone());
+    AccountServiceServer::new(AccountApi { accounts, outside })
 }

@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody is signed in, and the operation is not for everybody.
-    #[error("sign in first, or again: there is no session, or it has ended")]
+    #[error("there is no session, or it has ended")]
     Unauthenticated,
     /// One answer for a wrong name, a wrong password and a disabled account.
     #[error("name or password is wrong")]

@@ -2,12 +2,15 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod copies;
 pub mod error;
 pub mod events;
 pub mod import;
 pub mod members;
 pub mod network;
+pub mod nodes;
 pub mod passwords;
+pub mod recovery;
 mod people;
 pub mod points;
 pub mod records;
@@ -24,6 +27,7 @@ use crate::{
     feed::{heads::Heads, keyring::Keyring, writer::Writer},
     link::links::Links,
     outside::Outside,
+    parcel::office::Office,
     store::database::Database,
 };
 
@@ -35,6 +39,7 @@ pub struct App {
     pub heads: Arc<Heads>,
     pub keys: Arc<Keyring>,
     pub links: Arc<Links>,
+    pub post: Arc<Office>,
     pub outside: Outside,
     pub accounts: accounts::Accounts,
     pub started: Time,

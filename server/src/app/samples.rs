@@ -23,8 +23,9 @@ use crate::{
     },
     feed::{change::Change, continuity::MarkFile, heads::Heads, keyring::Keyring, writer},
     found::roster_id,
-    identity::caller::Caller,
+    identity::{caller::Caller, keys::CaseKey},
     outside::Outside,
+    parcel::office::{self, Office},
     store::database::Database,
 };
 
@@ -95,7 +96,15 @@ pub async fn founder() -> Node {
     })
     .await
     .unwrap();
+    let post = Office::new(office::Parts {
+        database: db.clone(),
+        keys: keys.clone(),
+        case_key: CaseKey::generate(),
+        heads: heads.clone(),
+        outside: outside.clone(),
+    });
     let app = App {
+        post,
         accounts: Accounts::new(db.clone(), [0; 32]),
         started: outside.now(),
         stale_after_ms: 1_800_000,

@@ -266,6 +266,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.ControlService/RevokePoint", Operation::RevokePoint),
     ("/yizhan.v1.ControlService/Verify", Operation::KeepNode),
     ("/yizhan.v1.ControlService/BackUp", Operation::KeepNode),
+    ("/yizhan.v1.ControlService/Recover", Operation::KeepNode),
     ("/grpc.health.v1.Health/Check", Operation::Arrive),
     ("/grpc.health.v1.Health/Watch", Operation::Arrive),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Operation::Arrive),

@@ -26,7 +26,8 @@ pub type Marks = BTreeMap<FeedId, Mark>;
 
 /// Where marks are kept: a file, or the simulated machine's memory of one.
 pub enum MarkFile {
-    File(File),
+    /// With the generation that was found in it: later writes come after it, whoever counts them.
+    File(File, u64),
     Memory(Arc<Mutex<Option<Marks>>>),
 }
 
@@ -41,17 +42,19 @@ impl MarkFile {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let newest = (0..2).filter_map(|block| read_block(&mut file, block)).max_by_key(|b| b.0);
-        Ok((MarkFile::File(file), newest.map(|(_, marks)| marks)))
+        let found = newest.as_ref().map_or(0, |(generation, _)| *generation);
+        Ok((MarkFile::File(file, found), newest.map(|(_, marks)| marks)))
     }
 
-    /// Returns when the marks would survive a power cut.
+    /// Returns when the marks would survive a power cut. `generation` counts from 1 at every start.
     pub fn write(&mut self, generation: u64, marks: &Marks) -> io::Result<()> {
         match self {
             MarkFile::Memory(kept) => {
                 *kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(marks.clone());
                 Ok(())
             }
-            MarkFile::File(file) => {
+            MarkFile::File(file, found) => {
+                let generation = *found + generation;
                 let bytes = encode(generation, marks);
                 if bytes.len() as u64 > BLOCK {
                     return Err(io::Error::other("more own feeds than the mark file holds"));
@@ -150,6 +153,19 @@ mod tests {
         let torn = OpenOptions::new().write(true).open(&path).unwrap();
         std::os::unix::fs::FileExt::write_at(&torn, &[0xff; 20], 30).unwrap();
         assert_eq!(MarkFile::open(&path).unwrap().1, Some(marks(10)));
+    }
+
+    #[test]
+    fn marks_of_a_later_start_are_newer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marks");
+        let (mut file, _) = MarkFile::open(&path).unwrap();
+        for generation in 1..=5 {
+            file.write(generation, &marks(generation)).unwrap();
+        }
+        let (mut file, _) = MarkFile::open(&path).unwrap();
+        file.write(1, &marks(6)).unwrap();
+        assert_eq!(MarkFile::open(&path).unwrap().1, Some(marks(6)));
     }
 
     #[test]

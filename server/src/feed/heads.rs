@@ -5,10 +5,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::seal::Seal;
 use crate::{
@@ -18,6 +21,7 @@ use crate::{
         position::{Epoch, Sequence},
         time::Time,
     },
+    planted::{self, Fault},
     store::{Copy, CopyState, Slot},
 };
 
@@ -104,16 +108,53 @@ struct Inner {
     revision: u64,
 }
 
-/// Shared by the writer, the sessions and the use cases.
-pub struct Heads {
-    inner: Mutex<Inner>,
-    changed: watch::Sender<u64>,
+/// Wakes who waits in the order they began to. `tokio::sync::watch` does so in random order, and a
+/// simulated day would not be the same twice.
+#[derive(Default)]
+struct Signal {
+    changes: AtomicU64,
+    waiting: Notify,
 }
 
-impl Default for Heads {
-    fn default() -> Heads {
-        Heads { inner: Mutex::default(), changed: watch::Sender::new(0) }
+impl Signal {
+    fn send(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.waiting.notify_waiters();
     }
+}
+
+/// One watcher's place among the changes.
+pub struct Changes {
+    signal: Arc<Signal>,
+    seen: u64,
+}
+
+impl Changes {
+    /// Lets the next `changed` resolve at once.
+    pub fn mark_changed(&mut self) {
+        self.seen = self.signal.changes.load(Ordering::Acquire).wrapping_sub(1);
+    }
+
+    /// Resolves when something has changed since it last did.
+    pub async fn changed(&mut self) {
+        loop {
+            // Before the look: a change in between then wakes it.
+            let woken = self.signal.waiting.notified();
+            let changes = self.signal.changes.load(Ordering::Acquire);
+            if changes != self.seen {
+                self.seen = changes;
+                return;
+            }
+            woken.await;
+        }
+    }
+}
+
+/// Shared by the writer, the sessions and the use cases.
+#[derive(Default)]
+pub struct Heads {
+    inner: Mutex<Inner>,
+    changed: Arc<Signal>,
 }
 
 impl Heads {
@@ -124,14 +165,13 @@ impl Heads {
 
     /// Changes one feed's view and wakes everybody who waits for changes.
     pub fn update(&self, feed: &FeedId, change: impl FnOnce(&mut View)) {
-        let revision = self.with(|inner| {
+        self.with(|inner| {
             inner.revision += 1;
             let view = inner.views.entry(feed.clone()).or_default();
             change(view);
             view.revision = inner.revision;
-            inner.revision
         });
-        self.changed.send_replace(revision);
+        self.changed.send();
     }
 
     /// Takes a verified seal as the feed's head if it is newer; true if it was.
@@ -139,10 +179,12 @@ impl Heads {
         let feed = &seal.statement().feed;
         let newer = self
             .find(feed)
-            .is_none_or(|view| view.head.as_ref().is_none_or(|head| seal.is_after(head)));
+            .is_none_or(|view| view.head.as_ref().is_none_or(|head| seal.is_after(head)))
+            || planted::is(Fault::AcceptRewoundSeal);
         if newer {
             self.update(feed, |view| {
-                if view.head.as_ref().is_none_or(|head| seal.is_after(head)) {
+                let rewound = planted::is(Fault::AcceptRewoundSeal);
+                if rewound || view.head.as_ref().is_none_or(|head| seal.is_after(head)) {
                     view.head = Some(seal.clone());
                 }
             });
@@ -169,8 +211,9 @@ impl Heads {
     }
 
     /// Resolves whenever something has changed since the receiver last looked.
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    pub fn watch(&self) -> Changes {
+        let seen = self.changed.changes.load(Ordering::Acquire);
+        Changes { signal: self.changed.clone(), seen }
     }
 
     /// Takes a home's newer word on its heads; false if it is not newer.
@@ -184,7 +227,7 @@ impl Heads {
             newer
         });
         if newer {
-            self.changed.send_modify(|revision| *revision += 1);
+            self.changed.send();
         }
         newer
     }

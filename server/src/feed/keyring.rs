@@ -6,10 +6,13 @@ use arc_swap::ArcSwap;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
 use super::seal::{Seal, SealError};
-use crate::domain::{
-    audience::{Audience, FeedId},
-    id::PointCode,
-    roster::{Position, Roster},
+use crate::{
+    domain::{
+        audience::{Audience, FeedId},
+        id::PointCode,
+        roster::{Position, Roster},
+    },
+    planted::{self, Fault},
 };
 
 /// A node's keys for feeds, beside the newest roster it has verified.
@@ -96,6 +99,9 @@ impl Keyring {
     /// Checks a seal against the key that the roster names for its home and epoch, and against the
     /// position up to which a compromised key still counts.
     pub fn verify(&self, seal: &Seal) -> Result<(), SealError> {
+        if planted::is(Fault::SkipRosterCheck) {
+            return Ok(());
+        }
         let statement = seal.statement();
         let feed = &statement.feed;
         if feed.audience == Audience::Roster {

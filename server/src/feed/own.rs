@@ -174,6 +174,18 @@ pub fn new_copy(feed: FeedId, outside: &Outside) -> Copy {
     }
 }
 
+/// Begins the next incarnation of an own feed: the same rows under a new epoch, above every epoch
+/// that anyone may have seen, whose first seal names the last one known.
+pub fn next_epoch(copy: &mut Copy, seen: u64, last: Option<&Seal>, outside: &Outside) {
+    let counter = copy.epoch.counter.max(seen) + 1;
+    copy.epoch = Epoch { counter, random: outside.random() };
+    copy.number = 0;
+    copy.state = CopyState::Own;
+    if let Some(last) = last {
+        copy.seal = last.encode();
+    }
+}
+
 /// Numbers the rows, applies them and seals the state they make.
 pub async fn store<T: FeedTx>(
     tx: &mut T,
@@ -194,6 +206,20 @@ pub async fn store<T: FeedTx>(
     tx.update_copy(copy).await?;
     let statement = seal.statement();
     tx.remember_seal(&copy.feed, copy.epoch.counter, statement.number, &copy.seal).await?;
+    Ok(seal)
+}
+
+/// Seals a copy as it is, and keeps the seal.
+pub async fn reseal<T: FeedTx>(
+    tx: &mut T,
+    copy: &mut Copy,
+    keys: &Keyring,
+    now: Time,
+) -> Result<Seal, StoreError> {
+    let sum = Sum::from_bytes(&copy.sum).ok_or(StoreError::Damaged { what: "sum" })?;
+    let seal = seal(copy, &sum, keys, now)?;
+    tx.update_copy(copy).await?;
+    tx.remember_seal(&copy.feed, copy.epoch.counter, copy.number, &copy.seal).await?;
     Ok(seal)
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
@@ -30,6 +30,7 @@ use crate::{
         roster::{ApprovedEpoch, Roster, RosterEntry},
     },
     outside::Outside,
+    planted::{self, Fault},
     store::{Copy, CopyState, FeedStore, FeedTx, FoundEquivocation, Slot, StoreError},
 };
 
@@ -41,6 +42,8 @@ const GROUP: usize = 512;
 const CLEAR: usize = 2_000;
 /// Rows made searchable in one step.
 const INDEX: usize = 8_192;
+/// Seals that could not be kept for want of room, and are tried again with whatever comes next.
+const UNKEPT_MAX: usize = 1_024;
 /// Rest after a failed transaction, so that a full disk is not asked a thousand times a second.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
@@ -64,18 +67,21 @@ pub struct Granted {
 }
 
 enum Command {
-    Commit { change: Change, reply: oneshot::Sender<Result<Committed, CommitError>> },
+    Commit { change: Change, reconciles: bool, reply: oneshot::Sender<Result<Committed, CommitError>> },
     Open { seal: Arc<Seal>, peer: PointCode, reply: oneshot::Sender<Option<Granted>> },
     Deliver { delivery: Box<Delivery>, reply: oneshot::Sender<Outcome> },
     Close { feed: FeedId, pull: u64 },
     Remember { seal: Arc<Seal> },
     Hear { home: PointCode, heard: Heard },
+    OpenEpochs,
+    Reconciling(bool),
 }
 
 /// The writer's front door. Cheap to clone.
 #[derive(Clone)]
 pub struct Writer {
     commands: mpsc::Sender<Command>,
+    recovering: watch::Receiver<Recovery>,
 }
 
 impl Writer {
@@ -85,6 +91,7 @@ impl Writer {
         parts: Parts<S>,
     ) -> Result<(Writer, tokio::task::JoinHandle<()>), StoreError> {
         let (commands, queue) = mpsc::channel(QUEUE);
+        let (recovery, recovering) = watch::channel(Recovery::default());
         let mut engine = Engine {
             store: parts.store,
             keys: parts.keys,
@@ -93,20 +100,41 @@ impl Writer {
             mark_file: parts.mark_file,
             marks: Marks::new(),
             generation: 0,
-            recovering: Marks::new(),
+            recovery,
             inflows: BTreeMap::new(),
             next_pull: 1,
             work: VecDeque::new(),
+            unkept: Vec::new(),
         };
         engine.resume(parts.marks).await?;
-        Ok((Writer { commands }, tokio::spawn(engine.run(queue))))
+        Ok((Writer { commands, recovering }, tokio::spawn(engine.run(queue))))
     }
 
     /// Makes a change durable and visible, or nothing of it.
     pub async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+        self.commit_as(change, false).await
+    }
+
+    /// The same for a change that brings home records in line with what was taken back: the only one
+    /// that is let in between `begin_reconciling` and `end_reconciling`.
+    pub async fn reconcile(&self, change: Change) -> Result<Committed, CommitError> {
+        self.commit_as(change, true).await
+    }
+
+    async fn commit_as(&self, change: Change, reconciles: bool) -> Result<Committed, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Commit { change, reply }).await.ok_or(CommitError::Stopping)?;
+        let commit = Command::Commit { change, reconciles, reply };
+        self.send(commit).await.ok_or(CommitError::Stopping)?;
         answer.await.map_err(|_| CommitError::Stopping)?
+    }
+
+    /// From here on nothing is written that could disclose again what was withdrawn.
+    pub async fn begin_reconciling(&self) {
+        self.send(Command::Reconciling(true)).await;
+    }
+
+    pub async fn end_reconciling(&self) {
+        self.send(Command::Reconciling(false)).await;
     }
 
     /// Asks to pull a feed up to `seal` or further from `peer`; none if somebody else is delivering
@@ -132,6 +160,23 @@ impl Writer {
         self.send(Command::Close { feed, pull }).await;
     }
 
+    /// What keeps this node from writing.
+    pub fn recovery(&self) -> Recovery {
+        self.recovering.borrow().clone()
+    }
+
+    /// Resolves once recovery is as far as asked; or the writer is gone.
+    pub async fn until(&self, far_enough: impl FnMut(&Recovery) -> bool) {
+        let mut recovering = self.recovering.clone();
+        let _ = recovering.wait_for(far_enough).await;
+    }
+
+    /// Gives up waiting for what neighbours do not have: every own feed that is still to be taken
+    /// back goes on in a new epoch from what is here.
+    pub async fn open_epochs(&self) {
+        self.send(Command::OpenEpochs).await;
+    }
+
     /// Keeps a verified seal, and notices if it contradicts one that is kept.
     pub async fn remember(&self, seal: Arc<Seal>) {
         self.send(Command::Remember { seal }).await;
@@ -147,9 +192,33 @@ impl Writer {
     }
 }
 
+/// What keeps the node from writing after a start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recovery {
+    /// Own feeds that have to be taken back from neighbours, and up to where.
+    pub feeds: Marks,
+    /// The marks are gone too, as after a restore: how far is not known, and neighbours decide.
+    pub unmarked: bool,
+    /// Home records are being brought in line with what neighbours have, or will be once `feeds` is
+    /// empty.
+    pub reconciling: bool,
+}
+
+impl Recovery {
+    pub fn is_over(&self) -> bool {
+        self.feeds.is_empty() && !self.reconciling
+    }
+
+    /// What is left has never left this node: nobody can give it back, and nobody can contradict.
+    pub fn is_private(&self) -> bool {
+        !self.feeds.is_empty() && !self.unmarked && self.feeds.keys().all(|feed| !feed.audience.is_shared())
+    }
+}
+
 /// One step of long work.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Work {
+    OpenEpochs,
     Index(FeedId, Slot),
     Advance(FeedId, Slot),
     Clear(FeedId, Slot),
@@ -163,11 +232,11 @@ struct Engine<S> {
     mark_file: MarkFile,
     marks: Marks,
     generation: u64,
-    /// Own feeds that have to be taken back from neighbours, up to where.
-    recovering: Marks,
+    recovery: watch::Sender<Recovery>,
     inflows: BTreeMap<FeedId, Inflow>,
     next_pull: u64,
     work: VecDeque<Work>,
+    unkept: Vec<Arc<Seal>>,
 }
 
 /// What a transaction has touched, to be shown after its commit.
@@ -229,11 +298,21 @@ impl<S: FeedStore> Engine<S> {
             }
             by_feed.entry(copy.feed.clone()).or_default().push(copy);
         }
+        self.recovery.send_replace(self.behind(marks.clone()));
+        let recovery = self.recovery.borrow().clone();
         if let Some(marks) = marks {
-            self.recovering = continuity::behind(&marks, &self.marks);
-            for (feed, mark) in &self.recovering {
-                warn!(%feed, number = mark.number, "stored state lies behind what was shown");
+            // What was shown once stays marked. What a crash kept from being marked is marked now,
+            // before it is shown: an older disk would otherwise pass for this one.
+            self.marks.extend(recovery.feeds.clone());
+            if self.marks != marks {
+                self.write_marks();
             }
+        }
+        for (feed, mark) in &recovery.feeds {
+            warn!(%feed, number = mark.number, "stored state lies behind what was shown");
+        }
+        if recovery.is_private() {
+            self.work.push_back(Work::OpenEpochs);
         }
         for (feed, copies) in &by_feed {
             self.publish(feed, copies);
@@ -247,6 +326,23 @@ impl<S: FeedStore> Engine<S> {
             }
         }
         Ok(())
+    }
+
+    /// Which own feeds lie behind what may have been seen of them.
+    fn behind(&self, marks: Option<Marks>) -> Recovery {
+        if planted::is(Fault::WriteWhileBehind) {
+            return Recovery::default();
+        }
+        match marks {
+            Some(marks) => {
+                let feeds = continuity::behind(&marks, &self.marks);
+                Recovery { feeds, ..Recovery::default() }
+            }
+            None => {
+                let (feeds, unmarked) = (self.marks.clone(), !self.marks.is_empty());
+                Recovery { feeds, unmarked, reconciling: false }
+            }
+        }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
@@ -285,6 +381,9 @@ impl<S: FeedStore> Engine<S> {
     async fn handle(&mut self, group: Vec<Command>) {
         let alone = group.len() == 1;
         let mut prepared: Vec<Prepared> = Vec::with_capacity(group.len());
+        let unkept = std::mem::take(&mut self.unkept);
+        let alone = alone && unkept.is_empty();
+        prepared.extend(unkept.into_iter().map(|seal| Prepared::new(Command::Remember { seal })));
         for command in group {
             if let Some(command) = self.prepare(command) {
                 prepared.push(command);
@@ -341,8 +440,18 @@ impl<S: FeedStore> Engine<S> {
                 }
                 None
             }
-            Command::Commit { change, reply } => {
-                let refused = if !self.recovering.is_empty() {
+            Command::OpenEpochs => {
+                self.work.push_back(Work::OpenEpochs);
+                None
+            }
+            Command::Reconciling(reconciling) => {
+                self.recovery.send_modify(|recovery| recovery.reconciling = reconciling);
+                None
+            }
+            Command::Commit { change, reconciles, reply } => {
+                let recovery = self.recovery.borrow().clone();
+                let open = recovery.is_over() || (reconciles && recovery.feeds.is_empty());
+                let refused = if !open {
                     Some(CommitError::Recovering)
                 } else {
                     own::check(&change, &self.keys).err()
@@ -352,7 +461,7 @@ impl<S: FeedStore> Engine<S> {
                         let _ = reply.send(Err(error));
                         None
                     }
-                    None => Some(Prepared::new(Command::Commit { change, reply })),
+                    None => Some(Prepared::new(Command::Commit { change, reconciles, reply })),
                 }
             }
             other => Some(Prepared::new(other)),
@@ -396,7 +505,9 @@ impl<S: FeedStore> Engine<S> {
                         .await?;
                     Answer::Nothing
                 }
-                Command::Close { .. } => Answer::Nothing,
+                Command::Close { .. } | Command::OpenEpochs | Command::Reconciling(_) => {
+                    Answer::Nothing
+                }
             };
         }
 
@@ -457,6 +568,10 @@ impl<S: FeedStore> Engine<S> {
                     }
                     let _ = reply.send(outcome);
                 }
+                // It may be half of a proof, and nobody says it twice in one session.
+                Some(Command::Remember { seal }) if self.unkept.len() < UNKEPT_MAX => {
+                    self.unkept.push(seal);
+                }
                 _ => {}
             }
         }
@@ -493,7 +608,7 @@ impl<S: FeedStore> Engine<S> {
         let feed = &statement.feed;
         let ours = self.keys.signer(feed).is_some();
         if self.inflows.contains_key(feed)
-            || (ours && !self.recovering.contains_key(feed))
+            || (ours && !self.recovery.borrow().feeds.contains_key(feed))
             || !(ours || self.keys.may_hold(feed))
         {
             return Ok(None);
@@ -648,7 +763,9 @@ impl<S: FeedStore> Engine<S> {
                 .filter_map(|copy| Seal::decode(&copy.seal).ok())
                 .find(|held| held.contradicts(seal));
         }
-        match other.filter(|other| other.contradicts(seal)) {
+        let contradicts =
+            |other: &Seal| other.contradicts(seal) && !planted::is(Fault::IgnoreEquivocation);
+        match other.filter(contradicts) {
             Some(other) => self.freeze(tx, touched, seal, Some(&other)).await,
             None => Ok(()),
         }
@@ -681,6 +798,7 @@ impl<S: FeedStore> Engine<S> {
     /// One step of long work, in a transaction of its own.
     async fn step(&mut self, work: Work) -> Result<(), StoreError> {
         match &work {
+            Work::OpenEpochs => self.open_epochs().await?,
             Work::Clear(feed, slot) => {
                 let mut tx = self.store.begin().await?;
                 let done = tx.clear(*slot, CLEAR).await?;
@@ -763,16 +881,7 @@ impl<S: FeedStore> Engine<S> {
         for (feed, copies) in &touched.copies {
             self.publish(feed, copies);
             roster_changed |= *feed == roster_feed;
-            if let Some(mark) = self.recovering.get(feed) {
-                let caught_up = copies.iter().any(|copy| {
-                    copy.state == CopyState::Own
-                        && (copy.epoch.counter, copy.number) >= (mark.epoch.counter, mark.number)
-                });
-                if caught_up {
-                    info!(%feed, "taken back from a neighbour");
-                    self.recovering.remove(feed);
-                }
-            }
+            self.note_taken_back(feed, copies);
         }
         for seal in &touched.raised {
             self.heads.raise(seal);
@@ -786,6 +895,75 @@ impl<S: FeedStore> Engine<S> {
                 error!(error = &error as &dyn std::error::Error, "roster cannot be read");
             }
         }
+    }
+
+    /// An own feed has reached what may have been seen of it.
+    fn note_taken_back(&mut self, feed: &FeedId, copies: &[Copy]) {
+        let recovery = self.recovery.borrow().clone();
+        let Some(mark) = recovery.feeds.get(feed).filter(|_| !recovery.unmarked) else { return };
+        let reached = copies.iter().find(|copy| {
+            copy.state == CopyState::Own
+                && (copy.epoch.counter, copy.number) >= (mark.epoch.counter, mark.number)
+        });
+        let Some(copy) = reached else { return };
+        info!(%feed, "taken back from a neighbour");
+        self.marks.insert(feed.clone(), Mark { epoch: copy.epoch, number: copy.number });
+        self.recovery.send_modify(|recovery| {
+            recovery.feeds.remove(feed);
+        });
+        let recovery = self.recovery.borrow().clone();
+        if recovery.is_private() {
+            self.work.push_back(Work::OpenEpochs);
+        }
+    }
+
+    /// Every own feed that is not whole goes on in a new epoch from what is here.
+    async fn open_epochs(&mut self) -> Result<(), StoreError> {
+        let recovery = self.recovery.borrow().clone();
+        if recovery.feeds.is_empty() {
+            return Ok(());
+        }
+        let now = self.outside.now();
+        let mut tx = self.store.begin().await?;
+        let mut touched = Touched::default();
+        let mut marks = Marks::new();
+        for (feed, mark) in &recovery.feeds {
+            let last = self.heads.find(feed).and_then(|view| view.head);
+            let seen = last.as_ref().map_or(0, |seal| seal.statement().epoch.counter);
+            let copies = touched.copies(&mut tx, feed).await?;
+            if own_copy(copies).is_none() {
+                let copy = tx.insert_copy(own::new_copy(feed.clone(), &self.outside)).await?;
+                copies.push(copy);
+            }
+            let mut retired = Vec::new();
+            for copy in copies.iter_mut().filter(|copy| copy.state == CopyState::Filling) {
+                copy.state = CopyState::Retired;
+                tx.update_copy(copy).await?;
+                retired.push(Work::Clear(feed.clone(), copy.slot));
+            }
+            let copy = own_copy(copies).expect("BUG: was inserted above");
+            tx.unstage(copy.slot, None).await?;
+            let seen = seen.max(mark.epoch.counter);
+            own::next_epoch(copy, seen, last.as_deref(), &self.outside);
+            let seal = own::reseal(&mut tx, copy, &self.keys, now).await?;
+            marks.insert(feed.clone(), Mark { epoch: copy.epoch, number: copy.number });
+            touched.work.extend(retired);
+            touched.raised.push(Arc::new(seal));
+        }
+        tx.commit().await?;
+        for feed in marks.keys() {
+            warn!(%feed, "goes on in a new epoch");
+            self.inflows.remove(feed);
+        }
+        self.marks.extend(marks);
+        self.write_marks();
+        self.show(touched).await;
+        // Last: who waits for it finds the new epochs.
+        self.recovery.send_modify(|recovery| {
+            recovery.feeds.clear();
+            recovery.unmarked = false;
+        });
+        Ok(())
     }
 
     fn publish(&self, feed: &FeedId, copies: &[Copy]) {

@@ -83,7 +83,11 @@ impl Caller {
 
 /// The session token of `authorization: Bearer <token>`.
 pub fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    let value = metadata.get("authorization")?.to_str().ok()?;
+    token_of(metadata.get("authorization")?.to_str().ok()?)
+}
+
+/// The token of an `authorization` header's value.
+pub fn token_of(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -127,7 +127,7 @@ pub struct Renewal {
     pub node: NodeId,
     pub nonce: Vec<u8>,
     pub tls: Spki,
-    request: v1::RenewRequest,
+    pub request: v1::RenewRequest,
 }
 
 impl Renewal {

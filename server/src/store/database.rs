@@ -32,6 +32,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (1, None, include_str!("../../migrations/0001_events.sql")),
     (2, None, include_str!("../../migrations/0002_tokens.sql")),
     (3, None, include_str!("../../migrations/0003_accounts.sql")),
+    (4, None, include_str!("../../migrations/0004_parcels.sql")),
 ];
 
 /// Settings of every SQLite connection.

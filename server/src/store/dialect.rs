@@ -14,6 +14,14 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// A question for one word, as `FIND_TERMS` takes it.
+    pub fn word(self, term: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("\"{}\"", term.replace('"', "\"\"")),
+            Dialect::Postgres => format!("'{}'", term.replace('\'', "''").replace('\\', "\\\\")),
+        }
+    }
+
     pub fn pick(self, sql: Sql) -> &'static str {
         match self {
             Dialect::Sqlite => sql.sqlite,

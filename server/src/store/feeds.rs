@@ -231,7 +231,8 @@ impl FeedTx for Transaction {
     async fn update_copy(&mut self, copy: &Copy) -> Result<(), StoreError> {
         sqlx::query(
             "update copies set state = $2, number = $3, sequence = $4, live = $5, sum = $6,
-               seal = $7, target = $8, distinct_to = $9, indexed = $10 where slot = $1",
+               seal = $7, target = $8, distinct_to = $9, indexed = $10, epoch_counter = $11,
+               epoch_random = $12 where slot = $1",
         )
         .bind(i64::from(copy.slot.0))
         .bind(copy.state as i64)
@@ -243,6 +244,8 @@ impl FeedTx for Transaction {
         .bind(copy.target.clone())
         .bind(copy.distinct_to.0 as i64)
         .bind(copy.indexed.0 as i64)
+        .bind(copy.epoch.counter as i64)
+        .bind(copy.epoch.random.to_vec())
         .execute(self.connection())
         .await
         .map_err(failed)?;

@@ -8,6 +8,7 @@ pub mod database;
 pub mod dialect;
 pub mod events;
 pub mod feeds;
+pub mod parcels;
 pub mod records;
 pub mod search;
 pub mod tokens;

@@ -243,6 +243,26 @@ pub async fn find_many(
         .map_err(failed)
 }
 
+/// Tombstones of one copy after `after`, in order.
+pub async fn removed(
+    db: &mut AnyConnection,
+    slot: Slot,
+    after: Sequence,
+    limit: usize,
+) -> Result<Vec<Row>, StoreError> {
+    let stored: Vec<Stored> = sqlx::query_as(
+        "select position, id, kind, removed, payload from records
+         where position > $1 and position <= $2 and removed = 1 order by position limit $3",
+    )
+    .bind(slot.position(after))
+    .bind(slot.position(Sequence::MAX))
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    Ok(stored.into_iter().map(|stored| stored.row).collect())
+}
+
 /// Positions whose words fit `query`, in order, from just after `after`.
 pub async fn find_positions(
     db: &mut AnyConnection,

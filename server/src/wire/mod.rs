@@ -1,5 +1,6 @@
 //! Message <-> value, one file per noun. Past it, nothing is checked twice.
 
+pub mod account;
 pub mod entry;
 pub mod event;
 pub mod grant;

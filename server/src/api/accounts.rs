@@ -1,0 +1,180 @@
+//! The account service.
+
+use tonic::{Request, Response, Status};
+use yizhan_proto::v1::{
+    CreateUserRequest, CreateUserResponse, DisableUserRequest, DisableUserResponse,
+    GetCallerRequest, GetCallerResponse, ListUsersRequest, ListUsersResponse, SetPasswordRequest,
+    SetPasswordResponse, SetRoleRequest, SetRoleResponse, SignInRequest, SignInResponse,
+    SignOutRequest, SignOutResponse, User, account_service_server::AccountService,
+};
+
+use crate::{
+    app::{
+        accounts::{Accounts, NewAccount},
+        error::Error,
+    },
+    domain::{account::USER_NAME_MAX, text::Invalid},
+    identity::caller::{Caller, bearer},
+    outside::Outside,
+    wire::{
+        account::{role, role_message},
+        value::{optional, time_message},
+    },
+};
+
+/// Accounts on a page if the caller does not say.
+const PAGE_SIZE_DEFAULT: u32 = 50;
+const PAGE_SIZE_MAX: u32 = 1_000;
+
+pub struct AccountApi {
+    pub accounts: Accounts,
+    pub outside: Outside,
+}
+
+#[tonic::async_trait]
+impl AccountService for AccountApi {
+    async fn sign_in(
+        &self,
+        request: Request<SignInRequest>,
+    ) -> Result<Response<SignInResponse>, Status> {
+        let SignInRequest { name, password } = request.into_inner();
+        let (now, random) = (self.outside.now(), self.outside.random());
+        let signed_in = self.accounts.sign_in(&name, &password, now, random).await?;
+        Ok(Response::new(SignInResponse {
+            token: signed_in.token.reveal(),
+            user: Some(signed_in.account.into()),
+            expire_time: Some(time_message(signed_in.expires)),
+        }))
+    }
+
+    async fn sign_out(
+        &self,
+        request: Request<SignOutRequest>,
+    ) -> Result<Response<SignOutResponse>, Status> {
+        if let Some(token) = bearer(request.metadata()) {
+            self.accounts.sign_out(token).await?;
+        }
+        Ok(Response::new(SignOutResponse {}))
+    }
+
+    async fn get_caller(
+        &self,
+        request: Request<GetCallerRequest>,
+    ) -> Result<Response<GetCallerResponse>, Status> {
+        let answer = match Caller::of(&request) {
+            Caller::Account { name, role, point, expires, .. } => {
+                let role = role_message(role).into();
+                let point = point.to_string();
+                let user = User { name, role, point, create_time: None, disable_time: None };
+                GetCallerResponse { user: Some(user), expire_time: Some(time_message(expires)) }
+            }
+            Caller::Anonymous | Caller::Peer { .. } | Caller::Operator { .. } => {
+                GetCallerResponse::default()
+            }
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn create_user(
+        &self,
+        request: Request<CreateUserRequest>,
+    ) -> Result<Response<CreateUserResponse>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let new = NewAccount {
+            name: request.name,
+            password: request.password,
+            role: role(request.role, "role").map_err(Error::from)?,
+            point: optional(&request.point, str::parse).map_err(Error::from)?,
+        };
+        let (now, random) = (self.outside.now(), self.outside.random());
+        let account = self.accounts.create(&caller, new, now, random).await?;
+        Ok(Response::new(CreateUserResponse { user: Some(account.into()) }))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<ListUsersRequest>,
+    ) -> Result<Response<ListUsersResponse>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let size = page_size(request.page_size).map_err(Error::from)?;
+        let after = after(&request.page_token).map_err(Error::from)?;
+
+        // One more than asked for tells whether there is a next page.
+        let mut accounts = self.accounts.list(&caller, &after, size + 1).await?;
+        let more = accounts.len() > size as usize;
+        accounts.truncate(size as usize);
+        let next_page_token = match accounts.last() {
+            Some(last) if more => hex::encode(&last.name),
+            _ => String::new(),
+        };
+        let users = accounts.into_iter().map(User::from).collect();
+        Ok(Response::new(ListUsersResponse { users, next_page_token }))
+    }
+
+    async fn disable_user(
+        &self,
+        request: Request<DisableUserRequest>,
+    ) -> Result<Response<DisableUserResponse>, Status> {
+        let caller = Caller::of(&request);
+        let name = request.into_inner().name;
+        let account = self.accounts.disable(&caller, &name, self.outside.now()).await?;
+        Ok(Response::new(DisableUserResponse { user: Some(account.into()) }))
+    }
+
+    async fn set_password(
+        &self,
+        request: Request<SetPasswordRequest>,
+    ) -> Result<Response<SetPasswordResponse>, Status> {
+        let caller = Caller::of(&request);
+        let SetPasswordRequest { name, new_password, current_password } = request.into_inner();
+        let (now, salt) = (self.outside.now(), self.outside.random());
+        self.accounts
+            .set_password(&caller, &name, &new_password, &current_password, now, salt)
+            .await?;
+        Ok(Response::new(SetPasswordResponse {}))
+    }
+
+    async fn set_role(
+        &self,
+        request: Request<SetRoleRequest>,
+    ) -> Result<Response<SetRoleResponse>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let role = role(request.role, "role").map_err(Error::from)?;
+        let account = self.accounts.set_role(&caller, &request.name, role).await?;
+        Ok(Response::new(SetRoleResponse { user: Some(account.into()) }))
+    }
+}
+
+/// The page size used for the one asked for. Too large is lowered, not refused.
+fn page_size(asked: i32) -> Result<u32, Invalid> {
+    match u32::try_from(asked) {
+        Ok(0) => Ok(PAGE_SIZE_DEFAULT),
+        Ok(size) => Ok(size.min(PAGE_SIZE_MAX)),
+        Err(_) => Err(Invalid::new("page_size", "negative")),
+    }
+}
+
+/// The name after which a page begins.
+fn after(page_token: &str) -> Result<String, Invalid> {
+    let name = hex::decode(page_token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    name.filter(|name| name.chars().count() <= USER_NAME_MAX)
+        .ok_or_else(|| Invalid::new("page_token", "not_a_page_token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_sized_and_continued_within_limits() {
+        assert_eq!(page_size(0).unwrap(), PAGE_SIZE_DEFAULT);
+        assert_eq!(page_size(i32::MAX).unwrap(), PAGE_SIZE_MAX);
+        assert_eq!(page_size(-1).unwrap_err().reason, "negative");
+        assert_eq!(after("").unwrap(), "");
+        assert_eq!(after(&hex::encode("王")).unwrap(), "王");
+        assert!(after("zz").is_err());
+    }
+}

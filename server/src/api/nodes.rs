@@ -1,0 +1,99 @@
+//! The node service.
+
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+use yizhan_proto::v1::{
+    FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus, RecoveryStatus,
+    link_status, node_service_server::NodeService,
+};
+
+use crate::{
+    app::{
+        App,
+        nodes::{self, FeedReport, Standing},
+    },
+    feed::writer::Recovery,
+    identity::caller::Caller,
+    link::links::{LinkState, LinkView},
+    wire::value::time_message,
+};
+
+pub struct NodeApi {
+    pub app: App,
+}
+
+#[tonic::async_trait]
+impl NodeService for NodeApi {
+    async fn get_status(
+        &self,
+        request: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        let report = nodes::status(&self.app, &Caller::of(&request)).await?;
+        let links = report.links.unwrap_or_default();
+        Ok(Response::new(GetStatusResponse {
+            point: self.app.keys.point.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: "leader".to_owned(),
+            start_time: Some(time_message(self.app.started)),
+            feeds: report.feeds.into_iter().map(feed).collect(),
+            links: links.into_iter().map(link).collect(),
+            parcels: None,
+            quarantine: report.quarantine,
+            recovery: report.recovery.map(recovery),
+        }))
+    }
+}
+
+fn feed(report: FeedReport) -> FeedStatus {
+    let FeedReport { feed, view, standing, head_age_ms } = report;
+    // A copy that nobody reads yet is shown by how far it has come.
+    let held = view.held.as_ref().or(view.filling.as_ref());
+    let sealed = held.and_then(|held| held.seal.as_ref()).map(|seal| seal.statement());
+    let (state, reason) = match standing {
+        Standing::Own => (FeedState::Own, ""),
+        Standing::Current => (FeedState::Current, ""),
+        Standing::CatchingUp => (FeedState::CatchingUp, ""),
+        Standing::Stale => (FeedState::Stale, ""),
+        Standing::Frozen => (FeedState::Frozen, "EQUIVOCATION"),
+        Standing::Hidden(reason) => (FeedState::Hidden, reason),
+    };
+    FeedStatus {
+        home: feed.home.to_string(),
+        audience: feed.audience.name().to_owned(),
+        epoch: held.map(|held| held.epoch.into()),
+        sequence: held.map_or(0, |held| held.sequence.0),
+        live: held.map_or(0, |held| held.live),
+        digest: sealed.map(|sealed| sealed.digest.to_vec()).unwrap_or_default(),
+        sealed_time: sealed.map(|sealed| time_message(sealed.sealed_at)),
+        head_sequence: view.head.as_ref().map(|head| head.statement().sequence.0),
+        head_age_ms,
+        state: state.into(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn link(view: LinkView) -> LinkStatus {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let state = match view.state {
+        LinkState::Connected => link_status::State::Connected,
+        LinkState::Connecting => link_status::State::Connecting,
+        LinkState::Down => link_status::State::Down,
+    };
+    LinkStatus {
+        peer: view.peer.to_string(),
+        state: state.into(),
+        since_time: Some(time_message(view.since)),
+        last_contact_ms: view.last_contact.map(ms),
+        rtt_ms: view.round_trip.map(ms),
+        reason: view.reason,
+    }
+}
+
+fn recovery(recovery: Recovery) -> RecoveryStatus {
+    RecoveryStatus {
+        feeds: recovery.feeds.keys().map(ToString::to_string).collect(),
+        unmarked: recovery.unmarked,
+        reconciling: recovery.reconciling,
+    }
+}

@@ -1,0 +1,170 @@
+//! How this node is doing: what it holds, how fresh that is, who it talks to.
+
+use super::{App, error::Result};
+use crate::{
+    domain::{
+        audience::{Audience, FeedId},
+        policy::{Operation, Reach},
+        time::Time,
+    },
+    feed::{heads::View, writer::Recovery},
+    identity::caller::Caller,
+    link::links::LinkView,
+    store::{CopyState, records},
+    wire::entry::quarantined,
+};
+
+/// Rows that cannot be read are counted up to here.
+const QUARANTINE_COUNTED: usize = 10_000;
+
+/// Where a feed stands here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Written here.
+    Own,
+    /// As new as the newest head, and the home was heard lately.
+    Current,
+    /// Newer rows are known of and on their way.
+    CatchingUp,
+    /// The home was not heard for long: what is newer is unknown.
+    Stale,
+    /// The home contradicted itself; the last verified state is served.
+    Frozen,
+    /// No row of it is shown, for a stable reason.
+    Hidden(&'static str),
+}
+
+/// One feed, as this node sees it.
+pub struct FeedReport {
+    pub feed: FeedId,
+    pub view: View,
+    pub standing: Standing,
+    /// Since the home's own newest word on its heads arrived; none for feeds written here, and
+    /// where there was no word yet.
+    pub head_age_ms: Option<u64>,
+}
+
+pub struct NodeReport {
+    pub feeds: Vec<FeedReport>,
+    /// None: the caller may not know them.
+    pub links: Option<Vec<LinkView>>,
+    /// Rows kept and not understood.
+    pub quarantine: u64,
+    /// None: the caller may not know, or nothing keeps the node from writing.
+    pub recovery: Option<Recovery>,
+}
+
+/// The node's state, as far as the caller may see it.
+pub async fn status(app: &App, caller: &Caller) -> Result<NodeReport> {
+    let reach = caller.may(Operation::ReadStatus)?;
+    let everything = reach == Reach::Everything;
+    let now = app.outside.now();
+    let feeds = app
+        .heads
+        .all()
+        .into_iter()
+        .filter(|(feed, _)| everything || is_for_anybody(feed.audience))
+        .map(|(feed, view)| report(app, feed, view, now))
+        .collect();
+    let quarantine = {
+        let db = &mut *app.db.reader().await?;
+        let word = app.db.dialect.word(&quarantined());
+        records::find_positions(db, app.db.dialect, &word, 0, QUARANTINE_COUNTED).await?.len()
+    };
+    let links = everything.then(|| app.links.all());
+    let recovery = Some(app.writer.recovery()).filter(|state| everything && !state.is_over());
+    Ok(NodeReport { feeds, links, quarantine: quarantine as u64, recovery })
+}
+
+fn is_for_anybody(audience: Audience) -> bool {
+    match audience {
+        Audience::Public | Audience::Roster => true,
+        Audience::Sealed | Audience::Home | Audience::Domestic | Audience::Network => false,
+    }
+}
+
+fn report(app: &App, feed: FeedId, view: View, now: Time) -> FeedReport {
+    let own = app.keys.signer(&feed).is_some();
+    let heard = app.heads.heard(&feed.home).filter(|_| !own).map(|heard| heard.at);
+    let since = |then: Time| u64::try_from(now.millis() - then.millis()).unwrap_or(0);
+    // Before the first word, the silence has lasted as long as this node has listened.
+    let silent_ms = since(heard.unwrap_or(app.started));
+    let standing = standing(own, &view, silent_ms > app.stale_after_ms);
+    FeedReport { feed, view, standing, head_age_ms: heard.map(since) }
+}
+
+fn standing(own: bool, view: &View, silent: bool) -> Standing {
+    let Some(held) = &view.held else {
+        let filling = view.filling.is_some();
+        return Standing::Hidden(if filling { "NOT_VERIFIED_YET" } else { "NOTHING_HELD" });
+    };
+    match held.state {
+        _ if view.frozen => Standing::Frozen,
+        CopyState::Filling | CopyState::Indexing => Standing::Hidden("NOT_SEARCHABLE_YET"),
+        CopyState::Retired => Standing::Hidden("RETIRED"),
+        CopyState::Own | CopyState::Current | CopyState::CatchingUp if own => Standing::Own,
+        _ if silent => Standing::Stale,
+        CopyState::CatchingUp => Standing::CatchingUp,
+        CopyState::Own | CopyState::Current if view.is_behind() => Standing::CatchingUp,
+        CopyState::Own | CopyState::Current => Standing::Current,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::position::{Epoch, Sequence},
+        feed::heads::Held,
+        store::Slot,
+    };
+
+    fn holding(state: CopyState) -> View {
+        let held = Held {
+            slot: Slot(1),
+            epoch: Epoch { counter: 1, random: [0; 16] },
+            state,
+            sequence: Sequence(7),
+            live: 7,
+            seal: None,
+        };
+        let mut view = View::default();
+        view.held = Some(held);
+        view
+    }
+
+    #[test]
+    fn a_copy_is_current_until_its_home_falls_silent() {
+        assert_eq!(standing(false, &holding(CopyState::Current), false), Standing::Current);
+        assert_eq!(standing(false, &holding(CopyState::Current), true), Standing::Stale);
+        assert_eq!(standing(false, &holding(CopyState::CatchingUp), false), Standing::CatchingUp);
+    }
+
+    #[test]
+    fn what_is_written_here_is_never_stale() {
+        assert_eq!(standing(true, &holding(CopyState::Own), true), Standing::Own);
+    }
+
+    #[test]
+    fn a_frozen_feed_is_frozen_whatever_else_it_is() {
+        let mut frozen = holding(CopyState::Current);
+        frozen.frozen = true;
+        assert_eq!(standing(false, &frozen, true), Standing::Frozen);
+    }
+
+    #[test]
+    fn what_was_never_verified_is_hidden() {
+        assert_eq!(standing(false, &View::default(), false), Standing::Hidden("NOTHING_HELD"));
+        let mut filling = holding(CopyState::Filling);
+        filling.filling = filling.held.take();
+        assert_eq!(standing(false, &filling, false), Standing::Hidden("NOT_VERIFIED_YET"));
+    }
+
+    #[test]
+    fn what_leaves_its_home_only_by_consent_is_not_for_anybody() {
+        assert!(is_for_anybody(Audience::Public) && is_for_anybody(Audience::Roster));
+        for audience in [Audience::Sealed, Audience::Home, Audience::Domestic, Audience::Network] {
+            assert!(!is_for_anybody(audience));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Going on after a loss: by the operator's word, and without showing again what people took back.
+//!
+//! What neighbours had of a feed wins over home records that only a backup had: a card that was
+//! withdrawn stays withdrawn, and a person who was erased stays erased. The comparison needs no
+//! memory of a loss. It is made at every start, before anything else is written, so a crash in the
+//! middle of it costs nothing; where nothing was lost it finds nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use prost::Message;
+use tracing::warn;
+use yizhan_proto::v1::{self, tombstone::Reason};
+
+use super::{
+    App,
+    error::{Error, Result},
+    members,
+    records::{self, Found},
+};
+use crate::{
+    domain::{
+        audience::{Audience, FeedId},
+        disclosure,
+        grant::{Grant, GrantState, Purpose, Scope},
+        id::{PointCode, RecordId},
+        kind::Kind,
+        member::Member,
+        policy::Operation,
+        position::{Epoch, Sequence},
+        time::Time,
+    },
+    feed::change::Change,
+    identity::caller::Caller,
+    store::{Slot, StoreError, records as stored},
+};
+
+/// Own feeds are few; a disk that takes longer than this has other troubles.
+const DONE_WITHIN: Duration = Duration::from_secs(60);
+/// Tombstones looked at in one go.
+const BATCH: usize = 1_000;
+/// Where cards lie.
+const DISCLOSED: [Audience; 3] = [Audience::Network, Audience::Domestic, Audience::Public];
+
+/// Opens a new epoch of every own feed that is still to be taken back; answers with these feeds and
+/// their epochs once that is durable.
+pub async fn go_on(app: &App, caller: &Caller) -> Result<Vec<(FeedId, Epoch)>> {
+    caller.may(Operation::KeepNode)?;
+    let lost = app.writer.recovery().feeds;
+    if lost.is_empty() {
+        return Err(Error::Precondition {
+            reason: "NOTHING_TO_RECOVER",
+            message: "no feed of this node waits for neighbours".to_owned(),
+        });
+    }
+    app.writer.open_epochs().await;
+    let opened = app.writer.until(|recovery| recovery.feeds.is_empty());
+    tokio::time::timeout(DONE_WITHIN, opened).await.map_err(|_| Error::Busy)?;
+    reconcile(app).await?;
+    let epoch = |feed: FeedId| {
+        let held = app.heads.find(&feed)?.held?;
+        Some((feed, held.epoch))
+    };
+    Ok(lost.into_keys().filter_map(epoch).collect())
+}
+
+/// Takes out of home records what would disclose again what is gone; then lets writing begin.
+pub async fn reconcile(app: &App) -> Result<()> {
+    for home in app.keys.homes() {
+        let gone = gone(app, &home).await?;
+        for (id, gone) in gone {
+            settle(app, &home, id, &gone).await?;
+        }
+    }
+    app.writer.end_reconciling().await;
+    Ok(())
+}
+
+/// What tombstones say of one person.
+#[derive(Default)]
+struct Gone {
+    is_erased: bool,
+    /// Where a card lay and lies no more.
+    audiences: BTreeSet<Audience>,
+}
+
+/// The members who are still here, and whose cards are not where they were.
+async fn gone(app: &App, home: &PointCode) -> Result<BTreeMap<RecordId, Gone>> {
+    let mut all: BTreeMap<RecordId, Gone> = BTreeMap::new();
+    let Some(members) = own_slot(app, home, Audience::Home) else { return Ok(all) };
+    let mut db = app.db.reader().await?;
+    for audience in DISCLOSED {
+        let Some(slot) = own_slot(app, home, audience) else { continue };
+        let mut after = Sequence(0);
+        loop {
+            let rows = stored::removed(&mut db, slot, after, BATCH).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.sequence;
+            let cards = rows.iter().filter(|row| matches!(row.kind, Kind::CARD | Kind::PUBLIC_CARD));
+            let reasons: BTreeMap<RecordId, Reason> =
+                cards.map(|row| (row.id, reason(&row.payload))).collect();
+            let ids: Vec<RecordId> = reasons.keys().copied().collect();
+            let here = stored::versions(&mut db, app.db.dialect, members, &ids).await?;
+            for member in here.iter().filter(|row| !row.removed && row.kind == Kind::MEMBER) {
+                let gone = all.entry(member.id).or_default();
+                gone.is_erased |= reasons.get(&member.id) == Some(&Reason::Erased);
+                gone.audiences.insert(audience);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn own_slot(app: &App, home: &PointCode, audience: Audience) -> Option<Slot> {
+    let held = app.heads.find(&FeedId::new(home.clone(), audience))?.held?;
+    held.state.is_readable().then_some(held.slot)
+}
+
+fn reason(payload: &[u8]) -> Reason {
+    v1::Tombstone::decode(payload).map_or(Reason::Unspecified, |tombstone| tombstone.reason())
+}
+
+/// One member, one change; none where home records and cards agree.
+async fn settle(app: &App, home: &PointCode, id: RecordId, gone: &Gone) -> Result<()> {
+    let found = records::find(app, id).await?;
+    let home_feed = FeedId::new(home.clone(), Audience::Home);
+    let is_home = |found: &&Found| found.feed == home_feed && found.row.kind == Kind::MEMBER;
+    let Some(member) = found.iter().find(is_home) else { return Ok(()) };
+    if gone.is_erased {
+        warn!(%home, %id, "an erased person was in the backup: erased again");
+        let change = members::erasure(app, Change::new(), home, id).await?;
+        app.writer.reconcile(change).await?;
+        return Ok(());
+    }
+    let now = app.outside.now();
+    let value: Member = member.value::<v1::Member, _>()?;
+    let mut grants = Vec::new();
+    for found in records::grants_of(app, home, id).await? {
+        let grant: Grant = found.value::<v1::Grant, _>()?;
+        grants.push((found.row.id, grant));
+    }
+    let disclosed = disclosure::member(&value, grants.iter().map(|(_, grant)| grant), now);
+    let shown = disclosed.card.as_ref().map(|(audience, _)| *audience);
+    let public = disclosed.public_card.as_ref().map(|_| Audience::Public);
+    if !shown.into_iter().chain(public).any(|audience| gone.audiences.contains(&audience)) {
+        return Ok(());
+    }
+    let mut change = Change::new();
+    for (grant_id, grant) in &mut grants {
+        let rests_on = audience_of(grant).is_some_and(|audience| gone.audiences.contains(&audience));
+        if rests_on && grant.holds_at(now) {
+            end(grant, now)?;
+            let payload = v1::Grant::from(grant.clone()).encode_to_vec();
+            change = change.put(home_feed.clone(), Kind::GRANT, *grant_id, payload);
+        }
+    }
+    warn!(%home, %id, "a consent in the backup had been withdrawn: withdrawn again");
+    let disclosed = disclosure::member(&value, grants.iter().map(|(_, grant)| grant), now);
+    let change = members::disclose(change, home, id, disclosed, Reason::Withdrawn);
+    app.writer.reconcile(change).await?;
+    Ok(())
+}
+
+/// Where the card lies that rests on a consent.
+fn audience_of(grant: &Grant) -> Option<Audience> {
+    match (grant.purpose, &grant.scope) {
+        (Purpose::ProfileNetwork, Scope::Unlimited) => Some(Audience::Network),
+        (Purpose::ProfileNetwork, Scope::Domestic) => Some(Audience::Domestic),
+        (Purpose::ProfilePublic, Scope::Unlimited) => Some(Audience::Public),
+        _ => None,
+    }
+}
+
+fn end(grant: &mut Grant, now: Time) -> Result<()> {
+    let damaged = |_| Error::Storage(StoreError::Damaged { what: "consent" });
+    grant.state = grant.state.ended_as(GrantState::Withdrawn).map_err(damaged)?;
+    grant.end_time = Some(now.max(grant.given_time));
+    Ok(())
+}

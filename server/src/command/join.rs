@@ -1,0 +1,43 @@
+//! `yizhand join`: makes a node of a network that exists.
+
+use clap::Args;
+use serde_json::json;
+use yizhan_client::{
+    answer::Answer,
+    error::{Error, Result},
+};
+
+use super::{Dir, Places, failure};
+use crate::{config::Address, found, outside::Outside};
+
+#[derive(Args)]
+pub struct Join {
+    #[command(flatten)]
+    pub dir: Dir,
+    /// What `yizhand token` printed at a node of the network
+    #[arg(long, value_name = "T")]
+    pub token: String,
+    /// Link address of the parent's node
+    #[arg(long, value_name = "H:P")]
+    pub parent: String,
+    #[command(flatten)]
+    pub places: Places,
+}
+
+impl Join {
+    pub async fn run(self) -> Result<Answer> {
+        let parent = Address::parse(&self.parent)
+            .map_err(|what| Error::usage(format!("--parent {what}")))?;
+        let place = self.places.resolve(&self.dir.dir)?;
+        let (link, public) = (place.listen_link.to_string(), place.listen_public.to_string());
+        let point = found::join(&self.dir.dir, &self.token, &parent, place, &Outside::real())
+            .await
+            .map_err(|error| failure(error.reason(), &error).advice(error.advice()))?;
+        Ok(Answer::one(json!({
+            "point": point.to_string(),
+            "parent": parent.to_string(),
+            "listen_link": link,
+            "listen_public": public,
+        })))
+    }
+}

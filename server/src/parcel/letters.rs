@@ -1,0 +1,113 @@
+//! What a letter means: which subject it is about, and what is done when it arrives.
+//!
+//! Everything is decided before anything is written, so that a refusal leaves nothing behind.
+
+use yizhan_proto::v1::{self, Letter, letter::Kind};
+
+use crate::{
+    domain::{
+        audience::{Audience, FeedId},
+        id::PointCode,
+        position::Sequence,
+        time::Time,
+    },
+    feed::{heads::Heads, keyring::Keyring, seal::epoch},
+    store::{
+        StoreError,
+        parcels::{self, Connection, Extent, Receipt},
+    },
+};
+
+/// What becomes of a letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Done,
+    /// For good, with a stable reason.
+    Refused(&'static str),
+    /// Not now: it is left to come again.
+    Later,
+}
+
+/// What letters act upon, besides the transaction.
+pub struct Here<'a> {
+    pub keys: &'a Keyring,
+    pub heads: &'a Heads,
+    pub now: Time,
+}
+
+/// Letters of one subject take effect in the order in which they were written; empty: in any order.
+pub fn subject(letter: &Letter) -> Vec<u8> {
+    let feed = match &letter.kind {
+        Some(Kind::RemovalReceipt(receipt)) => ("removal", &receipt.home, receipt.audience),
+        Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, part.audience),
+        Some(Kind::EnrolmentForward(_) | Kind::EnrolmentAnswer(_)) | None => return Vec::new(),
+    };
+    let (purpose, home, audience) = feed;
+    let hash = blake3::hash(format!("{purpose} {home} {audience}").as_bytes());
+    hash.as_bytes()[..16].to_vec()
+}
+
+/// Acts on a letter, inside the transaction that records its number.
+pub async fn act(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    letter: &Letter,
+) -> Result<Verdict, StoreError> {
+    match &letter.kind {
+        Some(Kind::RemovalReceipt(receipt)) => enter_receipt(here, db, (from, to), receipt).await,
+        // These are asked and answered at once, or not at all.
+        Some(Kind::EnrolmentForward(_) | Kind::EnrolmentAnswer(_)) => {
+            Ok(Verdict::Refused("NOT_EPHEMERAL"))
+        }
+        Some(Kind::HomeHandOver(_)) => Ok(Verdict::Refused("NOT_EXPECTED")),
+        // A kind that a newer version has added.
+        None => Ok(Verdict::Refused("UNKNOWN_KIND")),
+    }
+}
+
+/// "All removals up to this seal are carried out at `from`": into the ledger of the feed's home.
+async fn enter_receipt(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    receipt: &v1::RemovalReceipt,
+) -> Result<Verdict, StoreError> {
+    let malformed = Verdict::Refused("MALFORMED");
+    let Some(audience) = Audience::from_number(i64::from(receipt.audience)) else {
+        return Ok(malformed);
+    };
+    let Some(epoch) = receipt.epoch.clone().and_then(epoch) else { return Ok(malformed) };
+    if receipt.home != to.as_str() || receipt.sequence > Sequence::MAX.0 {
+        return Ok(malformed);
+    }
+    let feed = FeedId::new(to.clone(), audience);
+    if !audience.is_shared() || !here.keys.roster().may_node_hold(from, &feed) {
+        return Ok(Verdict::Refused("NOT_ENTITLED"));
+    }
+    let own = here.heads.find(&feed).and_then(|view| view.held);
+    let Some(own) = own.filter(|own| own.epoch.counter >= epoch.counter) else {
+        // We may be behind our own past, after a restore.
+        return Ok(Verdict::Later);
+    };
+    if own.epoch.counter == epoch.counter {
+        if own.epoch.random != epoch.random {
+            return Ok(Verdict::Refused("OTHER_EPOCH"));
+        }
+        if own.sequence.0 < receipt.sequence {
+            return Ok(Verdict::Later);
+        }
+    }
+    let entry = Receipt {
+        point: from.clone(),
+        extent: Extent {
+            epoch_counter: epoch.counter,
+            number: receipt.number.min(i64::MAX as u64),
+            sequence: Sequence(receipt.sequence),
+        },
+        scrubbed: Time(receipt.scrubbed_us),
+        received: here.now,
+    };
+    parcels::put_receipt(db, &feed, &entry).await?;
+    Ok(Verdict::Done)
+}

@@ -1,0 +1,194 @@
+//! Ephemeral parcels: a question and its answer under one deadline, stored nowhere.
+//!
+//! The asker's own timer decides; the moment inside a parcel only lets others drop what is long past.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use futures::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use yizhan_proto::v1::{EnrolmentAnswer, EnrolmentForward, Letter, letter::Kind};
+
+use crate::domain::{id::PointCode, time::Time};
+
+/// Questions of ours that wait for an answer.
+const ASKED_MAX: usize = 1_024;
+/// Questions of others that are being answered.
+const ANSWERING_MAX: usize = 32;
+/// Questions remembered, so that one that comes twice is answered once.
+const SEEN_MAX: usize = 4_096;
+/// How far clocks may be apart before a question in time looks past.
+const SKEW_MS: i64 = 10 * 60 * 1_000;
+
+/// Answers a child's enrolment or renewal; the code is of the point that passes it on and vouches.
+pub type EnrolmentHandler =
+    Box<dyn Fn(PointCode, EnrolmentForward) -> BoxFuture<'static, EnrolmentAnswer> + Send + Sync>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    #[error("no answer came in time")]
+    Late,
+    #[error("too many questions are open")]
+    Busy,
+    #[error("the point cannot be asked: the roster names no way or no key")]
+    NoWay,
+    #[error("the question is too large for a parcel")]
+    TooLarge,
+    #[error("the answer is of another kind than the question")]
+    OtherKind,
+}
+
+#[derive(Default)]
+struct Seen {
+    known: HashSet<[u8; 16]>,
+    order: VecDeque<[u8; 16]>,
+}
+
+type Waiting = HashMap<[u8; 16], (PointCode, oneshot::Sender<Letter>)>;
+
+pub(super) struct Questions {
+    waiting: Mutex<Waiting>,
+    seen: Mutex<Seen>,
+    answering: Arc<Semaphore>,
+    enrolment: OnceLock<EnrolmentHandler>,
+}
+
+impl Default for Questions {
+    fn default() -> Questions {
+        Questions {
+            waiting: Mutex::default(),
+            seen: Mutex::default(),
+            answering: Arc::new(Semaphore::new(ANSWERING_MAX)),
+            enrolment: OnceLock::new(),
+        }
+    }
+}
+
+/// Takes the question back when nobody waits any more.
+pub(super) struct Asked<'a> {
+    questions: &'a Questions,
+    correlation: [u8; 16],
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.questions.with_waiting(|waiting| waiting.remove(&self.correlation));
+    }
+}
+
+impl Questions {
+    pub fn set_enrolment(&self, handler: EnrolmentHandler) -> bool {
+        self.enrolment.set(handler).is_ok()
+    }
+
+    /// Notes a question to `to`. Only `to` can answer it.
+    pub fn ask(
+        &self,
+        to: &PointCode,
+        correlation: [u8; 16],
+    ) -> Result<(Asked<'_>, oneshot::Receiver<Letter>), AskError> {
+        let (answer, answered) = oneshot::channel();
+        self.with_waiting(|waiting| {
+            if waiting.len() >= ASKED_MAX {
+                return Err(AskError::Busy);
+            }
+            waiting.insert(correlation, (to.clone(), answer));
+            Ok(())
+        })?;
+        Ok((Asked { questions: self, correlation }, answered))
+    }
+
+    /// Is a question of ours to this point open under this correlation?
+    pub fn awaits(&self, from: &PointCode, correlation: &[u8; 16]) -> bool {
+        self.with_waiting(|waiting| waiting.get(correlation).is_some_and(|(to, _)| to == from))
+    }
+
+    pub fn answered(&self, from: &PointCode, correlation: &[u8; 16], letter: Letter) {
+        if !self.awaits(from, correlation) {
+            return;
+        }
+        if let Some((_, answer)) = self.with_waiting(|waiting| waiting.remove(correlation)) {
+            let _ = answer.send(letter);
+        }
+    }
+
+    /// May this question of somebody else be answered: in time, for the first time, and with room?
+    pub fn admit(
+        &self,
+        correlation: [u8; 16],
+        deadline_ms: i64,
+        now: Time,
+    ) -> Option<OwnedSemaphorePermit> {
+        if now.millis() > deadline_ms.saturating_add(SKEW_MS) {
+            return None;
+        }
+        let permit = self.answering.clone().try_acquire_owned().ok()?;
+        let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if !seen.known.insert(correlation) {
+            return None;
+        }
+        seen.order.push_back(correlation);
+        if seen.order.len() > SEEN_MAX
+            && let Some(oldest) = seen.order.pop_front()
+        {
+            seen.known.remove(&oldest);
+        }
+        Some(permit)
+    }
+
+    /// None for what this node has no answer to.
+    pub fn answer(&self, from: PointCode, question: Letter) -> Option<BoxFuture<'static, Letter>> {
+        match question.kind {
+            Some(Kind::EnrolmentForward(forward)) => {
+                let answer = (self.enrolment.get()?)(from, forward);
+                Some(Box::pin(
+                    async move { Letter { kind: Some(Kind::EnrolmentAnswer(answer.await)) } },
+                ))
+            }
+            Some(Kind::RemovalReceipt(_) | Kind::EnrolmentAnswer(_) | Kind::HomeHandOver(_))
+            | None => None,
+        }
+    }
+
+    fn with_waiting<T>(&self, act: impl FnOnce(&mut Waiting) -> T) -> T {
+        act(&mut self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(code: &str) -> PointCode {
+        code.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_point_that_was_asked_can_answer() {
+        let questions = Questions::default();
+        let (asked, answered) = questions.ask(&point("GB-LON"), [1; 16]).unwrap();
+        questions.answered(&point("HK"), &[1; 16], Letter::default());
+        assert!(questions.awaits(&point("GB-LON"), &[1; 16]));
+        questions.answered(&point("GB-LON"), &[1; 16], Letter::default());
+        assert_eq!(answered.await, Ok(Letter::default()));
+        drop(asked);
+        assert!(questions.with_waiting(|waiting| waiting.is_empty()));
+    }
+
+    #[test]
+    fn a_question_is_answered_once_in_time_and_with_room() {
+        let questions = Questions::default();
+        let now = Time::from_millis(1_000_000);
+        assert!(questions.admit([1; 16], 1_000_000, now).is_some());
+        assert!(questions.admit([1; 16], 1_000_000, now).is_none());
+        assert!(questions.admit([2; 16], 1_000_000 - SKEW_MS - 1, now).is_none());
+        let held: Vec<_> = (0..ANSWERING_MAX)
+            .map(|n| questions.admit([n as u8 + 10; 16], 1_000_000, now).unwrap())
+            .collect();
+        assert!(questions.admit([9; 16], 1_000_000, now).is_none());
+        drop(held);
+        assert!(questions.admit([9; 16], 1_000_000, now).is_some());
+    }
+}

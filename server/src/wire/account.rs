@@ -1,0 +1,59 @@
+//! Accounts.
+
+use yizhan_proto::v1::{self, AccountRole};
+
+use super::value::time_message;
+use crate::domain::{account::Account, policy::Role, text::Invalid};
+
+impl From<Account> for v1::User {
+    fn from(account: Account) -> v1::User {
+        v1::User {
+            name: account.name,
+            role: role_message(account.role).into(),
+            point: account.point.to_string(),
+            create_time: Some(time_message(account.created)),
+            disable_time: account.disabled.map(time_message),
+        }
+    }
+}
+
+/// The role of an account that a message names.
+pub fn role(number: i32, field: &str) -> Result<Role, Invalid> {
+    match AccountRole::try_from(number) {
+        Ok(AccountRole::Member) => Ok(Role::Member),
+        Ok(AccountRole::Volunteer) => Ok(Role::Volunteer),
+        Ok(AccountRole::Staff) => Ok(Role::Staff),
+        Ok(AccountRole::PointAdmin) => Ok(Role::PointAdmin),
+        Ok(AccountRole::ProvincialAdmin) => Ok(Role::ProvincialAdmin),
+        Ok(AccountRole::Auditor) => Ok(Role::Auditor),
+        Ok(AccountRole::Unspecified) => Err(Invalid::new(field, "required")),
+        Err(_) => Err(Invalid::new(field, "unknown_role")),
+    }
+}
+
+/// What a message says of a role; nothing of those that no account has.
+pub fn role_message(role: Role) -> AccountRole {
+    match role {
+        Role::Member => AccountRole::Member,
+        Role::Volunteer => AccountRole::Volunteer,
+        Role::Staff => AccountRole::Staff,
+        Role::PointAdmin => AccountRole::PointAdmin,
+        Role::ProvincialAdmin => AccountRole::ProvincialAdmin,
+        Role::Auditor => AccountRole::Auditor,
+        Role::Client | Role::Peer | Role::Operator => AccountRole::Unspecified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_roles_of_accounts_survive_the_wire_and_no_other_does() {
+        for known in Role::ALL {
+            let read = role(role_message(known).into(), "role").ok();
+            assert_eq!(read.is_some(), Role::OF_ACCOUNTS.contains(&known), "{known:?}");
+            assert!(read.is_none_or(|read| read == known));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Hot paths, measured from outside: real nodes, real TLS, both ends on this machine. One JSON line
+//! per figure; figures and what they are held against: README.md beside this file.
+//!
+//!     cargo run --release -p yizhan-tests --bin yizhan-bench -- catch-up --rows 1000000
+
+mod cards;
+mod catch_up;
+mod live;
+mod nodes;
+mod start;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+struct Cli {
+    /// Where the nodes live; a temporary directory if not given
+    #[arg(long, global = true)]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// A fresh point takes all cards of another; then it is away while some change
+    CatchUp {
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
+        /// Cards that change while the point is away
+        #[arg(long, default_value_t = 100_000)]
+        changed: u32,
+        /// Delay of each direction of the line, in milliseconds
+        #[arg(long, default_value_t = 0)]
+        delay_ms: u64,
+        /// Pass all bytes through a proxy that counts them
+        #[arg(long)]
+        count_bytes: bool,
+    },
+    /// One commit at a time, until the other node finds it
+    Live {
+        #[arg(long, default_value_t = 1_000)]
+        commits: u32,
+        /// Cards that are there already
+        #[arg(long, default_value_t = 100_000)]
+        rows: u32,
+    },
+    /// A node that holds all cards starts
+    Start {
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
+    },
+    /// Fills a node's directory; run by the others in a process of its own
+    #[command(hide = true)]
+    Load {
+        #[arg(long)]
+        node: PathBuf,
+        #[arg(long)]
+        from: u32,
+        #[arg(long)]
+        to: u32,
+        #[arg(long)]
+        version: u32,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let scratch = tempfile::tempdir()?;
+    let dir = cli.dir.unwrap_or_else(|| scratch.path().to_owned());
+    match cli.bench {
+        Bench::CatchUp { rows, changed, delay_ms, count_bytes } => {
+            catch_up::run(&dir, rows, changed, delay_ms, count_bytes).await
+        }
+        Bench::Live { commits, rows } => live::run(&dir, commits, rows).await,
+        Bench::Start { rows } => start::run(&dir, rows).await,
+        Bench::Load { node, from, to, version } => nodes::load(&node, from..to, version).await,
+    }
+}

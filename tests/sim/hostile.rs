@@ -1,0 +1,223 @@
+//! A relay that passes on something else than what it holds: every way in which a neighbour with a valid
+//! identity can lie about other homes' feeds and its own.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prost::Message;
+use rand::{Rng, RngExt, rngs::StdRng};
+use yizhan_proto::v1::{self, Frame, frame::Kind};
+use yizhan_server::{
+    domain::{audience::FeedId, id::PointCode, position::Row},
+    feed::{
+        keyring::Keyring,
+        seal::{Seal, Statement},
+    },
+    link::frame::{Packer, Unpacker, frame},
+};
+
+use crate::world::World;
+
+/// One frame in so many is tampered with.
+const ONE_IN: u32 = 3;
+/// Seals and pages kept to be sent again.
+const KEPT: usize = 32;
+
+/// Every kind of tampering, as it is counted.
+pub const KINDS: [&str; 10] = [
+    "row altered",
+    "row dropped",
+    "rows reordered",
+    "page replayed",
+    "seal of another home claimed",
+    "older seal sent",
+    "seal forged",
+    "two seals of one number",
+    "garbage page",
+    "unentitled pull",
+];
+
+/// The hostile end of one session.
+pub struct Tamper {
+    point: PointCode,
+    keys: Arc<Keyring>,
+    seals: BTreeMap<FeedId, Vec<v1::Seal>>,
+    pages: Vec<v1::Page>,
+}
+
+impl Tamper {
+    pub fn new(point: &PointCode, keys: Arc<Keyring>) -> Tamper {
+        Tamper { point: point.clone(), keys, seals: BTreeMap::new(), pages: Vec::new() }
+    }
+
+    /// What is sent in place of a frame.
+    pub fn pass(&mut self, world: &World, rng: &mut StdRng, passed: Frame) -> Vec<Frame> {
+        let hostile = world.inner().hostile && rng.random_range(0..ONE_IN) == 0;
+        match passed.kind {
+            Some(Kind::Page(page)) if !page.gone => {
+                let kept = page.clone();
+                let pages = if hostile { self.page(world, rng, page) } else { vec![page] };
+                self.pages.push(kept);
+                if self.pages.len() > KEPT {
+                    self.pages.remove(0);
+                }
+                pages.into_iter().map(|page| frame(Kind::Page(page))).collect()
+            }
+            Some(Kind::Heads(mut heads)) => {
+                let honest = heads.seals.clone();
+                if hostile {
+                    self.heads(world, rng, &mut heads);
+                }
+                for seal in honest {
+                    if let Ok(read) = Seal::read(seal.clone()) {
+                        let kept = self.seals.entry(read.statement().feed.clone()).or_default();
+                        kept.push(seal);
+                    }
+                }
+                vec![frame(Kind::Heads(heads))]
+            }
+            Some(Kind::Ping(ping)) if hostile => {
+                world.fired("unentitled pull");
+                vec![self.unentitled(rng), frame(Kind::Ping(ping))]
+            }
+            kind => vec![Frame { kind }],
+        }
+    }
+
+    fn unentitled(&self, rng: &mut StdRng) -> Frame {
+        let victim = self.keys.roster().points().map(|entry| entry.code.to_string()).next();
+        frame(Kind::Pull(v1::Pull {
+            home: victim.unwrap_or_else(|| self.point.to_string()),
+            audience: rng.random_range(1..=3),
+            epoch: Some(v1::Epoch { counter: 1, random: vec![0; 16] }),
+            after: 0,
+            pull: rng.next_u64(),
+            cancel: false,
+        }))
+    }
+
+    fn page(&mut self, world: &World, rng: &mut StdRng, mut page: v1::Page) -> Vec<v1::Page> {
+        let seal = page.seal.clone().and_then(|seal| Seal::read(seal).ok());
+        let Some(seal) = seal else { return vec![page] };
+        let mut rows = match page.rows_len {
+            0 => Vec::new(),
+            len => Unpacker::new().unpack(&page.rows_zstd, len).unwrap_or_default(),
+        };
+        let kind = match rng.random_range(0..7) {
+            0 if !rows.is_empty() => {
+                let at = rng.random_range(0..rows.len());
+                alter(&mut rows[at], rng);
+                "row altered"
+            }
+            1 if !rows.is_empty() => {
+                rows.remove(rng.random_range(0..rows.len()));
+                "row dropped"
+            }
+            2 if rows.len() > 1 => {
+                let at = rng.random_range(1..rows.len());
+                if rng.random() {
+                    rows.swap(at - 1, at);
+                } else {
+                    // In order by their numbers, in each other's places by their content.
+                    let (a, b) = (rows[at - 1].sequence, rows[at].sequence);
+                    rows.swap(at - 1, at);
+                    (rows[at - 1].sequence, rows[at].sequence) = (a, b);
+                }
+                "rows reordered"
+            }
+            3 if !self.pages.is_empty() => {
+                let mut old = self.pages[rng.random_range(0..self.pages.len())].clone();
+                old.pull = page.pull;
+                world.fired("page replayed");
+                return if rng.random() { vec![old, page] } else { vec![page, old] };
+            }
+            4 => {
+                let kept = self.seals.get(&seal.statement().feed);
+                let Some(kept) = kept.filter(|kept| !kept.is_empty()) else { return vec![page] };
+                page.seal = Some(kept[rng.random_range(0..kept.len())].clone());
+                "older seal sent"
+            }
+            5 => {
+                page.seal = Some(forge(&seal, rng));
+                "seal forged"
+            }
+            6 => {
+                page.rows_zstd = vec![rng.random(); 40].into();
+                page.rows_len = 1_000;
+                world.fired("garbage page");
+                return vec![page];
+            }
+            _ => return vec![page],
+        };
+        world.fired(kind);
+        if page.rows_len > 0 {
+            (page.rows_zstd, page.rows_len) = Packer::new().pack(rows);
+        }
+        vec![page]
+    }
+
+    fn heads(&mut self, world: &World, rng: &mut StdRng, heads: &mut v1::Heads) {
+        let seals: Vec<Seal> =
+            heads.seals.iter().filter_map(|seal| Seal::read(seal.clone()).ok()).collect();
+        let Some(seal) = seals.get(rng.random_range(0..seals.len().max(1))) else { return };
+        let statement = seal.statement().clone();
+        let kept = self.seals.get(&statement.feed).filter(|kept| !kept.is_empty());
+        match rng.random_range(0..4) {
+            0 => {
+                // A newer state of somebody else's feed, under the relay's own key.
+                let number = statement.number + 1_000;
+                let claimed = Statement { number, digest: rng.random(), ..statement };
+                let claimed = Seal::sign(claimed, self.keys.seal_key());
+                if claimed.statement().feed.home == self.point {
+                    world.signed(&claimed);
+                } else {
+                    world.fired("seal of another home claimed");
+                    heads.seals.push(claimed.message().clone());
+                }
+            }
+            1 => {
+                let Some(kept) = kept else { return };
+                world.fired("older seal sent");
+                heads.seals.push(kept[rng.random_range(0..kept.len())].clone());
+            }
+            2 => {
+                world.fired("seal forged");
+                heads.seals.push(forge(seal, rng));
+            }
+            _ if statement.feed.home == self.point
+                && self.keys.signer(&statement.feed).is_some() =>
+            {
+                let other = Statement { digest: rng.random(), ..statement };
+                let other = Seal::sign(other, self.keys.seal_key());
+                world.signed(&other);
+                world.fired("two seals of one number");
+                heads.seals.push(other.message().clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn alter(row: &mut Row, rng: &mut StdRng) {
+    match rng.random_range(0..4) {
+        0 => row.id.0[15] ^= 1,
+        1 => row.removed = !row.removed,
+        2 => row.kind.0 += 1,
+        _ => {
+            let mut payload = row.payload.to_vec();
+            payload.push(b'!');
+            row.payload = payload.into();
+        }
+    }
+}
+
+/// A seal with a wrong signature, or with its statement changed under the right one.
+fn forge(seal: &Seal, rng: &mut StdRng) -> v1::Seal {
+    let mut message = seal.message().clone();
+    if rng.random() {
+        message.signature = message.signature.iter().rev().copied().collect::<Vec<u8>>();
+    } else if let Ok(mut body) = v1::SealBody::decode(&message.body[..]) {
+        body.number += 1;
+        message.body = body.encode_to_vec();
+    }
+    message
+}
