@@ -14,6 +14,8 @@ mod people;
 pub mod points;
 pub mod records;
 pub mod recovery;
+#[cfg(test)]
+pub mod samples;
 mod scan;
 pub mod series;
 pub mod sight;

@@ -278,3 +278,7 @@ fn today(app: &App) -> Option<Date> {
     let now = jiff::Timestamp::from_microsecond(app.outside.now().0).ok()?;
     Some(now.to_zoned(jiff::tz::TimeZone::UTC).date())
 }
+
+#[cfg(test)]
+#[path = "points_tests.rs"]
+mod tests;

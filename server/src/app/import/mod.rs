@@ -19,6 +19,8 @@ mod row;
 mod rows;
 mod series;
 #[cfg(test)]
+mod storing_tests;
+#[cfg(test)]
 mod tests;
 
 pub use csv::{RECORD_BYTES_MAX, RECORD_LINES_MAX};
