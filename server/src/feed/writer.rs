@@ -47,6 +47,9 @@ const UNKEPT_MAX: usize = 1_024;
 /// Rest after a failed transaction, so that a full disk is not asked a thousand times a second.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
+/// EX_IOERR of sysexits.h.
+const EXIT_DISK_FAILS: i32 = 74;
+
 /// What the writer needs to know of its node.
 pub struct Parts<S> {
     pub store: S,
@@ -388,6 +391,7 @@ impl<S: FeedStore> Engine<S> {
             }
             if let Some(work) = self.work.pop_front() {
                 if let Err(error) = self.step(work.clone()).await {
+                    stop_where_disk_fails(&error);
                     warn!(?work, error = &error as &dyn std::error::Error, "will be tried again");
                     self.work.push_back(work);
                     tokio::time::sleep(AFTER_FAILURE).await;
@@ -414,6 +418,7 @@ impl<S: FeedStore> Engine<S> {
             return;
         }
         let result = self.transact(&mut prepared).await;
+        result.as_ref().inspect_err(|error| stop_where_disk_fails(error)).ok();
         if result.is_err() {
             self.take_back(&prepared);
         }
@@ -425,6 +430,7 @@ impl<S: FeedStore> Engine<S> {
                 for command in prepared {
                     let mut single = vec![command.again()];
                     if let Err(error) = self.transact(&mut single).await {
+                        stop_where_disk_fails(&error);
                         self.take_back(&single);
                         self.fail(single, &error).await;
                     }
@@ -567,7 +573,7 @@ impl<S: FeedStore> Engine<S> {
             error!(%error, "cannot write the continuity marks: stopping");
             // Fail-stop: nothing has been shown or answered yet, and a restart starts from what is
             // stored. Guessing would risk one number for two states.
-            std::process::exit(74);
+            std::process::exit(EXIT_DISK_FAILS);
         }
     }
 
@@ -1050,6 +1056,16 @@ impl<S: FeedStore> Engine<S> {
         // Sessions check their peers against it when they see that something has changed.
         self.heads.update(&feed, |_| {});
         Ok(())
+    }
+}
+
+/// Fail-stop: after a write or an fsync that failed, nobody knows what is on the disk, and asking it
+/// again may get a false yes. Nothing of the transaction was answered or shown; the next start reads
+/// what is there.
+fn stop_where_disk_fails(error: &StoreError) {
+    if let StoreError::Io(_) = error {
+        error!(error = error as &dyn std::error::Error, "the disk fails: stopping");
+        std::process::exit(EXIT_DISK_FAILS);
     }
 }
 
