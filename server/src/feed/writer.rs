@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    apply,
     change::{Change, CommitError, Committed},
     continuity::{self, Mark, MarkFile, Marks},
     heads::{Heads, Heard, Held},
+    indexing::Indexing,
     inflow::{self, Delivery, Inflow, Outcome},
     keyring::Keyring,
     own::{self, Gathering},
@@ -40,8 +40,6 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 512;
 /// Rows cleared away in one step.
 const CLEAR: usize = 2_000;
-/// Rows made searchable in one step.
-const INDEX: usize = 8_192;
 /// Seals that could not be kept for want of room, and are tried again with whatever comes next.
 const UNKEPT_MAX: usize = 1_024;
 /// Rest after a failed transaction, so that a full disk is not asked a thousand times a second.
@@ -126,6 +124,7 @@ impl Writer {
             inflows: BTreeMap::new(),
             next_pull: 1,
             work: VecDeque::new(),
+            indexing: Indexing::default(),
             unkept: Vec::new(),
         };
         engine.resume(parts.marks).await?;
@@ -260,6 +259,7 @@ struct Engine<S> {
     inflows: BTreeMap<FeedId, Inflow>,
     next_pull: u64,
     work: VecDeque<Work>,
+    indexing: Indexing,
     unkept: Vec<Arc<Seal>>,
 }
 
@@ -864,11 +864,10 @@ impl<S: FeedStore> Engine<S> {
         let mut tx = self.store.begin().await?;
         let mut touched = Touched::default();
         let Some(copy) = touched.copy(&mut tx, feed, slot).await? else { return Ok(true) };
-        let page = self.store.page(slot, copy.indexed, INDEX, usize::MAX).await?;
-        let rows = page.map(|page| page.rows).unwrap_or_default();
-        if let Some(last) = rows.last() {
-            tx.enter(slot, &apply::entries(copy, &rows)).await?;
-            copy.indexed = last.sequence;
+        let (entries, last) = self.indexing.next(&self.store, copy).await?;
+        if let Some(last) = last {
+            tx.enter(slot, &entries).await?;
+            copy.indexed = last;
             tx.update_copy(copy).await?;
             tx.commit().await?;
             return Ok(false);
