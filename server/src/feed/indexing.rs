@@ -48,11 +48,7 @@ impl Indexing {
     }
 }
 
-async fn prepare<S: FeedStore>(
-    store: S,
-    copy: Copy,
-    after: Sequence,
-) -> Result<Chunk, StoreError> {
+async fn prepare<S: FeedStore>(store: S, copy: Copy, after: Sequence) -> Result<Chunk, StoreError> {
     let page = store.page(copy.slot, after, CHUNK, CHUNK_BYTES).await?;
     let rows = page.map(|page| page.rows).unwrap_or_default();
     let last = rows.last().map(|row| row.sequence);
