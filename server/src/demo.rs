@@ -125,11 +125,7 @@ impl Demo {
 
 fn any() -> Place {
     let address = Address { host: "127.0.0.1".to_owned(), port: 0 };
-    Place {
-        listen_link: address.clone(),
-        listen_public: address,
-        database: DatabaseUrl::Sqlite,
-    }
+    Place { listen_link: address.clone(), listen_public: address, database: DatabaseUrl::Sqlite }
 }
 
 async fn make(dir: &Path, point: &PointCode, hub: Option<&DemoNode>) -> Result<(), DemoError> {
@@ -217,9 +213,10 @@ fn importer(point: &PointCode, now: crate::domain::time::Time) -> Caller {
 /// Does every node hold every shared feed that it may, in the state that its home has?
 fn agree(nodes: &[DemoNode]) -> bool {
     let digest = |view: &View| {
-        let held = view.held.as_ref().filter(|held| {
-            matches!(held.state, CopyState::Own | CopyState::Current)
-        })?;
+        let held = view
+            .held
+            .as_ref()
+            .filter(|held| matches!(held.state, CopyState::Own | CopyState::Current))?;
         Some(held.seal.as_ref()?.statement().digest)
     };
     nodes.iter().all(|home| {

@@ -55,7 +55,8 @@ use crate::{
         session::Parts,
     },
     listen::{
-        self, Access, LINK, LOCAL, Limits, Options, PUBLIC, Security, Serving, TcpIncoming, UnixIncoming,
+        self, Access, LINK, LOCAL, Limits, Options, PUBLIC, Security, Serving, TcpIncoming,
+        UnixIncoming,
         dial::{self, DialError},
     },
     outside::Outside,

@@ -87,11 +87,13 @@ async fn feed(
                 import::Part::Bytes(bytes)
             }
             Ok(Some(import_request::Part::Chunk(_))) => {
-                let _ = answers.send(Err(Error::from(Invalid::new("chunk", "too_long")).into())).await;
+                let _ =
+                    answers.send(Err(Error::from(Invalid::new("chunk", "too_long")).into())).await;
                 return;
             }
             Ok(Some(import_request::Part::Settings(_))) => {
-                let _ = answers.send(Err(Error::from(Invalid::new("settings", "twice")).into())).await;
+                let _ =
+                    answers.send(Err(Error::from(Invalid::new("settings", "twice")).into())).await;
                 return;
             }
             Ok(None) => continue,

@@ -38,7 +38,11 @@ pub fn point(app: &App, sight: &Sight, home: &PointCode, audiences: &[Audience])
             }
             continue;
         }
-        let Some(view) = app.heads.find(&feed) else { continue };
+        // A feed that nobody has sealed yet has no rows to lack.
+        let view = app.heads.find(&feed).unwrap_or_default();
+        if view.head.is_none() && view.held.is_none() && view.filling.is_none() {
+            continue;
+        }
         if let Some(head) = &view.head {
             newest = newest.max(Some(head.statement().sealed_at));
         }

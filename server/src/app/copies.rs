@@ -54,8 +54,8 @@ pub struct CopyAt {
     /// Since when it is so: sealed, removed, or carried out there by its own clock. None if nobody
     /// remembers.
     pub since: Option<Time>,
-    /// When the receipt reached the home.
-    pub receipt: Option<Time>,
+    /// The receipt that covers the removal.
+    pub receipt: Option<Receipt>,
 }
 
 /// What the use case works with.
@@ -115,7 +115,7 @@ impl Copies {
                 (true, None) => (State::Pending, sealed),
                 (true, Some(receipt)) => (State::Scrubbed, Some(receipt.scrubbed)),
             };
-            let receipt = receipt.filter(|_| removed).map(|receipt| receipt.received);
+            let receipt = receipt.filter(|_| removed).cloned();
             let (point, home) = (point.clone(), feed.home.clone());
             CopyAt { point, home, audience: feed.audience, state, since, receipt }
         };

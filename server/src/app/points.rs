@@ -55,9 +55,8 @@ pub struct Page {
 pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
     let sight = Sight::of(app, caller, Operation::ReadDirectory, Operation::ReadDirectory)?;
     let size = page_size(asked.page_size)?;
-    let question = Question::new("points")
-        .with(&asked.region)
-        .with(asked.state.map_or("", PointState::name));
+    let question =
+        Question::new("points").with(&asked.region).with(asked.state.map_or("", PointState::name));
     let after: Option<[u8; PLACE]> = question.place(&asked.page_token)?;
     let region = match asked.region.as_str() {
         "" => None,
@@ -73,9 +72,8 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
         };
         // A point lies in a region, or serves it or a part of it.
         let is_there = region.as_ref().is_none_or(|region| {
-            let serves = |area: &str| {
-                area.starts_with(region.as_str()) || region.as_str().starts_with(area)
-            };
+            let serves =
+                |area: &str| area.starts_with(region.as_str()) || region.as_str().starts_with(area);
             region.covers(point.region) || point.areas.iter().any(|at| serves(at.prefix.as_str()))
         });
         let place = place(&point.code);
@@ -141,8 +139,12 @@ pub async fn create(app: &App, caller: &Caller, mut new: v1::Point) -> Result<v1
             let id = roster_id(&app.keys.network, &code);
             let entry = roster_entry(&point, app.keys.point.clone());
             let payload = v1::RosterPoint::from(entry).encode_to_vec();
-            let change =
-                Change::new().expect(feed.clone(), id, None).put(feed, Kind::ROSTER_POINT, id, payload);
+            let change = Change::new().expect(feed.clone(), id, None).put(
+                feed,
+                Kind::ROSTER_POINT,
+                id,
+                payload,
+            );
             app.writer.commit(change).await?;
         }
     }
@@ -221,20 +223,18 @@ fn exists() -> Error {
 async fn commit(app: &App, found: &Found, point: Point) -> Result<()> {
     let (feed, id) = (found.feed.clone(), found.row.id);
     let payload = v1::Point::from(point).encode_to_vec();
-    let change = Change::new()
-        .expect(feed.clone(), id, Some(found.row.sequence))
-        .put(feed, Kind::POINT, id, payload);
+    let change = Change::new().expect(feed.clone(), id, Some(found.row.sequence)).put(
+        feed,
+        Kind::POINT,
+        id,
+        payload,
+    );
     app.writer.commit(change).await?;
     Ok(())
 }
 
 /// The entry of a point that the caller may change.
-async fn own(
-    app: &App,
-    caller: &Caller,
-    operation: Operation,
-    code: &PointCode,
-) -> Result<Found> {
+async fn own(app: &App, caller: &Caller, operation: Operation, code: &PointCode) -> Result<Found> {
     caller.may(operation)?;
     let found = find(app, code).await?.ok_or(Error::NotFound { noun: "point" })?;
     if sight::homes(app, caller, operation).contains(code) {
@@ -278,3 +278,7 @@ fn today(app: &App) -> Option<Date> {
     let now = jiff::Timestamp::from_microsecond(app.outside.now().0).ok()?;
     Some(now.to_zoned(jiff::tz::TimeZone::UTC).date())
 }
+
+#[cfg(test)]
+#[path = "points_tests.rs"]
+mod tests;

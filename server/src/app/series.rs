@@ -54,8 +54,7 @@ pub async fn create(
     let feed = FeedId::new(home, Audience::Public);
     let code = series.code.clone();
     let payload = v1::Series::from(series).encode_to_vec();
-    let change =
-        Change::new().expect(feed.clone(), id, None).put(feed, Kind::SERIES, id, payload);
+    let change = Change::new().expect(feed.clone(), id, None).put(feed, Kind::SERIES, id, payload);
     match app.writer.commit(change).await {
         // Made by the same request before: this is its answer again.
         Err(CommitError::Stale) if !request_id.is_empty() => (),
@@ -75,12 +74,7 @@ pub async fn get(app: &App, caller: &Caller, code: &str) -> Result<(v1::Series, 
 }
 
 /// Lists series by code.
-pub async fn list(
-    app: &App,
-    caller: &Caller,
-    asked_size: i32,
-    page_token: &str,
-) -> Result<Page> {
+pub async fn list(app: &App, caller: &Caller, asked_size: i32, page_token: &str) -> Result<Page> {
     let sight = Sight::of(app, caller, Operation::ReadDirectory, Operation::ReadDirectory)?;
     let size = page_size(asked_size)?;
     let question = Question::new("series");

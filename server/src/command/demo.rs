@@ -32,11 +32,13 @@ impl Run {
             |error| Error::failed("SIGNALS", format!("signals cannot be received: {error}"));
         let mut terminate = signal(SignalKind::terminate()).map_err(unlistened)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unlistened)?;
-        let scratch = tempfile::tempdir()
-            .map_err(|error| Error::failed("DIRECTORY", format!("no temporary directory: {error}")))?;
+        let scratch = tempfile::tempdir().map_err(|error| {
+            Error::failed("DIRECTORY", format!("no temporary directory: {error}"))
+        })?;
         let dir = self.dir.unwrap_or_else(|| scratch.path().to_owned());
-        let network =
-            demo::start(&dir, |step| eprintln!("{step}")).await.map_err(|error| failure("DEMO_FAILED", &error))?;
+        let network = demo::start(&dir, |step| eprintln!("{step}"))
+            .await
+            .map_err(|error| failure("DEMO_FAILED", &error))?;
         let document = document(&network);
         if self.once {
             network.stop().await;

@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    apply,
     change::{Change, CommitError, Committed},
     continuity::{self, Mark, MarkFile, Marks},
     heads::{Heads, Heard, Held},
+    indexing::Indexing,
     inflow::{self, Delivery, Inflow, Outcome},
     keyring::Keyring,
     own::{self, Gathering},
@@ -40,8 +40,6 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 512;
 /// Rows cleared away in one step.
 const CLEAR: usize = 2_000;
-/// Rows made searchable in one step.
-const INDEX: usize = 8_192;
 /// Seals that could not be kept for want of room, and are tried again with whatever comes next.
 const UNKEPT_MAX: usize = 1_024;
 /// Rest after a failed transaction, so that a full disk is not asked a thousand times a second.
@@ -72,12 +70,31 @@ pub struct Granted {
 }
 
 enum Command {
-    Commit { change: Change, reconciles: bool, reply: oneshot::Sender<Result<Committed, CommitError>> },
-    Open { seal: Arc<Seal>, peer: PointCode, reply: oneshot::Sender<Option<Granted>> },
-    Deliver { delivery: Box<Delivery>, reply: oneshot::Sender<Outcome> },
-    Close { feed: FeedId, pull: u64 },
-    Remember { seal: Arc<Seal> },
-    Hear { home: PointCode, heard: Heard },
+    Commit {
+        change: Change,
+        reconciles: bool,
+        reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    Open {
+        seal: Arc<Seal>,
+        peer: PointCode,
+        reply: oneshot::Sender<Option<Granted>>,
+    },
+    Deliver {
+        delivery: Box<Delivery>,
+        reply: oneshot::Sender<Outcome>,
+    },
+    Close {
+        feed: FeedId,
+        pull: u64,
+    },
+    Remember {
+        seal: Arc<Seal>,
+    },
+    Hear {
+        home: PointCode,
+        heard: Heard,
+    },
     OpenEpochs,
     Reconciling(bool),
     Refresh,
@@ -110,6 +127,7 @@ impl Writer {
             inflows: BTreeMap::new(),
             next_pull: 1,
             work: VecDeque::new(),
+            indexing: Indexing::default(),
             unkept: Vec::new(),
             turn: 0,
             heard: None,
@@ -224,7 +242,9 @@ impl Recovery {
 
     /// What is left has never left this node: nobody can give it back, and nobody can contradict.
     pub fn is_private(&self) -> bool {
-        !self.feeds.is_empty() && !self.unmarked && self.feeds.keys().all(|feed| !feed.audience.is_shared())
+        !self.feeds.is_empty()
+            && !self.unmarked
+            && self.feeds.keys().all(|feed| !feed.audience.is_shared())
     }
 }
 
@@ -250,6 +270,7 @@ struct Engine<S> {
     inflows: BTreeMap<FeedId, Inflow>,
     next_pull: u64,
     work: VecDeque<Work>,
+    indexing: Indexing,
     unkept: Vec<Arc<Seal>>,
     /// Up to here it is known what other nodes have written.
     turn: u64,
@@ -880,11 +901,10 @@ impl<S: FeedStore> Engine<S> {
             // Another node has done it.
             return Ok(true);
         }
-        let page = self.store.page(slot, copy.indexed, INDEX, usize::MAX).await?;
-        let rows = page.map(|page| page.rows).unwrap_or_default();
-        if let Some(last) = rows.last() {
-            tx.enter(slot, &apply::entries(copy, &rows)).await?;
-            copy.indexed = last.sequence;
+        let (entries, last) = self.indexing.next(&self.store, copy).await?;
+        if let Some(last) = last {
+            tx.enter(slot, &entries).await?;
+            copy.indexed = last;
             tx.update_copy(copy).await?;
             tx.commit().await?;
             return Ok(false);

@@ -11,3 +11,6 @@ pub use list::{Asked, Page, list};
 pub use moves::{Step, advance};
 pub(crate) use plan::put;
 pub use plan::{Seen, create, get, update};
+
+#[cfg(test)]
+mod tests;

@@ -13,9 +13,9 @@ use yizhan_proto::v1::{self, tombstone::Reason};
 use super::item::{Batch, Hosted, Item, Value, Verdict};
 use crate::{
     app::{
-        App, events,
+        App,
         error::{Error, Result},
-        members,
+        events, members,
         points::roster_entry,
     },
     domain::{
@@ -271,7 +271,8 @@ impl Committer {
         for item in items {
             let before = planned.change.writes.len();
             let change = std::mem::take(&mut planned.change);
-            let is_kept = !is_card(item) && !matches!(item.value, Value::Erased { .. })
+            let is_kept = !is_card(item)
+                && !matches!(item.value, Value::Erased { .. })
                 && self.keeps(item, stored)?;
             planned.change = match is_kept {
                 true => change,
@@ -282,7 +283,8 @@ impl Committer {
                 planned.unchanged += rows;
                 continue;
             }
-            let too_large = |op: &Op| matches!(op, Op::Put { payload, .. } if payload.len() > PAYLOAD_MAX);
+            let too_large =
+                |op: &Op| matches!(op, Op::Put { payload, .. } if payload.len() > PAYLOAD_MAX);
             if planned.change.writes[before..].iter().any(|write| too_large(&write.op)) {
                 planned.change.writes.truncate(before);
                 let invalid = Invalid::new(item.id.to_string(), "too_long");
@@ -308,7 +310,9 @@ impl Committer {
             }
             Value::Member(member) => {
                 let newer = match row {
-                    Some(row) => decode::<v1::Member, Member>(row)?.update_time > member.update_time,
+                    Some(row) => {
+                        decode::<v1::Member, Member>(row)?.update_time > member.update_time
+                    }
                     None => false,
                 };
                 if newer {
@@ -316,7 +320,11 @@ impl Committer {
                 }
                 newer
             }
-            Value::Grant(grant) if is_removed || self.kept.gone.contains(&grant.member.record()) => true,
+            Value::Grant(grant)
+                if is_removed || self.kept.gone.contains(&grant.member.record()) =>
+            {
+                true
+            }
             Value::Grant(grant) => {
                 let ended = match row {
                     Some(row) => decode::<v1::Grant, Grant>(row)?.state != GrantState::Given,
@@ -356,9 +364,12 @@ impl Committer {
         let row = stored.get(&(inner.clone(), id)).filter(|row| !row.removed);
         let at = row.map(|row| row.sequence);
         Ok(match &item.value {
-            Value::Point(point) => {
-                change.put(public, Kind::POINT, id, v1::Point::from((**point).clone()).encode_to_vec())
-            }
+            Value::Point(point) => change.put(
+                public,
+                Kind::POINT,
+                id,
+                v1::Point::from((**point).clone()).encode_to_vec(),
+            ),
             Value::Org(org) => {
                 change.put(public, Kind::ORG, id, v1::Org::from((**org).clone()).encode_to_vec())
             }

@@ -19,10 +19,12 @@ mod row;
 mod rows;
 mod series;
 #[cfg(test)]
+mod storing_tests;
+#[cfg(test)]
 mod tests;
 
-pub use driving::{Order, Part, Progress, run};
-pub(crate) use row::midnight_ms;
 pub use csv::{RECORD_BYTES_MAX, RECORD_LINES_MAX};
+pub use driving::{Order, Part, Progress, run};
 pub use item::{Batch, Counts, Hosted, Item, Value, Verdict};
 pub use reading::{EVENTS_MAX, Known, Lookup, POINTS_MAX, Reading, Settings, Step, TABLES};
+pub(crate) use row::midnight_ms;

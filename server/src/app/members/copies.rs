@@ -1,50 +1,61 @@
-//! Which points hold, or held, what a member disclosed, as far as this home knows without receipts.
+//! Which points hold, or held, what a member disclosed, and who has confirmed a removal.
 
+use prost::Message;
 use yizhan_proto::v1::{self, member_copy::State};
 
-use super::read::own;
 use crate::{
-    app::{App, error::Result},
-    domain::{
-        audience::{Audience, FeedId},
-        id::RecordId,
-        kind::Kind,
-        policy::Operation,
+    app::{
+        App,
+        copies::{self, Copies, CopyAt},
+        error::{Error, Result},
+        sight,
     },
+    domain::{audience::Audience, id::RecordId, policy::Operation},
     identity::caller::Caller,
-    store::records,
+    store::parcels::Receipt,
+    wire::value::time_message,
 };
 
-/// Lists every point that may hold a card of the member, or may still hold one that was removed.
+/// Lists every point that holds a card of the member or may still hold one that was removed, the home
+/// first. A member who was erased is still answered for: that is when it matters most.
 pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<v1::MemberCopy>> {
-    let member = own(app, caller, Operation::ReadCopies, id).await?;
-    let readable = app.heads.readable_slots();
-    let versions = records::find(&mut *app.db.reader().await?, id).await?;
-    let roster = app.keys.roster();
-    let mut copies = Vec::new();
-    for stored in versions {
-        let Some(feed) = readable.get(&stored.slot) else { continue };
-        let FeedId { home, audience } = feed;
-        let is_card = matches!(stored.row.kind, Kind::CARD | Kind::PUBLIC_CARD);
-        if *home != member.feed.home || !is_card || *audience == Audience::Home {
-            continue;
-        }
-        let nodes = roster.points().filter(|entry| entry.has_node());
-        for entry in nodes.filter(|entry| roster.may_node_hold(&entry.code, feed)) {
-            let is_here = entry.code == app.keys.point;
-            let state = match (stored.row.removed, is_here) {
-                (false, _) => State::Held,
-                (true, true) => continue,
-                (true, false) => State::Pending,
-            };
-            copies.push(v1::MemberCopy {
-                point: entry.code.to_string(),
-                audience: audience.name().to_owned(),
-                state: state.into(),
-                since_time: None,
-                receipt: Vec::new(),
-            });
+    caller.may(Operation::ReadCopies)?;
+    let copies = Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
+    for home in sight::homes(app, caller, Operation::ReadCopies) {
+        match copies.of_record(&home, id).await {
+            Ok(found) => return Ok(found.into_iter().map(message).collect()),
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(copies)
+    Err(Error::NotFound { noun: "member" })
+}
+
+/// What the point signed for, as it arrived in its parcel.
+fn receipt(receipt: Receipt) -> Vec<u8> {
+    let extent = receipt.extent;
+    v1::RemovalReceipt {
+        number: extent.number,
+        sequence: extent.sequence.0,
+        scrubbed_us: receipt.scrubbed.0,
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+fn message(copy: CopyAt) -> v1::MemberCopy {
+    let state = match (copy.state, copy.audience) {
+        // The home's own record is not disclosed: what is removed here is gone with the commit.
+        (copies::State::Pending, Audience::Home) => State::Scrubbed,
+        (copies::State::Held, _) => State::Held,
+        (copies::State::Pending, _) => State::Pending,
+        (copies::State::Scrubbed, _) => State::Scrubbed,
+    };
+    v1::MemberCopy {
+        point: copy.point.to_string(),
+        audience: copy.audience.name().to_owned(),
+        state: state.into(),
+        since_time: copy.since.map(time_message),
+        receipt: copy.receipt.map(receipt).unwrap_or_default(),
+    }
 }

@@ -18,3 +18,6 @@ pub use read::{Seen, get};
 pub use search::{Search, search};
 pub(crate) use write::erasure;
 pub use write::{create, erase, leave, update};
+
+#[cfg(test)]
+mod tests;

@@ -99,7 +99,8 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
             let Some(found) = Found::of(&readable, stored) else { continue };
             // `public` holds other kinds too.
             let is_member = found.row.kind == layer(&found.feed);
-            if !is_member || shadowed.contains(&found.row.id) {
+            let is_poorer = found.row.kind == Kind::PUBLIC_CARD && shadowed.contains(&found.row.id);
+            if !is_member || is_poorer {
                 continue;
             }
             let item = item(&found)?;

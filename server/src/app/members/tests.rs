@@ -1,0 +1,202 @@
+//! Who finds whom, and that what is withdrawn is gone at once.
+
+use yizhan_proto::v1::{self, FeedState, get_member_response::Seen};
+
+use super::*;
+use crate::{
+    app::{
+        App,
+        error::Error,
+        import::Order,
+        samples::{FILES, FOUNDER, account, admin, founder},
+    },
+    domain::{id::RecordId, policy::Role},
+    identity::caller::Caller,
+};
+
+fn person(family: &str, given: &str) -> v1::Member {
+    v1::Member {
+        state: 2,
+        names: vec![v1::PersonName {
+            script: 1,
+            family: family.into(),
+            given: given.into(),
+            full: format!("{family}{given}"),
+            order: 1,
+            sort_key: String::new(),
+        }],
+        preferred_script: 1,
+        preferred_language: "zh-Hans".into(),
+        city_code: "440100".into(),
+        phone: "+8615400000001".into(),
+        field_group: "health".into(),
+        ..Default::default()
+    }
+}
+
+fn consent(member: &str, purpose: &str) -> v1::Grant {
+    v1::Grant {
+        member: member.into(),
+        purpose: purpose.into(),
+        text_version: "v2".into(),
+        text_language: "zh-Hans".into(),
+        given_via: 2,
+        ..Default::default()
+    }
+}
+
+fn id(member: &v1::Member) -> RecordId {
+    RecordId::parse(&member.id, "id").unwrap()
+}
+
+async fn found(app: &App, caller: &Caller, words: &str) -> Vec<String> {
+    let asked = Search { words: words.into(), page_size: 1_000, ..Search::default() };
+    search(app, caller, asked).await.unwrap().items.into_iter().map(|item| item.audience).collect()
+}
+
+#[tokio::test]
+async fn a_name_of_two_characters_is_found_in_every_way_it_is_typed() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let member = create(app, &staff, person("张", "伟"), None, "").await.unwrap();
+    create(app, &staff, person("王", "芳"), None, "").await.unwrap();
+    for words in ["张伟", "伟", "zhangwei", "zw", "zhang wei", "+8615400000001 张"] {
+        assert!(!found(app, &staff, words).await.is_empty(), "{words}");
+    }
+    assert!(found(app, &staff, "张芳").await.is_empty());
+    assert!(found(app, &Caller::Anonymous, "张伟").await.is_empty());
+    give(app, &staff, consent(&member.id, "profile.public"), "").await.unwrap();
+    assert_eq!(found(app, &Caller::Anonymous, "张伟").await, ["public"]);
+}
+
+#[tokio::test]
+async fn a_withdrawn_card_is_gone_when_the_call_returns() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    // Its node hosts another point's admin too: to that one, the member is another home's.
+    let member = create(app, &staff, person("欧阳", "若晴"), None, "").await.unwrap();
+    let network = account(Role::ProvincialAdmin, FOUNDER);
+    assert!(found(app, &network, "欧阳若晴").await.is_empty());
+    give(app, &staff, consent(&member.id, "profile.network"), "").await.unwrap();
+    assert_eq!(found(app, &network, "欧阳若晴").await, ["network"]);
+    let seen = get(app, &network, id(&member)).await.unwrap();
+    assert!(matches!(seen.seen, Seen::Card(_)));
+    assert_eq!(seen.point.state, FeedState::Own as i32);
+    assert_eq!(list_copies(app, &staff, id(&member)).await.unwrap().len(), 1);
+
+    let ended = withdraw(app, &staff, id(&member), "profile.network", "").await.unwrap();
+    assert_eq!(ended.len(), 1);
+    assert!(found(app, &network, "欧阳若晴").await.is_empty());
+    let lost = get(app, &network, id(&member)).await;
+    assert!(matches!(lost, Err(Error::NotFound { .. })));
+    assert_eq!(found(app, &staff, "欧阳若晴").await, ["home"]);
+    let (grants, _) = list_grants(app, &staff, id(&member), 0, "").await.unwrap();
+    assert_eq!(grants.iter().map(|grant| grant.state).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn a_card_follows_the_member_and_moves_with_the_consent() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let network = account(Role::ProvincialAdmin, FOUNDER);
+    let member = create(app, &staff, person("张", "伟"), None, "").await.unwrap();
+    let domestic = v1::Grant { scope: "domestic".into(), ..consent(&member.id, "profile.network") };
+    give(app, &staff, domestic, "").await.unwrap();
+    assert_eq!(found(app, &network, "张伟").await, ["domestic"]);
+    give(app, &staff, consent(&member.id, "profile.network"), "").await.unwrap();
+    assert_eq!(found(app, &network, "张伟").await, ["network"]);
+
+    let Seen::Member(stored) = get(app, &staff, id(&member)).await.unwrap().seen else {
+        panic!("staff sees the home record")
+    };
+    let mut changed = stored.clone();
+    changed.names = person("张", "伟民").names;
+    update(app, &staff, changed.clone()).await.unwrap();
+    assert_eq!(found(app, &network, "张伟民").await, ["network"]);
+    assert!(matches!(update(app, &staff, changed).await, Err(Error::Stale)));
+
+    leave(app, &staff, id(&member), None, "").await.unwrap();
+    assert!(found(app, &network, "张伟民").await.is_empty());
+    assert!(erase(app, &staff, id(&member)).await.unwrap() >= 3);
+    assert_eq!(erase(app, &staff, id(&member)).await.unwrap(), 0);
+    assert!(found(app, &staff, "张伟民").await.is_empty());
+}
+
+#[tokio::test]
+async fn the_same_request_makes_one_member_and_one_consent() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let request = "0192f0c1-2345-7abc-8def-0123456789ab";
+    let first = create(app, &staff, person("张", "伟"), None, request).await.unwrap();
+    let again = create(app, &staff, person("张", "伟"), None, request).await.unwrap();
+    assert_eq!(first, again);
+    let asked = consent(&first.id, "profile.network");
+    let given = give(app, &staff, asked.clone(), request).await.unwrap();
+    assert_eq!(give(app, &staff, asked, request).await.unwrap(), given);
+    assert_eq!(found(app, &staff, "张伟").await.len(), 1);
+}
+
+#[tokio::test]
+async fn hidden_values_change_no_answer_and_no_count() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let member = create(app, &staff, person("张", "伟"), None, "").await.unwrap();
+    give(app, &staff, consent(&member.id, "profile.public"), "").await.unwrap();
+    for caller in [Caller::Anonymous, account(Role::ProvincialAdmin, FOUNDER)] {
+        for words in ["+8615400000001", "张伟 +8615400000001"] {
+            assert!(found(app, &caller, words).await.is_empty(), "{words}");
+        }
+        // The public card says nothing of city and field.
+        let asked = Search { region: "44".into(), ..Search::default() };
+        assert!(search(app, &caller, asked).await.unwrap().items.is_empty());
+    }
+    let nobody = RecordId([7; 16]);
+    let unseen = create(app, &staff, person("李", "静"), None, "").await.unwrap();
+    for id in [nobody, id(&unseen)] {
+        let refused = get(app, &Caller::Anonymous, id).await;
+        assert!(matches!(refused, Err(Error::NotFound { noun: "member" })));
+    }
+    let refused = erase(app, &Caller::Anonymous, nobody).await;
+    assert!(matches!(refused, Err(Error::Unauthenticated)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_add_up_to_all_members_each_once() {
+    let node = founder().await;
+    let app = &node.app;
+    node.import(&FILES, Order::default()).await;
+    let provincial = account(Role::ProvincialAdmin, FOUNDER);
+    let all = found(app, &provincial, "").await.len();
+    assert!(all > 500, "{all}");
+    let mut ids = std::collections::HashSet::new();
+    let mut token = String::new();
+    loop {
+        let asked = Search { page_size: 97, page_token: token, ..Search::default() };
+        let page = search(app, &provincial, asked).await.unwrap();
+        assert_eq!(page.points.len(), 13);
+        for item in page.items {
+            assert!(ids.insert(item.id.clone()), "{} came twice", item.id);
+        }
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+        let other = Search { words: "张".into(), page_token: token.clone(), ..Search::default() };
+        let refused = search(app, &provincial, other).await;
+        assert!(matches!(refused, Err(Error::Invalid(fields)) if fields[0].field == "page_token"));
+        let asked = Search { page_token: token.clone(), ..Search::default() };
+        assert!(search(app, &Caller::Anonymous, asked).await.is_err());
+    }
+    assert_eq!(ids.len(), all);
+    // Staff of the node finds everybody whom it serves by the home record.
+    let members = FILES[2].1.lines().count() - 1 - 3;
+    let asked = |page_token| Search { page_size: 1_000, page_token, ..Search::default() };
+    let first = search(app, &admin(FOUNDER), asked(String::new())).await.unwrap();
+    let second = search(app, &admin(FOUNDER), asked(first.next_page_token)).await.unwrap();
+    assert_eq!(first.items.len() + second.items.len(), members);
+    // A hosted point's staff reads its own members, and cards of the others.
+    let hosted = found(app, &admin("HK"), "").await;
+    assert!(hosted.iter().any(|audience| audience == "home"));
+    assert!(hosted.iter().any(|audience| audience == "network"));
+    assert!(!hosted.iter().any(|audience| audience == "domestic"));
+}

@@ -1,0 +1,156 @@
+//! A node in memory for the tests of use cases: real tables, a real writer, no network.
+
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use prost::Message;
+use tokio::sync::mpsc;
+use yizhan_proto::v1::{self, import_response::Report};
+
+use super::{
+    App,
+    accounts::Accounts,
+    import::{self, Order, Part},
+};
+use crate::{
+    domain::{
+        account::AccountId,
+        id::PointCode,
+        kind::Kind,
+        policy::Role,
+        roster::{NodeId, PointKind, RosterEntry, RosterNode, SealKey},
+        time::Time,
+    },
+    feed::{change::Change, continuity::MarkFile, heads::Heads, keyring::Keyring, writer},
+    found::roster_id,
+    identity::{caller::Caller, keys::CaseKey},
+    outside::Outside,
+    parcel::office::{self, Office},
+    store::database::Database,
+};
+
+/// The association's data.
+pub const FILES: [(&str, &str); 8] = [
+    ("points.csv", include_str!("../../data/demo/points.csv")),
+    ("orgs.csv", include_str!("../../data/demo/orgs.csv")),
+    ("members.csv", include_str!("../../data/demo/members.csv")),
+    ("grants.csv", include_str!("../../data/demo/grants.csv")),
+    ("series.csv", include_str!("../../data/demo/series.csv")),
+    ("events.csv", include_str!("../../data/demo/events.csv")),
+    ("event_hosts.csv", include_str!("../../data/demo/event_hosts.csv")),
+    ("appearances.csv", include_str!("../../data/demo/appearances.csv")),
+];
+
+pub const FOUNDER: &str = "CN-440000";
+
+/// A node at work.
+pub struct Node {
+    pub app: App,
+    _dir: tempfile::TempDir,
+}
+
+pub fn code(text: &str) -> PointCode {
+    text.parse().unwrap()
+}
+
+fn key(point: &str) -> SigningKey {
+    SigningKey::from_bytes(blake3::hash(point.as_bytes()).as_bytes())
+}
+
+/// Somebody who is signed in.
+pub fn account(role: Role, point: &str) -> Caller {
+    Caller::Account {
+        account: AccountId([1; 16]),
+        name: "somebody".into(),
+        role,
+        point: code(point),
+        expires: Time(i64::MAX),
+    }
+}
+
+pub fn admin(point: &str) -> Caller {
+    account(Role::PointAdmin, point)
+}
+
+/// The founding node of a network that has no other point yet.
+pub async fn founder() -> Node {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
+    let issuer = key("issuer");
+    let keys = Arc::new(Keyring::new(
+        "gd".into(),
+        code(FOUNDER),
+        code(FOUNDER),
+        key(FOUNDER),
+        issuer.verifying_key(),
+        Some(issuer),
+    ));
+    let (heads, outside) = (Arc::new(Heads::default()), Outside::real());
+    let (writer, _) = writer::Writer::start(writer::Parts {
+        store: db.clone(),
+        keys: keys.clone(),
+        heads: heads.clone(),
+        outside: outside.clone(),
+        mark_file: MarkFile::Memory(Arc::default()),
+        marks: None,
+    })
+    .await
+    .unwrap();
+    let post = Office::new(office::Parts {
+        database: db.clone(),
+        keys: keys.clone(),
+        case_key: CaseKey::generate(),
+        heads: heads.clone(),
+        outside: outside.clone(),
+    });
+    let app = App {
+        post,
+        accounts: Accounts::new(db.clone(), [0; 32]),
+        started: outside.now(),
+        stale_after_ms: 1_800_000,
+        links: Arc::default(),
+        db,
+        writer,
+        heads,
+        keys,
+        outside,
+    };
+    let node = Node { app, _dir: dir };
+    node.enrol(FOUNDER).await;
+    node
+}
+
+impl Node {
+    /// Enters a point with a node of its own into the roster.
+    pub async fn enrol(&self, point: &str) {
+        let mut entry = RosterEntry::new(code(point), point.into(), PointKind::City);
+        entry.parent = (point != FOUNDER).then(|| code(FOUNDER));
+        let public = key(point).verifying_key().to_bytes();
+        entry.seal_keys.push(SealKey { public, from_epoch: 1, limit: None });
+        let node = NodeId([1; 8]);
+        entry.nodes.push(RosterNode { node, spki_sha256: [0; 32], public_host: None });
+        let payload = v1::RosterPoint::from(entry).encode_to_vec();
+        let id = roster_id("gd", &code(point));
+        let feed = self.app.keys.roster_feed();
+        let change = Change::new().put(feed, Kind::ROSTER_POINT, id, payload);
+        self.app.writer.commit(change).await.unwrap();
+    }
+
+    /// Imports files as the point's admin.
+    pub async fn import(&self, files: &[(&str, &str)], order: Order) -> Report {
+        let (parts, queue) = mpsc::channel(4);
+        let (progress, _going) = mpsc::channel(1);
+        let caller = admin(self.app.keys.point.as_str());
+        let run = import::run(&self.app, &caller, order, queue, progress);
+        let feed = async {
+            for (name, text) in files {
+                parts.send(Part::File((*name).to_owned())).await.unwrap();
+                for bytes in text.as_bytes().chunks(60_000) {
+                    parts.send(Part::Bytes(bytes.to_vec())).await.unwrap();
+                }
+            }
+            parts.send(Part::End).await.unwrap();
+        };
+        tokio::join!(run, feed).0.unwrap()
+    }
+}
