@@ -27,6 +27,11 @@ pub struct Indexing {
 }
 
 impl Indexing {
+    /// The copy is whole, or gone: its slot may mean another copy next.
+    pub fn forget(&mut self, slot: Slot) {
+        self.ahead.remove(&slot);
+    }
+
     /// The chunk after `copy.indexed`; starts on the one behind it.
     pub async fn next<S: FeedStore>(
         &mut self,

@@ -369,14 +369,22 @@ impl<S: FeedStore> Engine<S> {
         }
         match marks {
             Some(marks) => {
-                let feeds = continuity::behind(&marks, &self.marks);
+                let mut feeds = continuity::behind(&marks, &self.marks);
+                feeds.retain(|feed, _| self.may_sign(feed));
                 Recovery { feeds, ..Recovery::default() }
             }
             None => {
-                let (feeds, unmarked) = (self.marks.clone(), !self.marks.is_empty());
-                Recovery { feeds, unmarked, reconciling: false }
+                let mut feeds = self.marks.clone();
+                feeds.retain(|feed, _| self.may_sign(feed));
+                Recovery { unmarked: !feeds.is_empty(), feeds, reconciling: false }
             }
         }
+    }
+
+    /// The founding point's roster is written by the node that holds the issuer, and by no other node
+    /// on the same database.
+    fn may_sign(&self, feed: &FeedId) -> bool {
+        feed.audience != Audience::Roster || self.keys.signer(feed).is_some()
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
@@ -704,8 +712,16 @@ impl<S: FeedStore> Engine<S> {
         let mixed = mixed || self.store.is_shared();
         let pull = self.next_pull;
         self.next_pull += 1;
-        let inflow =
-            Inflow { pull, peer: peer.clone(), slot, epoch: statement.epoch, fills, after, mixed, base };
+        let inflow = Inflow {
+            pull,
+            peer: peer.clone(),
+            slot,
+            epoch: statement.epoch,
+            fills,
+            after,
+            mixed,
+            base,
+        };
         self.inflows.insert(feed.clone(), inflow);
         self.heads.update(feed, |view| view.busy = true);
         Ok(Some(Granted { pull, epoch: statement.epoch, after }))
@@ -899,6 +915,7 @@ impl<S: FeedStore> Engine<S> {
         let Some(copy) = touched.copy(&mut tx, feed, slot).await? else { return Ok(true) };
         if copy.state != CopyState::Indexing {
             // Another node has done it.
+            self.indexing.forget(slot);
             return Ok(true);
         }
         let (entries, last) = self.indexing.next(&self.store, copy).await?;
@@ -943,9 +960,8 @@ impl<S: FeedStore> Engine<S> {
                 // Under another epoch where it lay: only who opens an epoch does that. One that was
                 // taken back from a neighbour lies elsewhere.
                 let before = self.heads.find(&copy.feed).and_then(|view| view.held);
-                let in_place = |held: Held| {
-                    held.slot == copy.slot && held.epoch.counter < copy.epoch.counter
-                };
+                let in_place =
+                    |held: Held| held.slot == copy.slot && held.epoch.counter < copy.epoch.counter;
                 if before.is_some_and(in_place) {
                     opened.push(copy.feed.clone());
                 }
