@@ -5,6 +5,7 @@ pub mod app;
 pub mod backup;
 pub mod command;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod feed;
 pub mod found;

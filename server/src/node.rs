@@ -42,6 +42,7 @@ use crate::{
         error::Error as IdentityError,
         keys::KeyDirectory,
         peer::Peer,
+        spki::Fingerprint,
         tls::{Clock, Credentials, ServerTls, link_client, link_server, public_server},
     },
     jobs,
@@ -105,6 +106,8 @@ pub struct Running {
     pub link: SocketAddr,
     pub public: SocketAddr,
     pub app: App,
+    /// What joining nodes and clients pin.
+    pub authority: Fingerprint,
     node: RunningParts,
 }
 
@@ -283,6 +286,7 @@ impl Node {
             link,
             public,
             app: self.app.clone(),
+            authority: self.credentials.chain().authority_fingerprint(),
             node: RunningParts {
                 serving,
                 sessions,

@@ -10,10 +10,10 @@ pub mod members;
 pub mod network;
 pub mod nodes;
 pub mod passwords;
-pub mod recovery;
 mod people;
 pub mod points;
 pub mod records;
+pub mod recovery;
 #[cfg(test)]
 pub mod samples;
 mod scan;

@@ -98,7 +98,8 @@ async fn gone(app: &App, home: &PointCode) -> Result<BTreeMap<RecordId, Gone>> {
             let rows = stored::removed(&mut db, slot, after, BATCH).await?;
             let Some(last) = rows.last() else { break };
             after = last.sequence;
-            let cards = rows.iter().filter(|row| matches!(row.kind, Kind::CARD | Kind::PUBLIC_CARD));
+            let cards =
+                rows.iter().filter(|row| matches!(row.kind, Kind::CARD | Kind::PUBLIC_CARD));
             let reasons: BTreeMap<RecordId, Reason> =
                 cards.map(|row| (row.id, reason(&row.payload))).collect();
             let ids: Vec<RecordId> = reasons.keys().copied().collect();
@@ -149,7 +150,8 @@ async fn settle(app: &App, home: &PointCode, id: RecordId, gone: &Gone) -> Resul
     }
     let mut change = Change::new();
     for (grant_id, grant) in &mut grants {
-        let rests_on = audience_of(grant).is_some_and(|audience| gone.audiences.contains(&audience));
+        let rests_on =
+            audience_of(grant).is_some_and(|audience| gone.audiences.contains(&audience));
         if rests_on && grant.holds_at(now) {
             end(grant, now)?;
             let payload = v1::Grant::from(grant.clone()).encode_to_vec();

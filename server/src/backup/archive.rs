@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn another_key_and_another_file_are_told_apart() {
         let (key, other) = (BackupKey::generate(), BackupKey::generate());
-        let opened = ArchiveReader::open(&archive(&key)[..], &other);
+        let bytes = archive(&key);
+        let opened = ArchiveReader::open(&bytes[..], &other);
         assert!(matches!(opened, Err(OpenError::OtherKey)));
         let opened = ArchiveReader::open(&b"something else entirely"[..], &key);
         assert!(matches!(opened, Err(OpenError::NotABackup)));

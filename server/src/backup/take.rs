@@ -98,7 +98,8 @@ impl Source {
         if self.db.dialect == Dialect::Postgres {
             return Err(BackupError::Postgres);
         }
-        let (Some(directory), true) = (file.parent().map(Path::to_owned), file.is_absolute()) else {
+        let (Some(directory), true) = (file.parent().map(Path::to_owned), file.is_absolute())
+        else {
             return Err(BackupError::Path { file: file.display().to_string() });
         };
         let target = Temporary::claim(&file).map_err(|error| refused(&file, error))?;

@@ -66,6 +66,8 @@ pub enum Command {
     Init(init::Init),
     /// Join a network with a token
     Join(join::Join),
+    /// A whole network on this machine, filled with reference data
+    Demo(demo::Run),
     /// Serve until stopped
     Run(run::Run),
     /// Make a token with which a point's node joins the network
@@ -94,6 +96,7 @@ pub async fn run(command: Command) -> Result<Answer> {
     match command {
         Command::Init(init) => init.run().await,
         Command::Join(join) => join.run().await,
+        Command::Demo(demo) => demo.run().await,
         Command::Run(run) => run.run().await,
         Command::Token(token) => token.run().await,
         Command::User(user) => user.run().await,

@@ -135,6 +135,11 @@ impl Changes {
         self.seen = self.signal.changes.load(Ordering::Acquire).wrapping_sub(1);
     }
 
+    /// What has changed so far is not told any more.
+    pub fn mark_unchanged(&mut self) {
+        self.seen = self.signal.changes.load(Ordering::Acquire);
+    }
+
     /// Resolves when something has changed since it last did.
     pub async fn changed(&mut self) {
         loop {

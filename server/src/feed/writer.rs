@@ -67,12 +67,31 @@ pub struct Granted {
 }
 
 enum Command {
-    Commit { change: Change, reconciles: bool, reply: oneshot::Sender<Result<Committed, CommitError>> },
-    Open { seal: Arc<Seal>, peer: PointCode, reply: oneshot::Sender<Option<Granted>> },
-    Deliver { delivery: Box<Delivery>, reply: oneshot::Sender<Outcome> },
-    Close { feed: FeedId, pull: u64 },
-    Remember { seal: Arc<Seal> },
-    Hear { home: PointCode, heard: Heard },
+    Commit {
+        change: Change,
+        reconciles: bool,
+        reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    Open {
+        seal: Arc<Seal>,
+        peer: PointCode,
+        reply: oneshot::Sender<Option<Granted>>,
+    },
+    Deliver {
+        delivery: Box<Delivery>,
+        reply: oneshot::Sender<Outcome>,
+    },
+    Close {
+        feed: FeedId,
+        pull: u64,
+    },
+    Remember {
+        seal: Arc<Seal>,
+    },
+    Hear {
+        home: PointCode,
+        heard: Heard,
+    },
     OpenEpochs,
     Reconciling(bool),
 }
@@ -211,7 +230,9 @@ impl Recovery {
 
     /// What is left has never left this node: nobody can give it back, and nobody can contradict.
     pub fn is_private(&self) -> bool {
-        !self.feeds.is_empty() && !self.unmarked && self.feeds.keys().all(|feed| !feed.audience.is_shared())
+        !self.feeds.is_empty()
+            && !self.unmarked
+            && self.feeds.keys().all(|feed| !feed.audience.is_shared())
     }
 }
 

@@ -163,3 +163,12 @@ async fn a_relay_passes_on_what_it_may_hold() {
     assert_eq!(c.digest("CN-440100", Audience::Domestic), None);
     assert_eq!(hub.digest("CN-440100", Audience::Home), None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payload_may_be_empty() {
+    let hub = node("CN-440000").await;
+    let feed = FeedId::new("CN-440000".parse().unwrap(), Audience::Public);
+    let id = RecordId::of_source("gd", 99, "empty", 0);
+    let change = Change::new().put(feed, RecordKind(99), id, Vec::new());
+    assert_eq!(hub.parts.writer.commit(change).await.unwrap().changed, [true]);
+}

@@ -211,10 +211,7 @@ impl Office {
             let wait = retry.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = self.delivery.wake.notified() => {}
-                seen = changed.changed() => {
-                    if seen.is_err() {
-                        return;
-                    }
+                () = changed.changed() => {
                     tokio::time::sleep(GATHER).await;
                     changed.mark_unchanged();
                     let alive = self.look_for_life(&mut signs);

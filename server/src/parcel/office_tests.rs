@@ -251,6 +251,39 @@ async fn a_parcel_takes_effect_once_over_a_relay_that_repeats_and_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parcel_that_comes_again_is_answered_without_effect() {
+    let (a, hub, c) = network().await;
+    let tap = Tap::default();
+    connect(&a, &hub, &tap);
+    connect(&c, &hub, &tap);
+    all_know_the_roster(&[&a, &hub, &c]).await;
+    let feed = c.feed(Audience::Network);
+    let change =
+        Change::new().put(feed.clone(), RecordKind(99), RecordId([7; 16]), b"card".to_vec());
+    c.parts.writer.commit(change).await.unwrap();
+    let seal = c.parts.heads.find(&feed).unwrap().held.unwrap().seal.unwrap();
+    let letter = crate::parcel::receipts::letter(&seal, 5);
+    a.office.send(a.code().clone(), c.code().clone(), letter).await.unwrap();
+    eventually("it is settled", async || a.outbox().await == 0).await;
+    let ledger = async || {
+        let mut db = c.parts.store.reader().await.unwrap();
+        parcels::list_receipts(&mut db, &feed).await.unwrap().len()
+    };
+    assert_eq!(ledger().await, 1);
+
+    // Whatever a second effect would write is now to be seen.
+    sqlx::query("delete from removal_receipts")
+        .execute(&mut *c.parts.store.local().await.unwrap())
+        .await
+        .unwrap();
+    let parcels = tap.0.lock().unwrap().clone();
+    c.office.arrived(hub.code(), Kind::Parcels(v1::Parcels { parcels }));
+    a.office.send(a.code().clone(), c.code().clone(), unwelcome(1)).await.unwrap();
+    eventually("what came after is settled", async || a.outbox().await == 0).await;
+    assert_eq!(ledger().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_ends_with_receipts_from_all_who_held_the_record() {
     let (a, hub, c) = network().await;
     let tap = Tap::default();

@@ -239,7 +239,7 @@ async fn confirm(office: &Office, due: Vec<Due>) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn letter(seal: &Seal, scrubbed_us: i64) -> Letter {
+pub(super) fn letter(seal: &Seal, scrubbed_us: i64) -> Letter {
     let statement = seal.statement();
     let receipt = v1::RemovalReceipt {
         home: statement.feed.home.to_string(),

@@ -115,6 +115,8 @@ async fn insert(
         payloads.extend_from_slice(&row.payload);
     }
     cells.push(']');
+    // SQLite's substr of an empty blob is null; of one that is not empty it never is.
+    payloads.push(0);
     sqlx::query(sql)
         .bind(cells)
         .bind(i64::from(slot.0))

@@ -7,7 +7,7 @@
 
 mod committing;
 mod csv;
-mod driving;
+pub mod driving;
 mod events;
 mod grants;
 mod item;
