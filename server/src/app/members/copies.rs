@@ -24,8 +24,7 @@ use crate::{
 pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<v1::MemberCopy>> {
     caller.may(Operation::ReadCopies)?;
     let home = home_of(app, caller, id).await?.ok_or(Error::NotFound { noun: "member" })?;
-    let copies =
-        Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
+    let copies = Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
     let copies = copies.of_record(&home, id).await?;
     Ok(copies.into_iter().filter(|copy| copy.audience.is_shared()).map(message).collect())
 }
