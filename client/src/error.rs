@@ -179,7 +179,7 @@ fn advice(reason: &str) -> &'static str {
         "DENIED" => "ask an administrator of the point",
         "STORAGE_FAILED" => "the node's log says why",
         "UNIMPLEMENTED" => "compare `yizhan --version` with the version in `yizhan status`",
-        "STORAGE_FULL" => "free space on the node's disk",
+        "DISK_FULL" => "free space on the node's disk",
         "FROZEN" => "ask the network's founding point for a new epoch",
         _ => "",
     }

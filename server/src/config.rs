@@ -64,8 +64,9 @@ settings! {
     parent: Option<Address> = "", OptionalHostPort;
     /// Code of the parent's point. Written by `join`.
     parent_point: Option<PointCode> = "", Point;
-    /// Link addresses of further neighbours to dial, separated by commas.
-    siblings: Vec<Address> = "", HostPorts(64);
+    /// Further neighbours to dial, each as its point's code and link address (GB-LON@host:port),
+    /// separated by commas. The code says whom to expect there: an address alone proves nobody.
+    siblings: Vec<Sibling> = "", Siblings(64);
     /// What is logged: `tracing` directives such as `info` or `yizhan_server=debug`.
     log: String = "info", Text(1_024);
     /// How it is logged.
@@ -236,6 +237,13 @@ impl fmt::Display for Address {
     }
 }
 
+/// A neighbour to dial, beside the parent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sibling {
+    pub point: PointCode,
+    pub address: Address,
+}
+
 /// Where the tables lie.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
@@ -356,20 +364,26 @@ impl OptionalHostPort {
     }
 }
 
-struct HostPorts(usize);
+struct Siblings(usize);
 
-impl HostPorts {
-    fn parse(&self, text: &str) -> Result<Vec<Address>, String> {
+impl Siblings {
+    fn parse(&self, text: &str) -> Result<Vec<Sibling>, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let addresses: Vec<Address> = parts.map(Address::parse).collect::<Result<_, _>>()?;
-        match addresses.len() <= self.0 {
-            true => Ok(addresses),
-            false => Err(format!("has more than {} addresses", self.0)),
+        let sibling = |part: &str| {
+            let (code, address) =
+                part.split_once('@').ok_or_else(|| format!("is not CODE@HOST:PORT: {part}"))?;
+            let point = code.parse().map_err(|_| format!("is not a point code: {code}"))?;
+            Ok(Sibling { point, address: Address::parse(address)? })
+        };
+        let siblings: Vec<Sibling> = parts.map(sibling).collect::<Result<_, String>>()?;
+        match siblings.len() <= self.0 {
+            true => Ok(siblings),
+            false => Err(format!("has more than {} neighbours", self.0)),
         }
     }
 
     fn limit(&self) -> String {
-        format!("at most {} times host:port", self.0)
+        format!("at most {} times CODE@host:port", self.0)
     }
 }
 
@@ -451,6 +465,18 @@ mod tests {
         let large = in_dir("links_max = 10001\n");
         let refused = load(large.path(), &[], nothing).unwrap_err().to_string();
         assert_eq!(refused, "setting links_max (from file) is not 1 to 10000 links: 10001");
+    }
+
+    #[test]
+    fn a_sibling_is_named_by_its_point() {
+        let dir = in_dir("siblings = [\"GB-LON@yz.example:7443\", \"HK@[::1]:1\"]\n");
+        let (config, _) = load(dir.path(), &[], nothing).unwrap();
+        let named: Vec<String> = config.siblings.iter().map(|one| one.point.to_string()).collect();
+        assert_eq!(named, ["GB-LON", "HK"]);
+        assert_eq!(config.siblings[1].address.to_string(), "[::1]:1");
+        for text in ["yz.example:7443", "nowhere@yz.example:1", "HK@yz.example"] {
+            assert!(Siblings(64).parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

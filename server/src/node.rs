@@ -52,7 +52,8 @@ use crate::{
         session::Parts,
     },
     listen::{
-        self, Access, LINK, LOCAL, Options, PUBLIC, Security, Serving, TcpIncoming, UnixIncoming,
+        self, Access, LINK, LOCAL, Limits, Options, PUBLIC, Security, Serving, TcpIncoming,
+        UnixIncoming,
         dial::{self, DialError},
     },
     outside::Outside,
@@ -147,7 +148,8 @@ impl Node {
             tls.chain.roster_key(),
             roster_key,
         ));
-        let db = Database::open(&database_address(dir, &config.database)).await?;
+        let address = database_address(dir, &config.database);
+        let db = Database::open_with(&address, config.readers as u32).await?;
         let backup = backup::Source {
             db: db.clone(),
             dir: dir.to_owned(),
@@ -239,13 +241,14 @@ impl Node {
         let link_routes =
             Routes::new(link_service).add_service(enrolment.service()).prepare().into_axum_router();
         let admission = self.admission();
+        let (link_limits, public_limits) = self.limits();
         let link_options = Options {
-            limits: LINK,
+            limits: link_limits,
             security: Security::Tls(link_tls),
             access: Access::Nodes(admission),
         };
         let public_options = Options {
-            limits: PUBLIC,
+            limits: public_limits,
             security: Security::Tls(public_tls),
             access: Access::Anybody,
         };
@@ -255,7 +258,7 @@ impl Node {
             listen::serve(TcpIncoming(public_listener), public_routes, public_options),
             self.serve_local(local_listener),
         ];
-        self.dial_parent(&parts, &tasks, &sessions);
+        self.dial_neighbours(&parts, &tasks, &sessions);
         let statements = jobs::statements::Statements { app: self.app.clone() };
         let every = Duration::from_millis(self.config.statement_every_ms);
         tasks.spawn(jobs::runner::keep_running(statements, every, sessions.clone()));
@@ -300,6 +303,18 @@ impl Node {
         })
     }
 
+    /// What is backed up of this node.
+    pub fn backup(&self) -> backup::Source {
+        self.backup.clone()
+    }
+
+    /// Gives the directory back without having served.
+    pub async fn close(self) {
+        drop(self.app.writer);
+        let _ = self.writing.await;
+        self.app.db.close().await;
+    }
+
     /// Opens the local socket alone, for a command on a node that is not running.
     pub fn start_local(self) -> Result<LocalOnly, NodeError> {
         let serving = self.serve_local(bind_local(&self.dir)?);
@@ -324,7 +339,18 @@ impl Node {
         })
     }
 
-    fn dial_parent(
+    /// Of the link listener and the public one.
+    fn limits(&self) -> (Limits, Limits) {
+        let config = &self.config;
+        let handshakes = config.handshakes_max as usize;
+        let timeout = Duration::from_millis(config.handshake_timeout_ms);
+        (
+            LINK.with(config.links_max as usize, handshakes, timeout),
+            PUBLIC.with(config.public_connections_max as usize, handshakes, timeout),
+        )
+    }
+
+    fn dial_neighbours(
         &self,
         parts: &Parts<Database>,
         tasks: &TaskTracker,
@@ -333,6 +359,9 @@ impl Node {
         let mut neighbours: Vec<(String, PointCode)> = Vec::new();
         if let (Some(address), Some(point)) = (&self.config.parent, &self.config.parent_point) {
             neighbours.push((address.to_string(), point.clone()));
+        }
+        for sibling in &self.config.siblings {
+            neighbours.push((sibling.address.to_string(), sibling.point.clone()));
         }
         for (address, point) in neighbours {
             let (credentials, clock) = (self.credentials.clone(), self.clock.clone());

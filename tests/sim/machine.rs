@@ -4,13 +4,17 @@
 //! TLS is left out: one opening frame says who is there, and is believed.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use futures::{StreamExt, stream};
+use futures::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use prost::Message;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
@@ -276,16 +280,32 @@ pub async fn run(world: Arc<World>, machine: Arc<Machine>) -> turmoil::Result {
     };
 
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
-    tokio::spawn(accept(world.clone(), machine.clone(), parts.clone(), listener));
+    let (jobs, mut new_jobs) = mpsc::unbounded_channel::<Job>();
+    let mut running = FuturesUnordered::<Job>::new();
+    running.push(Box::pin(accept(world.clone(), machine.clone(), parts.clone(), listener, jobs)));
     for dial in machine.dials.clone() {
-        tokio::spawn(keep_dialling(world.clone(), machine.clone(), parts.clone(), dial));
+        let dialling = keep_dialling(world.clone(), machine.clone(), parts.clone(), dial);
+        running.push(Box::pin(dialling));
     }
-    tokio::spawn(write(world.clone(), writer, commands));
-    // The writer ends with its last handle, which the tasks above hold for ever.
-    let ended = engine.await;
-    world.violated(format!("the writer of {} is gone: {ended:?}", machine.host));
-    Ok(())
+    running.push(Box::pin(write(world.clone(), writer, commands)));
+    tokio::pin!(engine);
+    loop {
+        tokio::select! {
+            biased;
+            // The writer ends with its last handle, which the jobs hold for ever.
+            ended = &mut engine => {
+                world.violated(format!("the writer of {} is gone: {ended:?}", machine.host));
+                return Ok(());
+            }
+            Some(job) = new_jobs.recv() => running.push(job),
+            Some(()) = running.next() => {}
+        }
+    }
 }
+
+/// Whatever holds a socket runs inside the machine's one task: a crash drops spawned tasks in an order
+/// that depends on how many there have been in the process, and the network would notice.
+type Job = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Hands writes to the writer in the order they were made, without waiting for each.
 async fn write(world: Arc<World>, writer: Writer, mut commands: mpsc::UnboundedReceiver<Writes>) {
@@ -314,16 +334,23 @@ fn kind_in(feed: &FeedId) -> Kind {
     }
 }
 
-async fn accept(world: Arc<World>, machine: Arc<Machine>, parts: Parts, listener: TcpListener) {
+async fn accept(
+    world: Arc<World>,
+    machine: Arc<Machine>,
+    parts: Parts,
+    listener: TcpListener,
+    jobs: mpsc::UnboundedSender<Job>,
+) {
     while let Ok((stream, _)) = listener.accept().await {
         let (world, machine, parts) = (world.clone(), machine.clone(), parts.clone());
-        tokio::spawn(async move {
+        let job = Box::pin(async move {
             let (mut reader, mut writer) = stream.into_split();
             let Ok(Ok(opening)) = timeout(CONNECT, read_opening(&mut reader)).await else { return };
             if write_opening(&mut writer, &machine).await.is_ok() {
                 hold_session(world, machine, parts, opening, (reader, writer)).await;
             }
         });
+        let _ = jobs.send(job);
     }
 }
 
@@ -382,7 +409,8 @@ async fn hold_session(
     let (wire, frames) = mpsc::channel(1);
     let tamper = machine.hostile.then(|| Tamper::new(&machine.point, parts.keys.clone()));
     let way = Way { world: world.clone(), machine: machine.clone(), to: (index, point.clone()) };
-    let sender = tokio::spawn(send(way, frames, writer, tamper));
+    let sending = send(way, frames, writer, tamper);
+    tokio::pin!(sending);
     // A node that has no roster yet believes whom it was told to dial.
     let admitted_point = point.clone();
     let admitted = move |keys: &Keyring| {
@@ -400,10 +428,18 @@ async fn hold_session(
         }
     });
     let incoming = Box::pin(incoming);
-    let ended = session::run(parts, peer, incoming, wire, Arc::default()).await;
+    let session = session::run(parts, peer, incoming, wire, Arc::default());
+    tokio::pin!(session);
+    let (ended, sent) = tokio::select! {
+        biased;
+        ended = &mut session => (ended, false),
+        () = &mut sending => (session.await, true),
+    };
     world.trace(format!("{} {index} {ended}", machine.index).as_bytes());
-    // Whether or not the line takes it.
-    let _ = timeout(LAST_WORDS, sender).await;
+    if !sent {
+        // Whether or not the line takes it.
+        let _ = timeout(LAST_WORDS, sending).await;
+    }
 }
 
 type Reading = Option<tcp::OwnedReadHalf>;

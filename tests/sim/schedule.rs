@@ -20,6 +20,7 @@ use crate::{
     machine::{self, FOUNDER, Machine, Writes, key},
     memory::Disk,
     oracle::{self, Watch},
+    planted::{self, Planted},
     world::{Outcome, World},
 };
 
@@ -458,14 +459,19 @@ impl Run {
         let machine = &self.machines[at];
         let mut behind = false;
         for copy in machine.disk().copies.values().filter(|copy| copy.state == CopyState::Own) {
-            let back = old.own(&copy.feed).is_none_or(|own| own.number < copy.number);
+            let marks = machine.marks.lock().expect("BUG: one thread").clone().unwrap_or_default();
+            let mark = marks.get(&copy.feed).map_or(0, |mark| mark.number);
+            if !planted::is(Planted::ForgetMarks) {
+                self.world.forget(copy, mark);
+            }
+            let back = old.own(&copy.feed).is_none_or(|own| own.number < mark);
             behind |= back;
             let elsewhere = self.machines.iter().any(|other| {
                 other.index != at
                     && other.look(|disk| {
                         disk.copies
                             .values()
-                            .any(|held| held.feed == copy.feed && held.number >= copy.number)
+                            .any(|held| held.feed == copy.feed && held.number >= mark)
                     })
             });
             if back && !elsewhere {

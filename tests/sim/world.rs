@@ -133,6 +133,21 @@ impl World {
         }
     }
 
+    /// Seals above a mark went with a lost disk, and nobody was shown them: their numbers are free.
+    pub fn forget(&self, copy: &Copy, mark: u64) {
+        let (feed, counter) = (&copy.feed, copy.epoch.counter);
+        let mut inner = self.inner();
+        let marked = inner.seals.get(&(feed.clone(), counter, mark));
+        let body = marked.and_then(|bodies| v1::SealBody::decode(&bodies.first()?[..]).ok());
+        let last = body.map_or(0, |body| body.sequence);
+        inner
+            .seals
+            .retain(|(of, epoch, number), _| of != feed || *epoch != counter || *number <= mark);
+        inner.rows.retain(|(of, epoch, sequence), _| {
+            of != feed || *epoch != counter || sequence.0 <= last
+        });
+    }
+
     /// A hostile home has signed this, whatever its node says.
     pub fn signed(&self, seal: &Seal) {
         let body = seal.message().body.clone();

@@ -68,7 +68,7 @@ impl Error {
             Error::Stale => (Code::Aborted, "STALE"),
             Error::Frozen => (Code::FailedPrecondition, "FROZEN"),
             Error::ReadOnly => (Code::FailedPrecondition, "READ_ONLY"),
-            Error::StorageFull => (Code::ResourceExhausted, "STORAGE_FULL"),
+            Error::StorageFull => (Code::ResourceExhausted, "DISK_FULL"),
             Error::Busy => (Code::Unavailable, "BUSY"),
             Error::Storage(_) => (Code::Internal, "STORAGE_FAILED"),
         }
@@ -101,6 +101,9 @@ impl From<Refused> for Error {
 
 impl From<store::StoreError> for Error {
     fn from(error: store::StoreError) -> Error {
-        Error::Storage(error)
+        match error {
+            store::StoreError::Full(_) => Error::StorageFull,
+            error => Error::Storage(error),
+        }
     }
 }

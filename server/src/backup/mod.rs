@@ -8,6 +8,8 @@
 mod archive;
 mod restore;
 mod take;
+#[cfg(test)]
+mod tests;
 
 pub use restore::{RestoreError, Restored, restore};
 pub use take::{BackupError, Source, Step, Taken};

@@ -114,7 +114,10 @@ pub fn restore(
     let key = key.map_err(RestoreError::Key)?;
     let open = |source| RestoreError::Open { file: file.display().to_string(), source };
     let backup = File::open(file).map_err(open)?;
-    let mut archive = ArchiveReader::open(backup, &key).map_err(RestoreError::Refused)?;
+    let mut archive = ArchiveReader::open(backup, &key).map_err(|error| match error {
+        OpenError::Read(source) => RestoreError::Damaged(source),
+        refused => RestoreError::Refused(refused),
+    })?;
 
     let arriving = dir.join(ARRIVING);
     let read = read(&mut archive, &arriving, moved).and_then(|(found, length)| {

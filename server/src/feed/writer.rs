@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    apply,
     change::{Change, CommitError, Committed},
     continuity::{self, Mark, MarkFile, Marks},
     heads::{Heads, Heard, Held},
+    indexing::Indexing,
     inflow::{self, Delivery, Inflow, Outcome},
     keyring::Keyring,
     own::{self, Gathering},
@@ -40,12 +40,13 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 512;
 /// Rows cleared away in one step.
 const CLEAR: usize = 2_000;
-/// Rows made searchable in one step.
-const INDEX: usize = 8_192;
 /// Seals that could not be kept for want of room, and are tried again with whatever comes next.
 const UNKEPT_MAX: usize = 1_024;
 /// Rest after a failed transaction, so that a full disk is not asked a thousand times a second.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
+
+/// EX_IOERR of sysexits.h.
+const EXIT_DISK_FAILS: i32 = 74;
 
 /// What the writer needs to know of its node.
 pub struct Parts<S> {
@@ -123,6 +124,7 @@ impl Writer {
             inflows: BTreeMap::new(),
             next_pull: 1,
             work: VecDeque::new(),
+            indexing: Indexing::default(),
             unkept: Vec::new(),
         };
         engine.resume(parts.marks).await?;
@@ -257,6 +259,7 @@ struct Engine<S> {
     inflows: BTreeMap<FeedId, Inflow>,
     next_pull: u64,
     work: VecDeque<Work>,
+    indexing: Indexing,
     unkept: Vec<Arc<Seal>>,
 }
 
@@ -388,6 +391,7 @@ impl<S: FeedStore> Engine<S> {
             }
             if let Some(work) = self.work.pop_front() {
                 if let Err(error) = self.step(work.clone()).await {
+                    stop_where_disk_fails(&error);
                     warn!(?work, error = &error as &dyn std::error::Error, "will be tried again");
                     self.work.push_back(work);
                     tokio::time::sleep(AFTER_FAILURE).await;
@@ -414,6 +418,7 @@ impl<S: FeedStore> Engine<S> {
             return;
         }
         let result = self.transact(&mut prepared).await;
+        result.as_ref().inspect_err(|error| stop_where_disk_fails(error)).ok();
         if result.is_err() {
             self.take_back(&prepared);
         }
@@ -425,6 +430,7 @@ impl<S: FeedStore> Engine<S> {
                 for command in prepared {
                     let mut single = vec![command.again()];
                     if let Err(error) = self.transact(&mut single).await {
+                        stop_where_disk_fails(&error);
                         self.take_back(&single);
                         self.fail(single, &error).await;
                     }
@@ -567,7 +573,7 @@ impl<S: FeedStore> Engine<S> {
             error!(%error, "cannot write the continuity marks: stopping");
             // Fail-stop: nothing has been shown or answered yet, and a restart starts from what is
             // stored. Guessing would risk one number for two states.
-            std::process::exit(74);
+            std::process::exit(EXIT_DISK_FAILS);
         }
     }
 
@@ -858,11 +864,10 @@ impl<S: FeedStore> Engine<S> {
         let mut tx = self.store.begin().await?;
         let mut touched = Touched::default();
         let Some(copy) = touched.copy(&mut tx, feed, slot).await? else { return Ok(true) };
-        let page = self.store.page(slot, copy.indexed, INDEX, usize::MAX).await?;
-        let rows = page.map(|page| page.rows).unwrap_or_default();
-        if let Some(last) = rows.last() {
-            tx.enter(slot, &apply::entries(copy, &rows)).await?;
-            copy.indexed = last.sequence;
+        let (entries, last) = self.indexing.next(&self.store, copy).await?;
+        if let Some(last) = last {
+            tx.enter(slot, &entries).await?;
+            copy.indexed = last;
             tx.update_copy(copy).await?;
             tx.commit().await?;
             return Ok(false);
@@ -1050,6 +1055,16 @@ impl<S: FeedStore> Engine<S> {
         // Sessions check their peers against it when they see that something has changed.
         self.heads.update(&feed, |_| {});
         Ok(())
+    }
+}
+
+/// Fail-stop: after a write or an fsync that failed, nobody knows what is on the disk, and asking it
+/// again may get a false yes. Nothing of the transaction was answered or shown; the next start reads
+/// what is there.
+fn stop_where_disk_fails(error: &StoreError) {
+    if let StoreError::Io(_) = error {
+        error!(error = error as &dyn std::error::Error, "the disk fails: stopping");
+        std::process::exit(EXIT_DISK_FAILS);
     }
 }
 

@@ -68,6 +68,19 @@ const STRANGER_WINDOW: u32 = 64 * KIB;
 const STRANGER_STREAMS: u32 = 4;
 
 impl Limits {
+    /// The same listener with what the settings say of it. One source may hold half of all
+    /// handshakes.
+    pub fn with(self, connections: usize, handshakes: usize, timeout: Duration) -> Limits {
+        Limits {
+            connections,
+            connections_per_source: self.connections_per_source.min(connections),
+            handshakes,
+            handshakes_per_source: handshakes.div_ceil(2),
+            handshake_timeout: timeout,
+            ..self
+        }
+    }
+
     /// The same listener towards somebody unknown.
     pub(super) fn for_strangers(&self) -> Limits {
         Limits {
@@ -90,8 +103,9 @@ pub const LINK: Limits = Limits {
     handshake_timeout: Duration::from_secs(5),
     handshakes: 32,
     handshakes_per_source: 16,
-    connections: 512,
-    connections_per_source: 512,
+    connections: 1_000,
+    // Many points may sit behind one router; how many of one node is limited below.
+    connections_per_source: usize::MAX,
     connections_per_node: 4,
     strangers: 32,
     stranger_age: Duration::from_secs(60),

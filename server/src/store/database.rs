@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{StoreError, dialect::Dialect};
 
-/// Connections that read at the same time.
+/// Connections that read at the same time, unless more are asked for.
 const READERS: u32 = 4;
 /// How long a reader waits for a connection.
 const READER_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -71,6 +71,11 @@ impl Database {
 
     /// Opens a database by address (`sqlite:PATH`, `postgres://…`) and brings its tables up to date.
     pub async fn open(address: &str) -> Result<Database, StoreError> {
+        Database::open_with(address, READERS).await
+    }
+
+    /// The same with so many connections that read.
+    pub async fn open_with(address: &str, readers: u32) -> Result<Database, StoreError> {
         sqlx::any::install_default_drivers();
         let (dialect, address) = match address.split_once(':') {
             Some(("sqlite", path)) => (Dialect::Sqlite, format!("sqlite:{path}?mode=rwc")),
@@ -84,7 +89,7 @@ impl Database {
         let mut connection = connect_writer(dialect, &options).await?;
         migrate(dialect, &mut connection).await?;
         let readers = AnyPoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(readers)
             .acquire_timeout(READER_WAIT)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
@@ -224,16 +229,28 @@ impl Transaction {
     }
 }
 
-/// Tells a full disk from everything else.
+/// Primary result code of I/O errors: the low byte of SQLite's extended ones
+/// (sqlite.org/rescode.html).
+const SQLITE_IOERR: i32 = 10;
+/// The index of the log could not be enlarged: the disk is full, whatever the name says.
+const SQLITE_IOERR_SHMSIZE: i32 = SQLITE_IOERR | (19 << 8);
+const SQLITE_FULL: i32 = 13;
+/// PostgreSQL's disk_full.
+const POSTGRES_FULL: &str = "53100";
+
+/// Tells a full disk and a failing one from everything else. PostgreSQL stops by itself on a disk
+/// that fails.
 pub(super) fn failed(error: sqlx::Error) -> StoreError {
-    let full = match &error {
-        // SQLITE_FULL, and PostgreSQL's disk_full.
-        sqlx::Error::Database(database) => {
-            matches!(database.code().as_deref(), Some("13" | "53100"))
-        }
-        _ => false,
-    };
-    if full { StoreError::Full(error) } else { StoreError::Database(error) }
+    let sqlx::Error::Database(database) = &error else { return StoreError::Database(error) };
+    let code = database.code().unwrap_or_default().into_owned();
+    // PostgreSQL's codes have five characters, SQLite's are numbers below 10,000.
+    let number = if code.len() < 5 { code.parse().unwrap_or(0) } else { 0 };
+    match number {
+        SQLITE_FULL | SQLITE_IOERR_SHMSIZE => StoreError::Full(error),
+        io if io & 0xff == SQLITE_IOERR => StoreError::Io(error),
+        _ if code == POSTGRES_FULL => StoreError::Full(error),
+        _ => StoreError::Database(error),
+    }
 }
 
 fn guard_sqlite() -> Result<(), StoreError> {

@@ -29,6 +29,9 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     #[error("disk is full")]
     Full(#[source] sqlx::Error),
+    /// What had been written may or may not be on the disk.
+    #[error("disk fails")]
+    Io(#[source] sqlx::Error),
     #[error("stored {what} cannot be read back")]
     Damaged { what: &'static str },
     #[error("database is of a newer version of this program (migration {found})")]
