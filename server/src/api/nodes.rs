@@ -35,7 +35,7 @@ impl NodeService for NodeApi {
         Ok(Response::new(GetStatusResponse {
             point: self.app.keys.point.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            role: "leader".to_owned(),
+            role: if self.app.leading.is_leader() { "leader" } else { "follower" }.to_owned(),
             start_time: Some(time_message(self.app.started)),
             feeds: report.feeds.into_iter().map(feed).collect(),
             links: links.into_iter().map(link).collect(),
