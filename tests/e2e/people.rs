@@ -22,7 +22,7 @@ impl Person {
         let family = characters.next().map(String::from).unwrap_or_default();
         json!({
             "state": "active", "joined_on": "2024-01-02", "preferred_script": "hans",
-            "preferred_language": "zh-Hans", "field_group": "engineering",
+            "preferred_language": "zh-Hans", "city_code": "440100", "field_group": "engineering",
             "expertise": [self.expertise],
             "names": [
                 {"script": "hans", "family": family, "given": characters.as_str(),

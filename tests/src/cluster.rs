@@ -34,8 +34,6 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// Nodes and the lines between them. Dropped, the nodes are killed and their files removed.
 pub struct Cluster {
-    /// The point that founded the network: only its node issues tokens.
-    founder: String,
     places: BTreeMap<String, Place>,
     directory: TempDir,
 }
@@ -58,7 +56,7 @@ impl Cluster {
     pub async fn found_on(point: &str, database: &str) -> Cluster {
         let directory = tempfile::tempdir().expect("a directory for a cluster");
         fs::write(directory.path().join("password"), PASSWORD).expect("a password file");
-        let mut cluster = Cluster { founder: point.to_owned(), places: BTreeMap::new(), directory };
+        let mut cluster = Cluster { places: BTreeMap::new(), directory };
         let place = cluster.place(point, None, None);
         let founding = ["--network", NETWORK, "--point", point, "--database", database];
         yizhand("init", &place.directory, &[&founding[..], &LISTENING].concat())
@@ -77,7 +75,7 @@ impl Cluster {
 
     /// The same on a database of choice.
     pub async fn join_on(&mut self, point: &str, parent: &str, database: &str) {
-        let token = self.token(&self.founder, point).await;
+        let token = self.token(parent, point).await;
         let line = Proxy::start(self.addresses(parent).link).await.expect("a line");
         let answer = self.try_join(point, &token, &line, database).await;
         answer.expect_code(exit::DONE);
