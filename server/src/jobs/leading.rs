@@ -39,9 +39,8 @@ impl Leading {
     /// At the end, so that another node follows at once.
     async fn give_back(&self) {
         self.app.leading.lose();
-        let give_back = async {
-            leases::give_back(&mut *self.app.db.local().await?, NAME, &self.holder).await
-        };
+        let give_back =
+            async { leases::give_back(&mut *self.app.db.local().await?, NAME, &self.holder).await };
         let given: Result<Result<(), StoreError>, _> = timeout(RENEW_EVERY, give_back).await;
         if !matches!(given, Ok(Ok(()))) {
             warn!("the lease could not be given back and will run out");
