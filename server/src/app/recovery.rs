@@ -167,7 +167,10 @@ async fn commit(app: &App, change: Change) -> Result<()> {
     match app.writer.reconcile(change).await {
         // Whoever changed it meanwhile has the newer word.
         Err(CommitError::Stale) => Ok(()),
-        done => Ok(drop(done?)),
+        done => {
+            done?;
+            Ok(())
+        }
     }
 }
 

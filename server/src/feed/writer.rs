@@ -877,10 +877,10 @@ impl<S: FeedStore> Engine<S> {
                 tx.commit().await?;
                 if !done {
                     self.work.push_back(work);
-                } else if let Some(view) = self.heads.find(feed) {
-                    if view.filling.is_some_and(|filling| filling.slot == *slot) {
-                        self.heads.update(feed, |view| view.filling = None);
-                    }
+                } else if let Some(view) = self.heads.find(feed)
+                    && view.filling.is_some_and(|filling| filling.slot == *slot)
+                {
+                    self.heads.update(feed, |view| view.filling = None);
                 }
             }
             Work::Advance(feed, slot) => {
@@ -1033,10 +1033,8 @@ impl<S: FeedStore> Engine<S> {
             self.heads.update(feed, |view| view.frozen = true);
         }
         self.work.extend(touched.work);
-        if roster_changed {
-            if let Err(error) = self.reload_roster().await {
-                error!(error = &error as &dyn std::error::Error, "roster cannot be read");
-            }
+        if roster_changed && let Err(error) = self.reload_roster().await {
+            error!(error = &error as &dyn std::error::Error, "roster cannot be read");
         }
     }
 
