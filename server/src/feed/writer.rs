@@ -1119,6 +1119,10 @@ impl<S: FeedStore> Engine<S> {
         let filling = newest(|s| s == CopyState::Filling);
         let seal = held.as_ref().and_then(|held| held.seal.clone());
         let current = self.heads.find(feed);
+        if current.is_none() && copies.is_empty() {
+            // A record was to be removed from a feed that there never was.
+            return;
+        }
         let same = current.is_some_and(|view| {
             let key = |held: &Option<Held>| {
                 held.as_ref().map(|held| {

@@ -3,7 +3,7 @@
 //! SQLite: one file, WAL, synchronous FULL, one writer and a few readers. PostgreSQL: several nodes of
 //! one point may share a database; an advisory lock makes their writing transactions one queue.
 
-use std::{path::Path, str::FromStr, sync::Arc};
+use std::{os::unix::fs::OpenOptionsExt, path::Path, str::FromStr, sync::Arc};
 
 use sqlx::{
     AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row as _,
@@ -78,13 +78,21 @@ impl Database {
     /// The same with so many connections that read.
     pub async fn open_with(address: &str, readers: u32) -> Result<Database, StoreError> {
         sqlx::any::install_default_drivers();
-        let (dialect, address) = match address.split_once(':') {
-            Some(("sqlite", path)) => (Dialect::Sqlite, format!("sqlite:{path}?mode=rwc")),
-            Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, address.to_owned()),
+        let (dialect, address, path) = match address.split_once(':') {
+            Some(("sqlite", path)) => {
+                (Dialect::Sqlite, format!("sqlite:{path}?mode=rwc"), Some(Path::new(path)))
+            }
+            Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, address.to_owned(), None),
             _ => return Err(StoreError::UnknownDatabase),
         };
         if dialect == Dialect::Sqlite {
             guard_sqlite()?;
+        }
+        if let Some(path) = path.filter(|path| !path.exists()) {
+            // SQLite gives its log the mode of the file.
+            let mut owners = std::fs::OpenOptions::new();
+            let made = owners.write(true).create(true).truncate(false).mode(0o600).open(path);
+            made.map_err(sqlx::Error::Io)?;
         }
         let options = AnyConnectOptions::from_str(&address)?;
         let mut connection = connect_writer(dialect, &options).await?;
