@@ -171,8 +171,11 @@ impl Database {
         if self.dialect == Dialect::Postgres {
             return Ok(Vec::new());
         }
-        let mut reader = self.reader().await?;
-        let rows = reader.fetch_all("pragma integrity_check(20)").await?;
+        // A connection of its own: FTS5 keeps the structure of its index per connection, and its
+        // check (unlike a search) does not notice that another connection has rewritten it.
+        let mut fresh = connect_writer(self.dialect, &self.options).await?;
+        let rows = fresh.fetch_all("pragma integrity_check(20)").await?;
+        fresh.close().await.map_err(failed)?;
         let mut faults = Vec::new();
         for row in rows {
             let line: String = row.try_get(0)?;
