@@ -1,0 +1,114 @@
+//! Who gets in, who does not, and who is put out.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use yizhan_tests::{
+    client::{Answer, exit},
+    cluster::Cluster,
+    proxy::Proxy,
+    waiting::{eventually, throughout},
+};
+
+use crate::people::person;
+
+/// Promised for a revoked point that is connected.
+const PUT_OUT_WITHIN: Duration = Duration::from_secs(5);
+const DATABASE: &str = "sqlite:";
+
+fn is_connected(status: &Value, peer: &str) -> bool {
+    let links = status["links"].as_array().expect("links");
+    links.iter().any(|link| link["peer"] == peer && link["state"] == "connected")
+}
+
+#[track_caller]
+fn assert_refused(what: &str, answer: Answer) {
+    let document = answer.expect_code(exit::REFUSED).json();
+    let error = &document["error"];
+    for key in ["code", "reason", "message"] {
+        let text = error[key].as_str().unwrap_or_default();
+        assert!(!text.is_empty(), "{what}: no {key} in {document}");
+    }
+    eprintln!("{what}: {} ({})", error["reason"], error["message"]);
+}
+
+#[tokio::test]
+async fn a_revoked_point_is_put_out_within_seconds_and_stays_out() {
+    let mut cluster = Cluster::found("CN-440000").await;
+    cluster.join("GB-LON", "CN-440000").await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let london = cluster.admin("GB-LON").await;
+    assert!(is_connected(&guangdong.status().await, "GB-LON"));
+
+    let revoke = ["--point", "GB-LON", "--reason", "a test"];
+    cluster.yizhand("revoke", "CN-440000", &revoke).await.expect_code(exit::DONE);
+    eventually("the link is gone", PUT_OUT_WITHIN, async || {
+        !is_connected(&guangdong.status().await, "GB-LON")
+            && !is_connected(&london.status().await, "CN-440000")
+    })
+    .await;
+    cluster
+        .eventually("London is told why", async || {
+            london.status().await["links"].to_string().contains("revoked")
+        })
+        .await;
+
+    person("Afterwards").create_shown(&cluster, &guangdong).await;
+    throughout("London stays out", Duration::from_secs(3), async || {
+        !is_connected(&guangdong.status().await, "GB-LON")
+            && london.finds("Afterwards").await.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_a_sound_unused_token_of_this_network_lets_a_point_in() {
+    let cluster = Cluster::found("CN-440000").await;
+    let line = Proxy::start(cluster.addresses("CN-440000").link).await.expect("a line");
+    let good = cluster.token("CN-440000", "GB-LON").await;
+
+    let truncated = &good[..good.len() - 20];
+    assert_refused("truncated", cluster.try_join("a", truncated, &line, DATABASE).await);
+    let other_point = good.replace("GB-LON", "US-BOS");
+    assert_refused("other point", cluster.try_join("b", &other_point, &line, DATABASE).await);
+    let other_network = Cluster::found("CN-440000").await;
+    let foreign = other_network.token("CN-440000", "GB-LON").await;
+    assert_refused("wrong authority", cluster.try_join("c", &foreign, &line, DATABASE).await);
+
+    let short = cluster.yizhand("token", "CN-440000", &["--point", "HK", "--ttl", "1s"]).await;
+    let short = short.expect_code(exit::DONE).json();
+    let expired = short["token"].as_str().expect("a token");
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_refused("expired", cluster.try_join("d", expired, &line, DATABASE).await);
+
+    // None of the attempts has used the good one up, nor left the directory unusable.
+    cluster.try_join("a", &good, &line, DATABASE).await.expect_code(exit::DONE);
+    assert_refused("reused", cluster.try_join("e", &good, &line, DATABASE).await);
+}
+
+#[tokio::test]
+async fn a_node_of_another_network_is_refused_though_it_has_the_same_name() {
+    let mut cluster = Cluster::found("CN-440000").await;
+    cluster.join("GB-LON", "CN-440000").await;
+    let mut other = Cluster::found("CN-440000").await;
+    other.join("GB-LON", "CN-440000").await;
+    cluster.stop("GB-LON").await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let stranger = other.admin("GB-LON").await;
+
+    let line = other.line("GB-LON");
+    let before = line.counts().connections;
+    line.set_target(cluster.addresses("CN-440000").link);
+    line.cut();
+    other
+        .eventually("the stranger dials again and again", async || {
+            line.counts().connections >= before + 3
+        })
+        .await;
+    throughout("the stranger stays out", Duration::from_secs(2), async || {
+        !is_connected(&guangdong.status().await, "GB-LON")
+            && !is_connected(&stranger.status().await, "CN-440000")
+    })
+    .await;
+    other.assert_faults_fired();
+}

@@ -1,0 +1,15 @@
+//! Real nodes as processes, real TLS, and lines between them that can be made bad.
+//!
+//! A test founds a network of its own, speaks to it by the documented commands, and looks at files
+//! from outside. A fault on a line counts only if it has fired.
+
+mod admission;
+mod agreement;
+mod chain;
+mod crash;
+mod cut_off;
+mod damage;
+mod people;
+mod recovery;
+mod tables;
+mod withdrawal;

@@ -1,0 +1,90 @@
+//! People and talks that a test makes up, and the documents that commands take for them.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
+use yizhan_tests::{client::Client, cluster::Cluster};
+
+/// The purpose that puts a card into the network's directory.
+pub const NETWORK_PURPOSE: &str = "profile.network";
+
+/// A member with a name of characters, a name of letters and one field of expertise.
+pub struct Person {
+    pub hans: &'static str,
+    pub sort_key: &'static str,
+    pub latin: String,
+    pub expertise: String,
+}
+
+impl Person {
+    pub fn document(&self) -> Value {
+        let mut characters = self.hans.chars();
+        let family = characters.next().map(String::from).unwrap_or_default();
+        json!({
+            "state": "active", "joined_on": "2024-01-02", "preferred_script": "hans",
+            "preferred_language": "zh-Hans", "city_code": "440100", "field_group": "engineering",
+            "expertise": [self.expertise],
+            "names": [
+                {"script": "hans", "family": family, "given": characters.as_str(),
+                 "full": self.hans, "order": "family_first", "sort_key": self.sort_key},
+                {"script": "latin", "full": self.latin, "order": "given_first"},
+            ],
+        })
+    }
+
+    /// Makes the member at `client`'s point and gives its id.
+    pub async fn create(&self, cluster: &Cluster, client: &Client) -> String {
+        let file = document(cluster, "member.json", &self.document());
+        let made = client.ask(&["member", "create", "--file", &file]).await;
+        made["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The same with a consent to be shown in the whole network.
+    pub async fn create_shown(&self, cluster: &Cluster, client: &Client) -> String {
+        let id = self.create(cluster, client).await;
+        client.ask(&["member", "consent", &id, "--purpose", NETWORK_PURPOSE]).await;
+        id
+    }
+}
+
+/// Somebody whose name of letters is `latin`.
+pub fn person(latin: &str) -> Person {
+    Person {
+        hans: "宗泽",
+        sort_key: "zong ze",
+        latin: format!("Zong {latin}"),
+        expertise: "battery".to_owned(),
+    }
+}
+
+/// A talk that has yet to take place.
+pub fn talk(title: &str) -> Value {
+    json!({
+        "kind": "talk", "mode": "online", "tz": "Asia/Shanghai",
+        "titles": {"zh-Hans": title, "en": "A talk"},
+        "starts_at": "2035-04-22T14:30:00+08:00", "ends_at": "2035-04-22T16:30:00+08:00",
+    })
+}
+
+/// Writes a document where a command can read it.
+pub fn document(cluster: &Cluster, name: &str, document: &Value) -> String {
+    let path = scratch(cluster).join(name);
+    fs::write(&path, document.to_string()).expect("a document");
+    text(&path)
+}
+
+/// A directory of the test's own, beside those of the nodes.
+pub fn scratch(cluster: &Cluster) -> PathBuf {
+    let path = cluster.path("scratch");
+    fs::create_dir_all(&path).expect("a directory");
+    path
+}
+
+pub fn text(path: &std::path::Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// The reference data that ships with the program.
+pub fn demo_data() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../server/data/demo").to_owned()
+}
