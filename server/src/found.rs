@@ -10,15 +10,17 @@ use yizhan_proto::v1;
 use crate::{
     config::{self, Address, DatabaseUrl},
     domain::{
+        audience::Audience,
         id::{PointCode, RecordId},
         kind::Kind,
         roster::{RosterNode, SealKey},
     },
     feed::{
         change::{Change, CommitError},
-        continuity::MarkFile,
+        continuity::{Mark, MarkFile, Marks},
         heads::Heads,
         keyring::Keyring,
+        seal::Seal,
         writer::{self, Writer},
     },
     identity::{
@@ -33,7 +35,7 @@ use crate::{
     },
     listen::dial::{DialError, connect_for_enrolment, open_tcp},
     outside::Outside,
-    store::{StoreError, database::Database},
+    store::{Copy, CopyState, FeedStore, StoreError, database::Database},
 };
 
 /// What clients pin: the authority's certificate.
@@ -60,6 +62,12 @@ pub enum FoundError {
     Join(#[source] JoinError),
     #[error("the join token is not whole")]
     Token(#[source] IdentityError),
+    #[error("this database holds what {point} has sealed, and its keys are not given")]
+    PointKeys { point: PointCode },
+    #[error("the keys given are not those that have sealed what is in this database")]
+    OtherKeys,
+    #[error("this database belongs to another point: {0}")]
+    OtherDatabase(PointCode),
     #[error("network name must have 1 to 64 characters without control characters")]
     Name,
 }
@@ -81,6 +89,9 @@ impl FoundError {
             FoundError::Join(JoinError::RosterTooOld { .. }) => "ROSTER_TOO_OLD",
             FoundError::Join(_) => "JOIN_FAILED",
             FoundError::Token(_) => "TOKEN_MALFORMED",
+            FoundError::PointKeys { .. } => "POINT_KEYS_MISSING",
+            FoundError::OtherKeys => "POINT_KEYS_DIFFER",
+            FoundError::OtherDatabase(_) => "DATABASE_OF_ANOTHER_POINT",
             FoundError::Name => "NETWORK_NAME",
         }
     }
@@ -95,6 +106,11 @@ impl FoundError {
             }
             FoundError::Dial(_) => "check --parent: it is the parent's link address",
             FoundError::Name => "choose another name",
+            FoundError::PointKeys { .. } | FoundError::OtherKeys => {
+                "copy seal.key and case.key from the directory `keys` of the point's first node, \
+                 and name the directory they are in by --point-keys"
+            }
+            FoundError::OtherDatabase(_) => "name an empty database, or the point's own",
             FoundError::Directory(_)
             | FoundError::Identity(_)
             | FoundError::Storage(_)
@@ -226,15 +242,34 @@ pub async fn found(
 }
 
 /// Joins a network with a token: fresh keys become a roster entry and a certificate.
+///
+/// A point's second node shares the first one's database and needs its seal and case key, which the
+/// operator brings on a way of their own (`point_keys`): neither the parent nor the database sees
+/// them.
 pub async fn join(
     dir: &Path,
     token: &str,
     parent: &Address,
     place: Place,
+    point_keys: Option<&Path>,
     outside: &Outside,
 ) -> Result<PointCode, FoundError> {
     let token: JoinToken = token.trim().parse().map_err(FoundError::Token)?;
     let directory = prepare(dir)?;
+    let point_keys = match point_keys {
+        None => None,
+        Some(path) => {
+            let given = KeyDirectory::open(path)?;
+            Some(PointKeys { seal: given.load_seal()?, case: given.load_case()? })
+        }
+    };
+    // Before the token is used up: what is in the database decides which keys are needed.
+    let db = Database::open(&database_address(dir, &place.database)).await?;
+    let copies = db.copies().await;
+    db.close().await;
+    let found = directory.find_seal()?;
+    let seal = point_keys.as_ref().map(|keys| &keys.seal).or(found.as_ref());
+    let marks = check_database(&copies?, &token.point, seal)?;
     let now = outside.now();
     let clock = {
         let outside = outside.clone();
@@ -244,28 +279,63 @@ pub async fn join(
     let stream = open_tcp(&parent.to_string()).await?;
     let (channel, peer) = connect_for_enrolment(stream, tls).await?;
     let host = public_host(&place.listen_public);
-    let joined =
-        join::join(channel, &token, host, None, &directory, now).await.map_err(FoundError::Join)?;
+    let joined = join::join(channel, &token, host, point_keys, &directory, now)
+        .await
+        .map_err(FoundError::Join)?;
     if directory.find_backup()?.is_none() {
         directory.save_backup(&BackupKey::generate())?;
     }
-    // Opened once now, so that a wrong address shows here and not at the first run.
-    Database::open(&database_address(dir, &place.database)).await?.close().await;
+    // What the database holds is where this node begins: without marks it would take the database
+    // for an old one that was put back.
+    let (mut mark_file, _) = MarkFile::open(&dir.join(MARKS)).map_err(FoundError::Directory)?;
+    mark_file.write(1, &marks).map_err(FoundError::Directory)?;
 
     let pem = joined.identity.chain.authority_pem();
     fs::write(dir.join(CA_FILE), pem).map_err(FoundError::Directory)?;
+    // A second node of the founding point enrols at the first one, which is no neighbour.
+    let is_neighbour = peer.point != joined.point;
+    let parent_point = if is_neighbour { peer.point.to_string() } else { String::new() };
     let settings = [
         ("network", joined.network),
         ("point", joined.point.to_string()),
         ("founder", joined.founder.to_string()),
         ("parent", parent.to_string()),
-        ("parent_point", peer.point.to_string()),
+        ("parent_point", parent_point),
         ("listen_link", place.listen_link.to_string()),
         ("listen_public", place.listen_public.to_string()),
         ("database", database_setting(&place.database)),
     ];
     write_settings(dir, &settings)?;
     Ok(joined.point)
+}
+
+/// Whose database it is: nobody's yet, or that of the point whose seal key is at hand. Answers with
+/// the newest seal numbers of what is written there.
+fn check_database(
+    copies: &[Copy],
+    point: &PointCode,
+    seal_key: Option<&SigningKey>,
+) -> Result<Marks, FoundError> {
+    let own = || copies.iter().filter(|copy| copy.state == CopyState::Own);
+    let signed = own().filter(|copy| copy.feed.audience != Audience::Roster);
+    for copy in signed {
+        let key = seal_key.ok_or_else(|| match copy.feed.home == *point {
+            true => FoundError::PointKeys { point: point.clone() },
+            false => FoundError::OtherDatabase(copy.feed.home.clone()),
+        })?;
+        let fits = Seal::decode(&copy.seal).is_ok_and(|seal| {
+            let network = &seal.statement().network;
+            seal.verify(network, &key.verifying_key()).is_ok()
+        });
+        if !fits {
+            return Err(FoundError::OtherKeys);
+        }
+    }
+    let mark = |copy: &Copy| {
+        let mark = Mark { epoch: copy.epoch, number: copy.number };
+        (copy.feed.clone(), mark)
+    };
+    Ok(own().map(mark).collect())
 }
 
 fn database_setting(database: &DatabaseUrl) -> String {

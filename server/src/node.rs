@@ -24,7 +24,7 @@ use yizhan_proto::v1;
 
 use crate::{
     api,
-    app::{self, App, accounts::Accounts},
+    app::{self, App, accounts::Accounts, leading::Leading},
     backup,
     config::Config,
     domain::{id::PointCode, kind::Kind},
@@ -45,14 +45,18 @@ use crate::{
         spki::Fingerprint,
         tls::{Clock, Credentials, ServerTls, link_client, link_server, public_server},
     },
-    jobs,
+    jobs::{
+        self,
+        runner::{keep_running, keep_running_if_leading},
+    },
     link::{
         budget::Total,
         links::{self, Identity},
         session::Parts,
     },
     listen::{
-        self, Access, LINK, LOCAL, Limits, Options, PUBLIC, Security, Serving, TcpIncoming, UnixIncoming,
+        self, Access, LINK, LOCAL, Limits, Options, PUBLIC, Security, Serving, TcpIncoming,
+        UnixIncoming,
         dial::{self, DialError},
     },
     outside::Outside,
@@ -61,7 +65,7 @@ use crate::{
         receipts::Receipts,
     },
     socket::{self, Socket},
-    store::{StoreError, database::Database},
+    store::{StoreError, database::Database, dialect::Dialect},
 };
 
 /// Held while a node runs, or while a command works on its directory.
@@ -174,6 +178,10 @@ impl Node {
         });
         let app = App {
             post,
+            leading: match db.dialect {
+                Dialect::Sqlite => Leading::always(),
+                Dialect::Postgres => Leading::by_lease(),
+            },
             accounts: Accounts::new(db.clone(), outside.random()),
             started: outside.now(),
             stale_after_ms: config.stale_after_ms,
@@ -258,31 +266,7 @@ impl Node {
             self.serve_local(local_listener),
         ];
         self.dial_neighbours(&parts, &tasks, &sessions);
-        let statements = jobs::statements::Statements { app: self.app.clone() };
-        let every = Duration::from_millis(self.config.statement_every_ms);
-        tasks.spawn(jobs::runner::keep_running(statements, every, sessions.clone()));
-        tasks.spawn(self.app.post.clone().run(sessions.clone()));
-        let receipts = Receipts::new(self.app.post.clone());
-        let every = jobs::receipts::EVERY;
-        tasks.spawn(jobs::runner::keep_running(receipts, every, sessions.clone()));
-        let reconciling = jobs::reconciling::Reconciling { app: self.app.clone() };
-        let every = jobs::reconciling::EVERY;
-        tasks.spawn(jobs::runner::keep_running(reconciling, every, sessions.clone()));
-        let recovery = jobs::recovery::Recovery { app: self.app.clone() };
-        let every = jobs::recovery::EVERY;
-        tasks.spawn(jobs::runner::keep_running(recovery, every, sessions.clone()));
-        let renewal = jobs::renewal::Renewal {
-            credentials: self.credentials.clone(),
-            clock: self.clock.clone(),
-            directory: self.directory.clone(),
-            keys: self.app.keys.clone(),
-            issuer: self.issuer.clone(),
-            parent: self.config.parent.clone(),
-            ca_file: self.dir.join(CA_FILE),
-            chance: f64::from(u32::from_le_bytes(self.app.outside.random())) / f64::from(u32::MAX),
-        };
-        let every = jobs::renewal::EVERY;
-        tasks.spawn(jobs::runner::keep_running(renewal, every, sessions.clone()));
+        self.start_jobs(&tasks, &sessions);
         info!(point = %self.point, %link, %public, "node is ready");
         Ok(Running {
             link,
@@ -300,6 +284,42 @@ impl Node {
                 _lock: self._lock,
             },
         })
+    }
+
+    /// What every node does for itself, and what one node does for its point.
+    fn start_jobs(&self, tasks: &TaskTracker, sessions: &CancellationToken) {
+        let (app, stop) = (&self.app, || sessions.clone());
+        let leading = || app.leading.clone();
+        if app.db.dialect == Dialect::Postgres {
+            let holder = app.outside.random();
+            tasks.spawn(jobs::leading::Leading { app: app.clone(), holder }.run(stop()));
+            let refreshing = jobs::refreshing::Refreshing { app: app.clone() };
+            tasks.spawn(keep_running(refreshing, jobs::refreshing::EVERY, stop()));
+        }
+        let chance = u32::from_le_bytes(app.outside.random());
+        let renewal = jobs::renewal::Renewal {
+            credentials: self.credentials.clone(),
+            clock: self.clock.clone(),
+            directory: self.directory.clone(),
+            keys: app.keys.clone(),
+            issuer: self.issuer.clone(),
+            parent: self.config.parent.clone(),
+            ca_file: self.dir.join(CA_FILE),
+            chance: f64::from(chance) / f64::from(u32::MAX),
+        };
+        tasks.spawn(keep_running(renewal, jobs::renewal::EVERY, stop()));
+        // Parcels are acted on by whoever they reach: exactly once, by the transaction.
+        tasks.spawn(app.post.clone().run(stop()));
+        let reconciling = jobs::reconciling::Reconciling { app: app.clone() };
+        tasks.spawn(keep_running(reconciling, jobs::reconciling::EVERY, stop()));
+
+        let statements = jobs::statements::Statements { app: app.clone() };
+        let every = Duration::from_millis(self.config.statement_every_ms);
+        tasks.spawn(keep_running_if_leading(statements, every, leading(), stop()));
+        let receipts = Receipts::new(app.post.clone());
+        tasks.spawn(keep_running_if_leading(receipts, jobs::receipts::EVERY, leading(), stop()));
+        let recovery = jobs::recovery::Recovery { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(recovery, jobs::recovery::EVERY, leading(), stop()));
     }
 
     /// What is backed up of this node.
@@ -383,7 +403,19 @@ impl Node {
             };
             let links = self.app.links.clone();
             let (parts, sessions) = (parts.clone(), sessions.clone());
-            tasks.spawn(links::keep_dialling(links, parts, peer, dial, sessions));
+            let leading = self.app.leading.clone();
+            tasks.spawn(async move {
+                let dialling = |stop| {
+                    links::keep_dialling(
+                        links.clone(),
+                        parts.clone(),
+                        peer.clone(),
+                        dial.clone(),
+                        stop,
+                    )
+                };
+                leading.whenever_leading(sessions, dialling).await;
+            });
         }
     }
 

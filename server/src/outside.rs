@@ -8,8 +8,11 @@ use crate::domain::{id::RecordId, time::Time};
 #[derive(Clone)]
 pub struct Outside {
     now: Arc<dyn Fn() -> Time + Send + Sync>,
-    fill: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    fill: Arc<Fill>,
 }
+
+/// Fills a buffer with what nobody can foresee.
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Outside {
     /// The machine's clock and the system's randomness.

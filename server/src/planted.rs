@@ -26,10 +26,10 @@ pub const fn is(_: Fault) -> bool {
 }
 
 #[cfg(feature = "planted-faults")]
-pub use planted::{is, plant};
+pub use current::{is, plant};
 
 #[cfg(feature = "planted-faults")]
-mod planted {
+mod current {
     use std::cell::Cell;
 
     use super::Fault;

@@ -150,7 +150,7 @@ pub async fn joined(dir: &Path, hub: &Path, address: &str) -> anyhow::Result<Pat
     let token = document["token"].as_str().context("no token")?;
     let leaf = dir.join("leaf");
     let parent = Address::parse(address).map_err(anyhow::Error::msg)?;
-    found::join(&leaf, token, &parent, place(), &Outside::real()).await?;
+    found::join(&leaf, token, &parent, place(), None, &Outside::real()).await?;
     Ok(leaf)
 }
 

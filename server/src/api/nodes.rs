@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus, RecoveryStatus,
-    link_status, node_service_server::NodeService,
+    FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus, ParcelStatus,
+    RecoveryStatus, link_status, node_service_server::NodeService,
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     feed::writer::Recovery,
     identity::caller::Caller,
     link::links::{LinkState, LinkView},
+    parcel::office::Figures,
     wire::value::time_message,
 };
 
@@ -34,14 +35,22 @@ impl NodeService for NodeApi {
         Ok(Response::new(GetStatusResponse {
             point: self.app.keys.point.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            role: "leader".to_owned(),
+            role: if self.app.leading.is_leader() { "leader" } else { "follower" }.to_owned(),
             start_time: Some(time_message(self.app.started)),
             feeds: report.feeds.into_iter().map(feed).collect(),
             links: links.into_iter().map(link).collect(),
-            parcels: None,
+            parcels: report.parcels.map(parcels),
             quarantine: report.quarantine,
             recovery: report.recovery.map(recovery),
         }))
+    }
+}
+
+fn parcels(figures: Figures) -> ParcelStatus {
+    ParcelStatus {
+        outbox: figures.outbox,
+        inbox: figures.inbox,
+        oldest_ms: (figures.outbox > 0).then_some(figures.oldest_ms.max(0) as u64),
     }
 }
 

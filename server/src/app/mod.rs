@@ -6,6 +6,7 @@ pub mod copies;
 pub mod error;
 pub mod events;
 pub mod import;
+pub mod leading;
 pub mod members;
 pub mod network;
 pub mod nodes;
@@ -42,6 +43,8 @@ pub struct App {
     pub post: Arc<Office>,
     pub outside: Outside,
     pub accounts: accounts::Accounts,
+    /// Whether this is the node of its point that dials and runs jobs.
+    pub leading: leading::Leading,
     pub started: Time,
     /// A feed whose home was not heard for this long is shown as stale, in milliseconds.
     pub stale_after_ms: u64,

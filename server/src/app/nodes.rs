@@ -10,6 +10,7 @@ use crate::{
     feed::{heads::View, writer::Recovery},
     identity::caller::Caller,
     link::links::LinkView,
+    parcel::office::Figures,
     store::{CopyState, records},
     wire::entry::quarantined,
 };
@@ -48,6 +49,7 @@ pub struct NodeReport {
     pub feeds: Vec<FeedReport>,
     /// None: the caller may not know them.
     pub links: Option<Vec<LinkView>>,
+    pub parcels: Option<Figures>,
     /// Rows kept and not understood.
     pub quarantine: u64,
     /// None: the caller may not know, or nothing keeps the node from writing.
@@ -73,7 +75,11 @@ pub async fn status(app: &App, caller: &Caller) -> Result<NodeReport> {
     };
     let links = everything.then(|| app.links.all());
     let recovery = Some(app.writer.recovery()).filter(|state| everything && !state.is_over());
-    Ok(NodeReport { feeds, links, quarantine: quarantine as u64, recovery })
+    let parcels = match everything {
+        true => Some(app.post.figures().await?),
+        false => None,
+    };
+    Ok(NodeReport { feeds, links, parcels, quarantine: quarantine as u64, recovery })
 }
 
 fn is_for_anybody(audience: Audience) -> bool {

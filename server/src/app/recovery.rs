@@ -32,7 +32,7 @@ use crate::{
         position::{Epoch, Sequence},
         time::Time,
     },
-    feed::change::Change,
+    feed::change::{Change, CommitError},
     identity::caller::Caller,
     store::{Slot, StoreError, records as stored},
 };
@@ -129,11 +129,11 @@ async fn settle(app: &App, home: &PointCode, id: RecordId, gone: &Gone) -> Resul
     let home_feed = FeedId::new(home.clone(), Audience::Home);
     let is_home = |found: &&Found| found.feed == home_feed && found.row.kind == Kind::MEMBER;
     let Some(member) = found.iter().find(is_home) else { return Ok(()) };
+    // Another node on the same database may be at work on it.
+    let unchanged = Change::new().expect(home_feed.clone(), id, Some(member.row.sequence));
     if gone.is_erased {
         warn!(%home, %id, "an erased person was in the backup: erased again");
-        let change = members::erasure(app, Change::new(), home, id).await?;
-        app.writer.reconcile(change).await?;
-        return Ok(());
+        return commit(app, members::erasure(app, unchanged, home, id).await?).await;
     }
     let now = app.outside.now();
     let value: Member = member.value::<v1::Member, _>()?;
@@ -148,7 +148,7 @@ async fn settle(app: &App, home: &PointCode, id: RecordId, gone: &Gone) -> Resul
     if !shown.into_iter().chain(public).any(|audience| gone.audiences.contains(&audience)) {
         return Ok(());
     }
-    let mut change = Change::new();
+    let mut change = unchanged;
     for (grant_id, grant) in &mut grants {
         let rests_on =
             audience_of(grant).is_some_and(|audience| gone.audiences.contains(&audience));
@@ -160,9 +160,18 @@ async fn settle(app: &App, home: &PointCode, id: RecordId, gone: &Gone) -> Resul
     }
     warn!(%home, %id, "a consent in the backup had been withdrawn: withdrawn again");
     let disclosed = disclosure::member(&value, grants.iter().map(|(_, grant)| grant), now);
-    let change = members::disclose(change, home, id, disclosed, Reason::Withdrawn);
-    app.writer.reconcile(change).await?;
-    Ok(())
+    commit(app, members::disclose(change, home, id, disclosed, Reason::Withdrawn)).await
+}
+
+async fn commit(app: &App, change: Change) -> Result<()> {
+    match app.writer.reconcile(change).await {
+        // Whoever changed it meanwhile has the newer word.
+        Err(CommitError::Stale) => Ok(()),
+        done => {
+            done?;
+            Ok(())
+        }
+    }
 }
 
 /// Where the card lies that rests on a consent.

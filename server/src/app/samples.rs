@@ -104,6 +104,7 @@ pub async fn founder() -> Node {
         outside: outside.clone(),
     });
     let app = App {
+        leading: super::leading::Leading::always(),
         post,
         accounts: Accounts::new(db.clone(), [0; 32]),
         started: outside.now(),

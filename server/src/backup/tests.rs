@@ -109,7 +109,12 @@ fn disclosed(id: RecordId) -> Change {
     grant_id.0[0] ^= 0xff;
     Change::new()
         .put(feed(Audience::Home), Kind::MEMBER, id, v1::Member::from(member).encode_to_vec())
-        .put(feed(Audience::Home), Kind::GRANT, grant_id, v1::Grant::from(grant(id)).encode_to_vec())
+        .put(
+            feed(Audience::Home),
+            Kind::GRANT,
+            grant_id,
+            v1::Grant::from(grant(id)).encode_to_vec(),
+        )
         .put(feed(Audience::Network), Kind::CARD, id, v1::Card::from(card).encode_to_vec())
 }
 

@@ -50,6 +50,19 @@ pub struct Inflow {
     pub after: Sequence,
     /// What had been put aside before came from somebody else.
     pub mixed: bool,
+    /// Number of the state that the copy was in.
+    pub base: u64,
+}
+
+impl Inflow {
+    /// Has another node on the same database moved the copy on since the last page?
+    pub fn is_overtaken(&self, copy: &Copy) -> bool {
+        match copy.state {
+            CopyState::Filling => !self.fills || copy.sequence != self.after,
+            CopyState::Own | CopyState::Current => self.fills || copy.number != self.base,
+            CopyState::Indexing | CopyState::CatchingUp | CopyState::Retired => true,
+        }
+    }
 }
 
 /// What a session is told about its delivery.

@@ -9,6 +9,7 @@ pub mod change;
 pub mod continuity;
 pub mod digest;
 pub mod heads;
+pub mod indexing;
 pub mod inflow;
 pub mod keyring;
 pub mod own;

@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::{
-    apply,
     change::{Change, CommitError, Committed},
     continuity::{self, Mark, MarkFile, Marks},
     heads::{Heads, Heard, Held},
+    indexing::Indexing,
     inflow::{self, Delivery, Inflow, Outcome},
     keyring::Keyring,
     own::{self, Gathering},
@@ -40,13 +40,13 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 512;
 /// Rows cleared away in one step.
 const CLEAR: usize = 2_000;
-/// Rows made searchable in one step.
-const INDEX: usize = 8_192;
 /// Seals that could not be kept for want of room, and are tried again with whatever comes next.
 const UNKEPT_MAX: usize = 1_024;
 /// Rest after a failed transaction, so that a full disk is not asked a thousand times a second.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
+/// How often it is read from a shared database what other nodes have heard.
+const HEAR_EVERY: Duration = Duration::from_secs(10);
 /// EX_IOERR of sysexits.h.
 const EXIT_DISK_FAILS: i32 = 74;
 
@@ -97,6 +97,7 @@ enum Command {
     },
     OpenEpochs,
     Reconciling(bool),
+    Refresh,
 }
 
 /// The writer's front door. Cheap to clone.
@@ -126,7 +127,10 @@ impl Writer {
             inflows: BTreeMap::new(),
             next_pull: 1,
             work: VecDeque::new(),
+            indexing: Indexing::default(),
             unkept: Vec::new(),
+            turn: 0,
+            heard: None,
         };
         engine.resume(parts.marks).await?;
         Ok((Writer { commands, recovering }, tokio::spawn(engine.run(queue))))
@@ -199,6 +203,11 @@ impl Writer {
         self.send(Command::OpenEpochs).await;
     }
 
+    /// Takes notice of what other nodes have written into a shared database.
+    pub async fn refresh(&self) {
+        self.send(Command::Refresh).await;
+    }
+
     /// Keeps a verified seal, and notices if it contradicts one that is kept.
     pub async fn remember(&self, seal: Arc<Seal>) {
         self.send(Command::Remember { seal }).await;
@@ -243,6 +252,7 @@ impl Recovery {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Work {
     OpenEpochs,
+    Refresh,
     Index(FeedId, Slot),
     Advance(FeedId, Slot),
     Clear(FeedId, Slot),
@@ -260,7 +270,12 @@ struct Engine<S> {
     inflows: BTreeMap<FeedId, Inflow>,
     next_pull: u64,
     work: VecDeque<Work>,
+    indexing: Indexing,
     unkept: Vec<Arc<Seal>>,
+    /// Up to here it is known what other nodes have written.
+    turn: u64,
+    /// When it was last read what other nodes have heard.
+    heard: Option<tokio::time::Instant>,
 }
 
 /// What a transaction has touched, to be shown after its commit.
@@ -344,12 +359,7 @@ impl<S: FeedStore> Engine<S> {
         if by_feed.contains_key(&self.keys.roster_feed()) {
             self.reload_roster().await?;
         }
-        for (statement, heard_us) in self.store.statements().await? {
-            if let Some((home, heard)) = super::statement::read_kept(&statement, heard_us) {
-                self.heads.hear(&home, heard);
-            }
-        }
-        Ok(())
+        self.hear_kept().await
     }
 
     /// Which own feeds lie behind what may have been seen of them.
@@ -359,14 +369,22 @@ impl<S: FeedStore> Engine<S> {
         }
         match marks {
             Some(marks) => {
-                let feeds = continuity::behind(&marks, &self.marks);
+                let mut feeds = continuity::behind(&marks, &self.marks);
+                feeds.retain(|feed, _| self.may_sign(feed));
                 Recovery { feeds, ..Recovery::default() }
             }
             None => {
-                let (feeds, unmarked) = (self.marks.clone(), !self.marks.is_empty());
-                Recovery { feeds, unmarked, reconciling: false }
+                let mut feeds = self.marks.clone();
+                feeds.retain(|feed, _| self.may_sign(feed));
+                Recovery { unmarked: !feeds.is_empty(), feeds, reconciling: false }
             }
         }
+    }
+
+    /// The founding point's roster is written by the node that holds the issuer, and by no other node
+    /// on the same database.
+    fn may_sign(&self, feed: &FeedId) -> bool {
+        feed.audience != Audience::Roster || self.keys.signer(feed).is_some()
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
@@ -471,6 +489,12 @@ impl<S: FeedStore> Engine<S> {
                 self.work.push_back(Work::OpenEpochs);
                 None
             }
+            Command::Refresh => {
+                if !self.work.contains(&Work::Refresh) {
+                    self.work.push_back(Work::Refresh);
+                }
+                None
+            }
             Command::Reconciling(reconciling) => {
                 self.recovery.send_modify(|recovery| recovery.reconciling = reconciling);
                 None
@@ -532,9 +556,10 @@ impl<S: FeedStore> Engine<S> {
                         .await?;
                     Answer::Nothing
                 }
-                Command::Close { .. } | Command::OpenEpochs | Command::Reconciling(_) => {
-                    Answer::Nothing
-                }
+                Command::Close { .. }
+                | Command::OpenEpochs
+                | Command::Refresh
+                | Command::Reconciling(_) => Answer::Nothing,
             };
         }
 
@@ -656,6 +681,7 @@ impl<S: FeedStore> Engine<S> {
         let same = copies
             .iter()
             .find(|copy| copy.epoch == statement.epoch && copy.state != CopyState::Retired);
+        let base = same.map_or(0, |copy| copy.number);
         let (slot, fills, after, mixed) = match same {
             Some(copy) if copy.state == CopyState::Filling => {
                 (copy.slot, true, copy.sequence, copy.sequence > Sequence(0))
@@ -682,10 +708,20 @@ impl<S: FeedStore> Engine<S> {
                 (slot, true, Sequence(0), false)
             }
         };
+        // What another node puts aside for the same copy cannot be told from what this one does.
+        let mixed = mixed || self.store.is_shared();
         let pull = self.next_pull;
         self.next_pull += 1;
-        let inflow =
-            Inflow { pull, peer: peer.clone(), slot, epoch: statement.epoch, fills, after, mixed };
+        let inflow = Inflow {
+            pull,
+            peer: peer.clone(),
+            slot,
+            epoch: statement.epoch,
+            fills,
+            after,
+            mixed,
+            base,
+        };
         self.inflows.insert(feed.clone(), inflow);
         self.heads.update(feed, |view| view.busy = true);
         Ok(Some(Granted { pull, epoch: statement.epoch, after }))
@@ -710,10 +746,15 @@ impl<S: FeedStore> Engine<S> {
             return Ok(Outcome::Dropped);
         }
         let settled = self.settled_state(feed);
+        let is_shared = self.store.is_shared();
         let Some(copy) = touched.copy(tx, feed, inflow.slot).await? else {
             self.end_inflow(feed);
             return Ok(Outcome::Dropped);
         };
+        if is_shared && inflow.is_overtaken(copy) {
+            self.end_inflow(feed);
+            return Ok(Outcome::Dropped);
+        }
         let outcome = if inflow.fills {
             inflow::fill(tx, copy, delivery).await?
         } else {
@@ -826,16 +867,20 @@ impl<S: FeedStore> Engine<S> {
     async fn step(&mut self, work: Work) -> Result<(), StoreError> {
         match &work {
             Work::OpenEpochs => self.open_epochs().await?,
+            Work::Refresh => self.refresh().await?,
             Work::Clear(feed, slot) => {
                 let mut tx = self.store.begin().await?;
-                let done = tx.clear(*slot, CLEAR).await?;
+                // Another node may have cleared it away, and given its slot to something new.
+                let copies = tx.copies(feed).await?;
+                let is_there = |copy: &Copy| copy.slot == *slot && copy.state == CopyState::Retired;
+                let done = !copies.iter().any(is_there) || tx.clear(*slot, CLEAR).await?;
                 tx.commit().await?;
                 if !done {
                     self.work.push_back(work);
-                } else if let Some(view) = self.heads.find(feed) {
-                    if view.filling.is_some_and(|filling| filling.slot == *slot) {
-                        self.heads.update(feed, |view| view.filling = None);
-                    }
+                } else if let Some(view) = self.heads.find(feed)
+                    && view.filling.is_some_and(|filling| filling.slot == *slot)
+                {
+                    self.heads.update(feed, |view| view.filling = None);
                 }
             }
             Work::Advance(feed, slot) => {
@@ -843,6 +888,10 @@ impl<S: FeedStore> Engine<S> {
                 let mut tx = self.store.begin().await?;
                 let mut touched = Touched::default();
                 let Some(copy) = touched.copy(&mut tx, feed, *slot).await? else { return Ok(()) };
+                if copy.state != CopyState::CatchingUp {
+                    // Another node has done it.
+                    return Ok(());
+                }
                 let done = inflow::advance(&mut tx, copy, settled).await?;
                 tx.commit().await?;
                 self.show(touched).await;
@@ -864,11 +913,15 @@ impl<S: FeedStore> Engine<S> {
         let mut tx = self.store.begin().await?;
         let mut touched = Touched::default();
         let Some(copy) = touched.copy(&mut tx, feed, slot).await? else { return Ok(true) };
-        let page = self.store.page(slot, copy.indexed, INDEX, usize::MAX).await?;
-        let rows = page.map(|page| page.rows).unwrap_or_default();
-        if let Some(last) = rows.last() {
-            tx.enter(slot, &apply::entries(copy, &rows)).await?;
-            copy.indexed = last.sequence;
+        if copy.state != CopyState::Indexing {
+            // Another node has done it.
+            self.indexing.forget(slot);
+            return Ok(true);
+        }
+        let (entries, last) = self.indexing.next(&self.store, copy).await?;
+        if let Some(last) = last {
+            tx.enter(slot, &entries).await?;
+            copy.indexed = last;
             tx.update_copy(copy).await?;
             tx.commit().await?;
             return Ok(false);
@@ -891,6 +944,69 @@ impl<S: FeedStore> Engine<S> {
         info!(%feed, "copy is complete and searchable");
         self.show(touched).await;
         Ok(true)
+    }
+
+    /// Shows what other nodes on the same database have committed. What they have not told anybody
+    /// yet is marked here before this node does.
+    async fn refresh(&mut self) -> Result<(), StoreError> {
+        let changed = self.store.changed(self.turn).await?;
+        if changed.turn == self.turn {
+            return Ok(());
+        }
+        let mut touched = Touched::default();
+        let (mut is_new, mut opened) = (false, Vec::new());
+        for copy in changed.copies {
+            if copy.state == CopyState::Own {
+                // Under another epoch where it lay: only who opens an epoch does that. One that was
+                // taken back from a neighbour lies elsewhere.
+                let before = self.heads.find(&copy.feed).and_then(|view| view.held);
+                let in_place =
+                    |held: Held| held.slot == copy.slot && held.epoch.counter < copy.epoch.counter;
+                if before.is_some_and(in_place) {
+                    opened.push(copy.feed.clone());
+                }
+                let mark = Mark { epoch: copy.epoch, number: copy.number };
+                let newer = |known: &Mark| {
+                    (known.epoch.counter, known.number) < (mark.epoch.counter, mark.number)
+                };
+                if self.marks.get(&copy.feed).is_none_or(newer) {
+                    self.marks.insert(copy.feed.clone(), mark);
+                    is_new = true;
+                }
+            }
+            touched.copies.entry(copy.feed.clone()).or_default().push(copy);
+        }
+        if is_new {
+            self.write_marks();
+        }
+        for found in self.store.equivocations().await? {
+            if self.heads.find(&found.feed).is_none_or(|view| !view.frozen) {
+                touched.frozen.push(found.feed);
+            }
+        }
+        if self.heard.is_none_or(|heard| heard.elapsed() > HEAR_EVERY) {
+            self.heard = Some(tokio::time::Instant::now());
+            self.hear_kept().await?;
+        }
+        self.turn = changed.turn;
+        self.show(touched).await;
+        self.recovery.send_if_modified(|recovery| {
+            let before = recovery.feeds.len();
+            recovery.feeds.retain(|feed, _| !opened.contains(feed));
+            recovery.unmarked &= !recovery.feeds.is_empty();
+            recovery.feeds.len() != before
+        });
+        Ok(())
+    }
+
+    /// Takes the homes' words on their heads as they are stored.
+    async fn hear_kept(&self) -> Result<(), StoreError> {
+        for (statement, heard_us) in self.store.statements().await? {
+            if let Some((home, heard)) = super::statement::read_kept(&statement, heard_us) {
+                self.heads.hear(&home, heard);
+            }
+        }
+        Ok(())
     }
 
     /// What a copy is once it is whole: ours, or a copy.
@@ -917,10 +1033,8 @@ impl<S: FeedStore> Engine<S> {
             self.heads.update(feed, |view| view.frozen = true);
         }
         self.work.extend(touched.work);
-        if roster_changed {
-            if let Err(error) = self.reload_roster().await {
-                error!(error = &error as &dyn std::error::Error, "roster cannot be read");
-            }
+        if roster_changed && let Err(error) = self.reload_roster().await {
+            error!(error = &error as &dyn std::error::Error, "roster cannot be read");
         }
     }
 

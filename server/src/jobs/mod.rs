@@ -1,9 +1,11 @@
 //! Background work, one file per job: a `run_once` that starts from what is stored, takes no hint and
 //! may run twice. `runner` alone loops.
 
+pub mod leading;
 pub mod receipts;
 pub mod reconciling;
 pub mod recovery;
+pub mod refreshing;
 pub mod renewal;
 pub mod runner;
 pub mod statements;

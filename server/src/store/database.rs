@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (2, None, include_str!("../../migrations/0002_tokens.sql")),
     (3, None, include_str!("../../migrations/0003_accounts.sql")),
     (4, None, include_str!("../../migrations/0004_parcels.sql")),
+    (5, None, include_str!("../../migrations/0005_sharing.sql")),
 ];
 
 /// Settings of every SQLite connection.
@@ -226,6 +227,10 @@ impl Transaction {
 
     /// Returns when the change is durable.
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        if self.dialect == Dialect::Postgres {
+            let counted = "update turns set number = number + 1";
+            self.writing.connection.execute(counted).await.map_err(failed)?;
+        }
         self.writing.connection.execute("commit").await.map_err(failed)?;
         self.writing.dirty = false;
         Ok(())

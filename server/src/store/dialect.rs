@@ -60,6 +60,10 @@ macro_rules! over_list {
 
 pub(super) use {over_list, over_rows};
 
+/// Begins to read: all statements that follow see one state.
+pub const BEGIN_SNAPSHOT: Sql =
+    Sql { sqlite: "begin", postgres: "begin isolation level repeatable read, read only" };
+
 /// Enters words under positions. Rows: [position, words].
 pub const ENTER_TERMS: Sql = Sql {
     sqlite: "insert into terms (rowid, words)

@@ -3,8 +3,9 @@
 use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 
 use super::{
-    Copy, CopyState, FeedStore, FeedTx, FoundEquivocation, Slot, StoreError, StoredPage,
+    Changed, Copy, CopyState, FeedStore, FeedTx, FoundEquivocation, Slot, StoreError, StoredPage,
     database::{Database, Transaction, failed},
+    dialect::{BEGIN_SNAPSHOT, Dialect},
     records::{self, Stored},
 };
 use crate::domain::{
@@ -82,7 +83,7 @@ impl FeedStore for Database {
         let mut db = self.reader().await?;
         // Two statements see one state only inside a transaction; rows that a commit in between
         // replaced would be missing from the page.
-        sqlx::query("begin").execute(&mut *db).await.map_err(failed)?;
+        sqlx::query(self.dialect.pick(BEGIN_SNAPSHOT)).execute(&mut *db).await.map_err(failed)?;
         let page = read_page(&mut db, slot, after, rows, bytes).await;
         sqlx::query("rollback").execute(&mut *db).await.map_err(failed)?;
         page
@@ -117,6 +118,34 @@ impl FeedStore for Database {
             .await
             .map_err(failed)?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.dialect == Dialect::Postgres
+    }
+
+    async fn changed(&self, turn: u64) -> Result<Changed, StoreError> {
+        let mut db = self.reader().await?;
+        // The number first: what is committed in between comes again next time.
+        let newest: i64 = sqlx::query_scalar("select number from turns")
+            .fetch_one(&mut *db)
+            .await
+            .map_err(failed)?;
+        if newest as u64 == turn {
+            return Ok(Changed { turn, copies: Vec::new() });
+        }
+        let copies = sqlx::query_as(
+            "select slot, home, audience, epoch_counter, epoch_random, state, number, sequence,
+                    live, sum, seal, target, distinct_to, indexed
+             from copies
+             where (home, audience) in (select home, audience from copies where turn > $1)
+             order by slot",
+        )
+        .bind(turn as i64)
+        .fetch_all(&mut *db)
+        .await
+        .map_err(failed)?;
+        Ok(Changed { turn: newest as u64, copies })
     }
 }
 
@@ -205,8 +234,9 @@ impl FeedTx for Transaction {
         copy.slot = Slot(row.try_get::<i64, _>(0)? as u32);
         sqlx::query(
             "insert into copies (slot, home, audience, epoch_counter, epoch_random, state, number,
-               sequence, live, sum, seal, target, distinct_to, indexed)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+               sequence, live, sum, seal, target, distinct_to, indexed, turn)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, number + 1
+             from turns",
         )
         .bind(i64::from(copy.slot.0))
         .bind(copy.feed.home.as_str())
@@ -232,7 +262,7 @@ impl FeedTx for Transaction {
         sqlx::query(
             "update copies set state = $2, number = $3, sequence = $4, live = $5, sum = $6,
                seal = $7, target = $8, distinct_to = $9, indexed = $10, epoch_counter = $11,
-               epoch_random = $12 where slot = $1",
+               epoch_random = $12, turn = (select turns.number + 1 from turns) where slot = $1",
         )
         .bind(i64::from(copy.slot.0))
         .bind(copy.state as i64)

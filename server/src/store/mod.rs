@@ -8,6 +8,7 @@ pub mod database;
 pub mod dialect;
 pub mod events;
 pub mod feeds;
+pub mod leases;
 pub mod parcels;
 pub mod records;
 pub mod search;
@@ -156,6 +157,25 @@ pub trait FeedStore: Clone + Send + Sync + 'static {
 
     /// Newest list of heads of each home: (encoded, when heard).
     fn statements(&self) -> impl Future<Output = Result<Vec<(Vec<u8>, i64)>, StoreError>> + Send;
+
+    /// Do other nodes write here too?
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// What has changed after `turn`, whoever changed it.
+    fn changed(&self, turn: u64) -> impl Future<Output = Result<Changed, StoreError>> + Send {
+        async move { Ok(Changed { turn, copies: Vec::new() }) }
+    }
+}
+
+/// Changes of a shared database.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The writing transaction up to which this is everything.
+    pub turn: u64,
+    /// All copies of each feed of which one has changed.
+    pub copies: Vec<Copy>,
 }
 
 /// A stored proof that a home sealed two states under one number.

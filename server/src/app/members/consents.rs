@@ -196,7 +196,10 @@ async fn commit(app: &App, found: &Found, change: Change, grants: &[Grant]) -> R
     );
     match app.writer.commit(disclose(change, home, id, disclosed, Reason::Withdrawn)).await {
         Err(CommitError::Stale) => Err(Error::Stale),
-        done => Ok(drop(done?)),
+        done => {
+            done?;
+            Ok(())
+        }
     }
 }
 

@@ -1,69 +1,61 @@
-//! Which points hold, or held, what a member disclosed, with their receipts.
+//! Which points hold, or held, what a member disclosed, and who has confirmed a removal.
 
 use prost::Message;
-use yizhan_proto::v1::{self, member_copy};
+use yizhan_proto::v1::{self, member_copy::State};
 
 use crate::{
     app::{
         App,
-        copies::{Copies, CopyAt, State},
+        copies::{self, Copies, CopyAt},
         error::{Error, Result},
         sight,
     },
-    domain::{
-        id::{PointCode, RecordId},
-        kind::Kind,
-        policy::Operation,
-    },
+    domain::{audience::Audience, id::RecordId, policy::Operation},
     identity::caller::Caller,
-    store::records,
+    store::parcels::Receipt,
     wire::value::time_message,
 };
 
-/// Lists the copies of a member's cards, of a member too who is erased: that is when it matters.
+/// Lists every point that holds a card of the member or may still hold one that was removed, the home
+/// first. A member who was erased is still answered for: that is when it matters most.
 pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<v1::MemberCopy>> {
     caller.may(Operation::ReadCopies)?;
-    let home = home_of(app, caller, id).await?.ok_or(Error::NotFound { noun: "member" })?;
-    let copies =
-        Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
-    let copies = copies.of_record(&home, id).await?;
-    Ok(copies.into_iter().filter(|copy| copy.audience.is_shared()).map(message).collect())
+    let copies = Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
+    for home in sight::homes(app, caller, Operation::ReadCopies) {
+        match copies.of_record(&home, id).await {
+            Ok(found) => return Ok(found.into_iter().map(message).collect()),
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::NotFound { noun: "member" })
 }
 
-/// The home of a member, erased or not, among those whose copies the caller may ask about.
-async fn home_of(app: &App, caller: &Caller, id: RecordId) -> Result<Option<PointCode>> {
-    let homes = sight::homes(app, caller, Operation::ReadCopies);
-    let readable = app.heads.readable_slots();
-    let versions = records::find(&mut *app.db.reader().await?, id).await?;
-    let mut members = versions.iter().filter(|version| version.row.kind == Kind::MEMBER);
-    Ok(members.find_map(|version| {
-        let home = &readable.get(&version.slot)?.home;
-        homes.contains(home).then(|| home.clone())
-    }))
+/// What the point signed for, as it arrived in its parcel.
+fn receipt(receipt: Receipt) -> Vec<u8> {
+    let extent = receipt.extent;
+    v1::RemovalReceipt {
+        number: extent.number,
+        sequence: extent.sequence.0,
+        scrubbed_us: receipt.scrubbed.0,
+        ..Default::default()
+    }
+    .encode_to_vec()
 }
 
 fn message(copy: CopyAt) -> v1::MemberCopy {
-    let state = match copy.state {
-        State::Held => member_copy::State::Held,
-        State::Pending => member_copy::State::Pending,
-        State::Scrubbed => member_copy::State::Scrubbed,
+    let state = match (copy.state, copy.audience) {
+        // The home's own record is not disclosed: what is removed here is gone with the commit.
+        (copies::State::Pending, Audience::Home) => State::Scrubbed,
+        (copies::State::Held, _) => State::Held,
+        (copies::State::Pending, _) => State::Pending,
+        (copies::State::Scrubbed, _) => State::Scrubbed,
     };
-    let receipt = copy.receipt.map(|receipt| {
-        let message = v1::RemovalReceipt {
-            home: copy.home.to_string(),
-            audience: copy.audience as u32,
-            epoch: Some(v1::Epoch { counter: receipt.extent.epoch_counter, random: Vec::new() }),
-            number: receipt.extent.number,
-            sequence: receipt.extent.sequence.0,
-            scrubbed_us: receipt.scrubbed.0,
-        };
-        message.encode_to_vec()
-    });
     v1::MemberCopy {
         point: copy.point.to_string(),
         audience: copy.audience.name().to_owned(),
         state: state.into(),
         since_time: copy.since.map(time_message),
-        receipt: receipt.unwrap_or_default(),
+        receipt: copy.receipt.map(receipt).unwrap_or_default(),
     }
 }

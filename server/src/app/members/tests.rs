@@ -82,7 +82,12 @@ async fn a_withdrawn_card_is_gone_when_the_call_returns() {
     let seen = get(app, &network, id(&member)).await.unwrap();
     assert!(matches!(seen.seen, Seen::Card(_)));
     assert_eq!(seen.point.state, FeedState::Own as i32);
-    assert_eq!(list_copies(app, &staff, id(&member)).await.unwrap().len(), 1);
+    let copies = list_copies(app, &staff, id(&member)).await.unwrap();
+    let held = copies.iter().map(|copy| (&*copy.audience, copy.state));
+    assert_eq!(
+        held.filter(|(audience, _)| *audience != "home").collect::<Vec<_>>(),
+        [("network", 1)]
+    );
 
     let ended = withdraw(app, &staff, id(&member), "profile.network", "").await.unwrap();
     assert_eq!(ended.len(), 1);

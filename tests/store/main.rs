@@ -1,0 +1,9 @@
+//! What the tables promise, held against both databases by one and the same suite. Without a
+//! PostgreSQL these tests fail; they are never skipped.
+
+mod feeds;
+mod full;
+mod leases;
+mod parcels;
+mod samples;
+mod shared;
