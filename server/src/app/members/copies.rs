@@ -23,7 +23,11 @@ pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Vec
     let copies = Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
     for home in sight::homes(app, caller, Operation::ReadCopies) {
         match copies.of_record(&home, id).await {
-            Ok(found) => return Ok(found.into_iter().map(message).collect()),
+            // The home's own record is no copy: it is what the copies are of.
+            Ok(found) => {
+                let disclosed = found.into_iter().filter(|copy| copy.audience != Audience::Home);
+                return Ok(disclosed.map(message).collect());
+            }
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -44,12 +48,10 @@ fn receipt(receipt: Receipt) -> Vec<u8> {
 }
 
 fn message(copy: CopyAt) -> v1::MemberCopy {
-    let state = match (copy.state, copy.audience) {
-        // The home's own record is not disclosed: what is removed here is gone with the commit.
-        (copies::State::Pending, Audience::Home) => State::Scrubbed,
-        (copies::State::Held, _) => State::Held,
-        (copies::State::Pending, _) => State::Pending,
-        (copies::State::Scrubbed, _) => State::Scrubbed,
+    let state = match copy.state {
+        copies::State::Held => State::Held,
+        copies::State::Pending => State::Pending,
+        copies::State::Scrubbed => State::Scrubbed,
     };
     v1::MemberCopy {
         point: copy.point.to_string(),
