@@ -53,12 +53,14 @@ fn traces(directory: &Path) -> Vec<String> {
     found
 }
 
+/// Points with a copy of the card, and its state there. What the home keeps for itself is no copy.
 async fn copies(client: &Client, id: &str) -> Vec<(String, String)> {
     let document = client.ask(&["member", "where", id]).await;
     let copies = document["copies"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let cards = copies.iter().filter(|copy| copy["audience"] == "network");
     let mut copies: Vec<_> =
-        copies.iter().map(|copy| (text(&copy["point"]), text(&copy["state"]))).collect();
+        cards.map(|copy| (text(&copy["point"]), text(&copy["state"]))).collect();
     copies.sort();
     copies
 }
