@@ -123,15 +123,14 @@ impl Database {
     /// RPC: a client that hangs up drops that.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
         let mut writing = self.sound_writer().await?;
+        // Before it begins: a caller that is dropped while it does must not leave a transaction
+        // behind that nobody knows of.
+        writing.dirty = true;
         let begun = match self.dialect {
             Dialect::Sqlite => writing.connection.execute("begin immediate").await.map(drop),
             Dialect::Postgres => begin_postgres(&mut writing.connection).await,
         };
-        if let Err(error) = begun {
-            writing.dirty = true;
-            return Err(failed(error));
-        }
-        writing.dirty = true;
+        begun.map_err(failed)?;
         Ok(Transaction { dialect: self.dialect, writing })
     }
 
@@ -159,7 +158,7 @@ impl Database {
         if self.dialect == Dialect::Postgres {
             return Ok(true);
         }
-        let mut writing = self.writer.clone().lock_owned().await;
+        let mut writing = self.sound_writer().await?;
         let row = writing.connection.fetch_one("pragma wal_checkpoint(truncate)").await?;
         Ok(row.try_get::<i64, _>(0)? == 0)
     }

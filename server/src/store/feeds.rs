@@ -80,13 +80,20 @@ impl FeedStore for Database {
         rows: usize,
         bytes: usize,
     ) -> Result<Option<StoredPage>, StoreError> {
-        let mut db = self.reader().await?;
-        // Two statements see one state only inside a transaction; rows that a commit in between
-        // replaced would be missing from the page.
-        sqlx::query(self.dialect.pick(BEGIN_SNAPSHOT)).execute(&mut *db).await.map_err(failed)?;
-        let page = read_page(&mut db, slot, after, rows, bytes).await;
-        sqlx::query("rollback").execute(&mut *db).await.map_err(failed)?;
-        page
+        let database = self.clone();
+        // In a task of its own: a session that ends drops whoever waits for the page, and must not
+        // give a connection back that still sees the state of then.
+        let reading = tokio::spawn(async move {
+            let mut db = database.reader().await?;
+            // Two statements see one state only inside a transaction; rows that a commit in between
+            // replaced would be missing from the page.
+            let begin = database.dialect.pick(BEGIN_SNAPSHOT);
+            sqlx::query(begin).execute(&mut *db).await.map_err(failed)?;
+            let page = read_page(&mut db, slot, after, rows, bytes).await;
+            sqlx::query("rollback").execute(&mut *db).await.map_err(failed)?;
+            page
+        });
+        reading.await.unwrap_or(Err(StoreError::Damaged { what: "page" }))
     }
 
     async fn recent_seals(&self, feed: &FeedId, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -468,5 +475,37 @@ impl FeedTx for Transaction {
 
     async fn commit(self) -> Result<(), StoreError> {
         Transaction::commit(self).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_that_nobody_waits_for_leaves_no_reader_in_the_past() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
+        for wait_us in 0..200 {
+            let page = FeedStore::page(&db, Slot(1), Sequence(0), 10, 1_000);
+            let _ = tokio::time::timeout(Duration::from_micros(wait_us * 5), page).await;
+        }
+        let mut local = db.local().await.unwrap();
+        sqlx::query("insert into facts (name, value) values ('new', 'seen')")
+            .execute(&mut *local)
+            .await
+            .unwrap();
+        drop(local);
+        for _ in 0..20 {
+            let mut reader = db.reader().await.unwrap();
+            let seen: Option<String> =
+                sqlx::query_scalar("select value from facts where name = 'new'")
+                    .fetch_optional(&mut *reader)
+                    .await
+                    .unwrap();
+            assert_eq!(seen.as_deref(), Some("seen"));
+        }
     }
 }
