@@ -117,9 +117,8 @@ pub async fn start(dir: &Path, say: impl Fn(&str)) -> Result<Demo, DemoError> {
 
 impl Demo {
     pub async fn stop(self) {
-        for node in self.nodes {
-            node.running.stop().await;
-        }
+        let stopping = self.nodes.into_iter().map(|node| node.running.stop());
+        futures::future::join_all(stopping).await;
     }
 }
 
