@@ -216,7 +216,8 @@ pub async fn found(
         heads: Arc::new(Heads::default()),
         outside: outside.clone(),
         mark_file,
-        marks,
+        // There is no past to be found out about.
+        marks: Some(marks.unwrap_or_default()),
     };
     let (writer, done) = Writer::start(parts).await?;
     let payload = v1::RosterPoint::from(entry).encode_to_vec();
@@ -267,10 +268,12 @@ pub async fn join(
     let db = Database::open(&database_address(dir, &place.database)).await?;
     let copies = db.copies().await;
     db.close().await;
+    let copies = copies?;
     let found = directory.find_seal()?;
     let seal = point_keys.as_ref().map(|keys| &keys.seal).or(found.as_ref());
-    let marks = check_database(&copies?, &token.point, seal)?;
+    let marks = check_database(&copies, &token.point, seal)?;
     let now = outside.now();
+    let shares = point_keys.is_some();
     let clock = {
         let outside = outside.clone();
         Clock::new(move || outside.now())
@@ -286,9 +289,11 @@ pub async fn join(
         directory.save_backup(&BackupKey::generate())?;
     }
     // What the database holds is where this node begins: without marks it would take the database
-    // for an old one that was put back.
-    let (mut mark_file, _) = MarkFile::open(&dir.join(MARKS)).map_err(FoundError::Directory)?;
-    mark_file.write(1, &marks).map_err(FoundError::Directory)?;
+    // for an old one that was put back. So it must where the point had records and they are not here.
+    if !joined.has_past || !copies.is_empty() || shares {
+        let (mut mark_file, _) = MarkFile::open(&dir.join(MARKS)).map_err(FoundError::Directory)?;
+        mark_file.write(1, &marks).map_err(FoundError::Directory)?;
+    }
 
     let pem = joined.identity.chain.authority_pem();
     fs::write(dir.join(CA_FILE), pem).map_err(FoundError::Directory)?;

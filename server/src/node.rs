@@ -194,9 +194,9 @@ impl Node {
         };
         app.writer.begin_reconciling().await;
         if app.writer.recovery().is_private() {
-            app.writer.until(|recovery| recovery.feeds.is_empty()).await;
+            app.writer.until(|recovery| recovery.is_taken_back()).await;
         }
-        if app.writer.recovery().feeds.is_empty() {
+        if app.writer.recovery().is_taken_back() {
             app::recovery::reconcile(&app).await?;
         }
         Ok(Node {

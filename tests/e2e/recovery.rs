@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use yizhan_tests::{
     client::{Client, exit},
-    cluster::Cluster,
+    cluster::{ADMIN, Cluster},
 };
 
 use crate::people::{NETWORK_PURPOSE, person, scratch, text};
@@ -27,6 +27,7 @@ async fn has_recovered(client: &Client) -> bool {
     assert!(states.iter().all(|feed| feed["state"] != "frozen"), "{status}");
     let recovery = &status["recovery"];
     recovery["feeds"].as_array().is_some_and(Vec::is_empty)
+        && recovery["unmarked"] == Value::Bool(false)
         && recovery["reconciling"] == Value::Bool(false)
 }
 
@@ -134,4 +135,100 @@ async fn a_restored_backup_keeps_the_withdrawn_withdrawn() {
     let grants = london.list(&["member", "grants", &gone]).await;
     assert_eq!(grants.len(), 1);
     assert_eq!(grants[0]["state"], "withdrawn");
+}
+
+#[tokio::test]
+async fn a_member_of_whom_only_the_card_came_back_is_found_withdrawn_and_erased_at_home() {
+    let mut cluster = network().await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let london = cluster.admin("GB-LON").await;
+    let known = person("Known").create(&cluster, &london).await;
+    let backup = text(&scratch(&cluster).join("london.backup"));
+    cluster.yizhand("backup", "GB-LON", &["--to", &backup]).await.expect_code(exit::DONE);
+
+    let withdrawn = person("Withdrawn").create_shown(&cluster, &london).await;
+    let erased = person("Erased").create_shown(&cluster, &london).await;
+    london.ask(&["member", "consent", &known, "--purpose", NETWORK_PURPOSE]).await;
+    for name in ["Withdrawn", "Erased", "Known"] {
+        cluster.eventually("Guangdong has it", async || finds(&guangdong, name).await).await;
+    }
+    cluster.stop("GB-LON").await;
+    cluster.yizhand("restore", "GB-LON", &["--from", &backup]).await.expect_code(exit::DONE);
+    cluster.start("GB-LON").await;
+    let london = cluster.admin("GB-LON").await;
+    cluster.eventually("London has recovered", async || has_recovered(&london).await).await;
+
+    for (id, name) in [(&withdrawn, "Withdrawn"), (&erased, "Erased")] {
+        assert!(finds(&london, name).await, "{name} is found at home");
+        assert_eq!(london.ask(&["member", "get", id]).await["home"], "GB-LON");
+        let consent = ["member", "consent", id, "--purpose", NETWORK_PURPOSE];
+        assert_eq!(london.refused(&consent).await, "HOME_RECORD_LOST");
+    }
+    london.ask(&["member", "withdraw", &withdrawn, "--purpose", NETWORK_PURPOSE]).await;
+    london.ask(&["member", "withdraw", &known, "--purpose", NETWORK_PURPOSE]).await;
+    london.ask(&["member", "erase", &erased]).await;
+    for name in ["Withdrawn", "Erased", "Known"] {
+        cluster.eventually("Guangdong lost it", async || !finds(&guangdong, name).await).await;
+    }
+    assert!(!finds(&london, "Withdrawn").await);
+    assert!(finds(&london, "Known").await, "the home knows its member");
+    for id in [&withdrawn, &erased, &known] {
+        cluster
+            .eventually("Guangdong has confirmed", async || {
+                let document = london.ask(&["member", "where", id]).await;
+                let copies = document["copies"].as_array().cloned().unwrap_or_default();
+                !copies.is_empty() && copies.iter().all(|copy| copy["state"] == "scrubbed")
+            })
+            .await;
+    }
+    assert_goes_on(&cluster).await;
+}
+
+/// Forgets everything but keys and settings.
+fn wipe_tables(cluster: &Cluster, point: &str) {
+    for name in ["yizhan.db", "yizhan.db-wal", "yizhan.db-shm", "continuity"] {
+        let _ = fs::remove_file(cluster.path(point).join(name));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_lost_its_tables_takes_its_feeds_back_before_it_writes() {
+    let mut cluster = network().await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let london = cluster.admin("GB-LON").await;
+    person("Early").create_shown(&cluster, &london).await;
+    cluster.eventually("Guangdong has it", async || finds(&guangdong, "Early").await).await;
+    cluster.stop("GB-LON").await;
+    wipe_tables(&cluster, "GB-LON");
+
+    cluster.cut_off("GB-LON");
+    cluster.start("GB-LON").await;
+    cluster.add_user("GB-LON", ADMIN, "point_admin").await;
+    let london = cluster.admin("GB-LON").await;
+    let file = crate::people::document(&cluster, "member.json", &person("Denied").document());
+    london.refused(&["member", "create", "--file", &file]).await;
+    cluster.rejoin("GB-LON");
+
+    assert_goes_on(&cluster).await;
+    for client in [&guangdong, &london] {
+        assert!(finds(client, "Early").await);
+    }
+}
+
+#[tokio::test]
+async fn a_point_that_lost_its_keys_too_joins_again_and_keeps_its_feeds() {
+    let mut cluster = network().await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let london = cluster.admin("GB-LON").await;
+    person("Early").create_shown(&cluster, &london).await;
+    cluster.eventually("Guangdong has it", async || finds(&guangdong, "Early").await).await;
+    cluster.stop("GB-LON").await;
+    fs::remove_dir_all(cluster.path("GB-LON")).expect("a lost disk");
+
+    cluster.join("GB-LON", "CN-440000").await;
+    assert_goes_on(&cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    for client in [&guangdong, &london] {
+        assert!(finds(client, "Early").await);
+    }
 }

@@ -123,7 +123,7 @@ impl Machine {
             hostile: false,
             dials,
             disk: Arc::default(),
-            marks: Arc::default(),
+            marks: Arc::new(Mutex::new(Some(Marks::new()))),
             full: Arc::default(),
             running: Mutex::default(),
             commands: Mutex::default(),

@@ -48,22 +48,31 @@ const DISCLOSED: [Audience; 3] = [Audience::Network, Audience::Domestic, Audienc
 /// their epochs once that is durable.
 pub async fn go_on(app: &App, caller: &Caller) -> Result<Vec<(FeedId, Epoch)>> {
     caller.may(Operation::KeepNode)?;
-    let lost = app.writer.recovery().feeds;
-    if lost.is_empty() {
+    let recovery = app.writer.recovery();
+    if recovery.is_taken_back() {
         return Err(Error::Precondition {
             reason: "NOTHING_TO_RECOVER",
             message: "no feed of this node waits for neighbours".to_owned(),
         });
     }
     app.writer.open_epochs().await;
-    let opened = app.writer.until(|recovery| recovery.feeds.is_empty());
+    let opened = app.writer.until(|recovery| recovery.is_taken_back());
     tokio::time::timeout(DONE_WITHIN, opened).await.map_err(|_| Error::Busy)?;
     reconcile(app).await?;
     let epoch = |feed: FeedId| {
         let held = app.heads.find(&feed)?.held?;
         Some((feed, held.epoch))
     };
-    Ok(lost.into_keys().filter_map(epoch).collect())
+    let opened = match recovery.unmarked {
+        false => recovery.feeds.into_keys().collect(),
+        true => own_feeds(app),
+    };
+    Ok(opened.into_iter().filter_map(epoch).collect())
+}
+
+fn own_feeds(app: &App) -> Vec<FeedId> {
+    let feeds = app.heads.all().into_iter().map(|(feed, _)| feed);
+    feeds.filter(|feed| app.keys.signer(feed).is_some()).collect()
 }
 
 /// Takes out of home records what would disclose again what is gone; then lets writing begin.

@@ -92,7 +92,7 @@ pub async fn founder() -> Node {
         heads: heads.clone(),
         outside: outside.clone(),
         mark_file: MarkFile::Memory(Arc::default()),
-        marks: None,
+        marks: Some(Default::default()),
     })
     .await
     .unwrap();

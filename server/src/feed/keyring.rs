@@ -91,6 +91,14 @@ impl Keyring {
         }
     }
 
+    /// The first epoch that the newest key of a home signs: above 1 where others signed before. The
+    /// roster's own feed starts with 1 whatever the founding point's key does.
+    pub fn first_epoch(&self, home: &PointCode) -> u64 {
+        let roster = self.roster();
+        let key = roster.get(home).and_then(|entry| entry.newest_seal_key());
+        key.map_or(1, |key| key.from_epoch.max(1))
+    }
+
     /// May this node hold a feed?
     pub fn may_hold(&self, feed: &FeedId) -> bool {
         *feed == self.roster_feed() || self.roster().may_node_hold(&self.point, feed)

@@ -157,11 +157,12 @@ impl Pending {
 }
 
 /// An own feed before its first seal.
-pub fn new_copy(feed: FeedId, outside: &Outside) -> Copy {
+pub fn new_copy(feed: FeedId, keys: &Keyring, outside: &Outside) -> Copy {
+    let counter = keys.first_epoch(&feed.home);
     Copy {
         slot: Slot(0),
         feed,
-        epoch: Epoch { counter: 1, random: outside.random() },
+        epoch: Epoch { counter, random: outside.random() },
         state: CopyState::Own,
         number: 0,
         sequence: Sequence(0),

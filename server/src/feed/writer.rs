@@ -4,7 +4,7 @@
 //! searchable, applying a large catch-up, clearing away a retired copy), so that nobody waits for it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -228,7 +228,8 @@ impl Writer {
 pub struct Recovery {
     /// Own feeds that have to be taken back from neighbours, and up to where.
     pub feeds: Marks,
-    /// The marks are gone too, as after a restore: how far is not known, and neighbours decide.
+    /// The marks are gone too, as after a restore or with the whole disk: which feeds there were and
+    /// how far they had come is not known, and neighbours decide.
     pub unmarked: bool,
     /// Home records are being brought in line with what neighbours have, or will be once `feeds` is
     /// empty.
@@ -237,7 +238,17 @@ pub struct Recovery {
 
 impl Recovery {
     pub fn is_over(&self) -> bool {
-        self.feeds.is_empty() && !self.reconciling
+        self.is_taken_back() && !self.reconciling
+    }
+
+    /// Nothing is expected of neighbours any more.
+    pub fn is_taken_back(&self) -> bool {
+        self.feeds.is_empty() && !self.unmarked
+    }
+
+    /// May a feed of our own come from a neighbour?
+    fn awaits(&self, feed: &FeedId) -> bool {
+        self.unmarked || self.feeds.contains_key(feed)
     }
 
     /// What is left has never left this node: nobody can give it back, and nobody can contradict.
@@ -376,7 +387,7 @@ impl<S: FeedStore> Engine<S> {
             None => {
                 let mut feeds = self.marks.clone();
                 feeds.retain(|feed, _| self.may_sign(feed));
-                Recovery { unmarked: !feeds.is_empty(), feeds, reconciling: false }
+                Recovery { unmarked: true, feeds, reconciling: false }
             }
         }
     }
@@ -501,7 +512,7 @@ impl<S: FeedStore> Engine<S> {
             }
             Command::Commit { change, reconciles, reply } => {
                 let recovery = self.recovery.borrow().clone();
-                let open = recovery.is_over() || (reconciles && recovery.feeds.is_empty());
+                let open = recovery.is_over() || (reconciles && recovery.is_taken_back());
                 let refused = if !open {
                     Some(CommitError::Recovering)
                 } else {
@@ -567,8 +578,8 @@ impl<S: FeedStore> Engine<S> {
         for (feed, old, new) in gathering.finish() {
             let copies = touched.copies(&mut tx, &feed).await?;
             if own_copy(copies).is_none() {
-                let copy = tx.insert_copy(own::new_copy(feed.clone(), &self.outside)).await?;
-                copies.push(copy);
+                let copy = own::new_copy(feed.clone(), &self.keys, &self.outside);
+                copies.push(tx.insert_copy(copy).await?);
             }
             let copy = own_copy(copies).expect("BUG: was inserted above");
             let seal = own::store(&mut tx, copy, &old, new, &self.keys, now).await?;
@@ -660,7 +671,7 @@ impl<S: FeedStore> Engine<S> {
         let feed = &statement.feed;
         let ours = self.keys.signer(feed).is_some();
         if self.inflows.contains_key(feed)
-            || (ours && !self.recovery.borrow().feeds.contains_key(feed))
+            || (ours && !self.recovery.borrow().awaits(feed))
             || !(ours || self.keys.may_hold(feed))
         {
             return Ok(None);
@@ -990,12 +1001,12 @@ impl<S: FeedStore> Engine<S> {
         }
         self.turn = changed.turn;
         self.show(touched).await;
-        self.recovery.send_if_modified(|recovery| {
-            let before = recovery.feeds.len();
-            recovery.feeds.retain(|feed, _| !opened.contains(feed));
-            recovery.unmarked &= !recovery.feeds.is_empty();
-            recovery.feeds.len() != before
-        });
+        if !opened.is_empty() {
+            self.recovery.send_modify(|recovery| {
+                recovery.feeds.retain(|feed, _| !opened.contains(feed));
+                recovery.unmarked &= !recovery.feeds.is_empty();
+            });
+        }
         Ok(())
     }
 
@@ -1061,20 +1072,21 @@ impl<S: FeedStore> Engine<S> {
     /// Every own feed that is not whole goes on in a new epoch from what is here.
     async fn open_epochs(&mut self) -> Result<(), StoreError> {
         let recovery = self.recovery.borrow().clone();
-        if recovery.feeds.is_empty() {
+        if recovery.is_taken_back() {
             return Ok(());
         }
         let now = self.outside.now();
         let mut tx = self.store.begin().await?;
         let mut touched = Touched::default();
         let mut marks = Marks::new();
-        for (feed, mark) in &recovery.feeds {
+        for feed in self.to_open(&recovery) {
+            let feed = &feed;
             let last = self.heads.find(feed).and_then(|view| view.head);
             let seen = last.as_ref().map_or(0, |seal| seal.statement().epoch.counter);
             let copies = touched.copies(&mut tx, feed).await?;
             if own_copy(copies).is_none() {
-                let copy = tx.insert_copy(own::new_copy(feed.clone(), &self.outside)).await?;
-                copies.push(copy);
+                let copy = own::new_copy(feed.clone(), &self.keys, &self.outside);
+                copies.push(tx.insert_copy(copy).await?);
             }
             let mut retired = Vec::new();
             for copy in copies.iter_mut().filter(|copy| copy.state == CopyState::Filling) {
@@ -1084,7 +1096,10 @@ impl<S: FeedStore> Engine<S> {
             }
             let copy = own_copy(copies).expect("BUG: was inserted above");
             tx.unstage(copy.slot, None).await?;
-            let seen = seen.max(mark.epoch.counter);
+            // The newest key of the home signs no epoch before its first.
+            let first = self.keys.first_epoch(&feed.home);
+            let marked = recovery.feeds.get(feed).map_or(0, |mark| mark.epoch.counter);
+            let seen = seen.max(marked).max(first - 1);
             own::next_epoch(copy, seen, last.as_deref(), &self.outside);
             let seal = own::reseal(&mut tx, copy, &self.keys, now).await?;
             marks.insert(feed.clone(), Mark { epoch: copy.epoch, number: copy.number });
@@ -1105,6 +1120,17 @@ impl<S: FeedStore> Engine<S> {
             recovery.unmarked = false;
         });
         Ok(())
+    }
+
+    /// Own feeds that go on in a new epoch: those that are expected back, and where nobody knows which
+    /// there were, all that are here or were heard of.
+    fn to_open(&self, recovery: &Recovery) -> BTreeSet<FeedId> {
+        let mut feeds: BTreeSet<FeedId> = recovery.feeds.keys().cloned().collect();
+        if recovery.unmarked {
+            let known = self.heads.all().into_iter().map(|(feed, _)| feed);
+            feeds.extend(known.filter(|feed| self.keys.signer(feed).is_some()));
+        }
+        feeds
     }
 
     fn publish(&self, feed: &FeedId, copies: &[Copy]) {

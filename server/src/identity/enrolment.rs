@@ -329,6 +329,10 @@ impl Office<'_> {
             network: self.network.to_owned(),
             point: subject.point.to_string(),
             roster_sequence,
+            has_past: self
+                .roster
+                .get(&application.token.point)
+                .is_some_and(|entry| entry.host.is_some() || !entry.seal_keys.is_empty()),
             founder: self.roster.root().map(|root| root.code.to_string()).unwrap_or_default(),
         })
     }
@@ -406,7 +410,6 @@ fn check_seal_key(
     Ok(())
 }
 
-/// A point that nobody has described yet: what its code says.
 /// The entry of a point that nobody has described: its code says what it is and where it lies.
 pub fn newcomer(code: &PointCode, parent: &PointCode) -> RosterEntry {
     let (country, place) = code.as_str().split_once('-').unwrap_or((code.as_str(), ""));

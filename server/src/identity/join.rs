@@ -47,6 +47,8 @@ pub struct Joined {
     pub founder: PointCode,
     /// An older roster must not be believed.
     pub roster_sequence: u64,
+    /// Somebody may hold records of this point: its host, or its neighbours.
+    pub has_past: bool,
     pub identity: TlsIdentity,
 }
 
@@ -103,6 +105,7 @@ pub async fn join(
         point: token.point.clone(),
         founder,
         roster_sequence: response.roster_sequence,
+        has_past: response.has_past,
         identity,
     })
 }

@@ -20,7 +20,7 @@ impl Job for Reconciling {
 
     async fn run_once(&self) -> Result<(), Error> {
         let recovery = self.app.writer.recovery();
-        if !recovery.reconciling || !recovery.feeds.is_empty() {
+        if !recovery.reconciling || !recovery.is_taken_back() {
             return Ok(());
         }
         recovery::reconcile(&self.app).await

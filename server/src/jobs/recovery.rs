@@ -1,5 +1,5 @@
-//! After a restore: once neighbours have had their say about our own feeds, writing goes on in a new
-//! epoch. Where the continuity marks say that something is missing which no neighbour has, only the
+//! After a restore, or with an empty disk where there were records before: once neighbours have had
+//! their say about our own feeds, writing goes on in a new epoch. Where the continuity marks say that something is missing which no neighbour has, only the
 //! operator decides.
 
 use std::{convert::Infallible, time::Duration};
@@ -7,7 +7,7 @@ use std::{convert::Infallible, time::Duration};
 use tracing::warn;
 
 use super::runner::Job;
-use crate::{app::App, link::links::LinkState};
+use crate::{app::App, feed::heads::View, link::links::LinkState, store::CopyState};
 
 /// How often it is looked.
 pub const EVERY: Duration = Duration::from_secs(1);
@@ -25,11 +25,15 @@ impl Job for Recovery {
     async fn run_once(&self) -> Result<(), Infallible> {
         let app = &self.app;
         let recovery = app.writer.recovery();
-        if recovery.feeds.is_empty() {
+        if recovery.is_taken_back() {
             return Ok(());
         }
         let now = app.outside.now();
         let roster = app.keys.roster();
+        if roster.get(&app.keys.point).is_none() {
+            // Nothing about us is believed, and nothing of us is known, before the roster is here.
+            return Ok(());
+        }
         let alone = !roster.points().any(|entry| entry.has_node() && entry.code != app.keys.point);
         let heard = app.links.all().iter().any(|link| {
             link.state == LinkState::Connected && now.millis() - link.since.millis() > SILENCE_MS
@@ -37,12 +41,9 @@ impl Job for Recovery {
         if !alone && !heard {
             return Ok(());
         }
-        let waiting = recovery.feeds.keys().any(|feed| {
-            app.heads
-                .find(feed)
-                .is_some_and(|view| view.busy || view.filling.is_some() || view.is_behind())
-        });
-        if waiting {
+        let views = app.heads.all();
+        let mut own = views.iter().filter(|(feed, _)| app.keys.signer(feed).is_some());
+        if own.any(|(_, view)| is_coming(view)) {
             return Ok(());
         }
         if recovery.unmarked {
@@ -54,4 +55,10 @@ impl Job for Recovery {
         }
         Ok(())
     }
+}
+
+/// A neighbour has more of it, or what it gave is not yet all there.
+fn is_coming(view: &View) -> bool {
+    let is_own = view.held.as_ref().is_none_or(|held| held.state == CopyState::Own);
+    view.busy || view.filling.is_some() || view.is_behind() || !is_own
 }

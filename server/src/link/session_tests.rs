@@ -43,7 +43,7 @@ async fn node(point: &str) -> Node {
         heads: heads.clone(),
         outside: Outside::real(),
         mark_file: MarkFile::Memory(Arc::default()),
-        marks: None,
+        marks: Some(Default::default()),
     })
     .await
     .unwrap();

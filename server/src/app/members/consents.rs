@@ -3,7 +3,10 @@
 use prost::Message;
 use yizhan_proto::v1::{self, tombstone::Reason};
 
-use super::{disclose, read::own};
+use super::{
+    disclose,
+    read::{Own, find_own, own},
+};
 use crate::{
     app::{
         App,
@@ -12,6 +15,7 @@ use crate::{
         records::{self, Found},
     },
     domain::{
+        audience::Audience,
         disclosure,
         grant::{GivenVia, Grant, GrantState, Purpose},
         id::{GrantId, PointCode, RecordId},
@@ -105,7 +109,10 @@ pub async fn withdraw(
 ) -> Result<Vec<v1::Grant>> {
     caller.may(Operation::GiveConsent)?;
     let purpose = Purpose::parse(purpose, "purpose")?;
-    let member = own(app, caller, Operation::GiveConsent, member).await?;
+    let member = match find_own(app, caller, Operation::GiveConsent, member).await? {
+        Own::Record(found) => found,
+        Own::Cards(cards) => return withdraw_cards(app, purpose, cards).await,
+    };
     let now = app.outside.now();
     let mut change = Change::new();
     let (mut all, mut ended, mut ids) = (Vec::new(), Vec::new(), Vec::new());
@@ -132,9 +139,46 @@ pub async fn withdraw(
             }
         })
         .await?;
+    }
+    // A card may have come back from neighbours whose consent was lost with a disk: writing the
+    // member takes it away.
+    if !ended.is_empty() || is_shown(app, &member, purpose).await? {
         commit(app, &member, change, &all).await?;
     }
     Ok(ended)
+}
+
+/// Where the card lies that a consent of this purpose discloses.
+fn shown_in(purpose: Purpose) -> &'static [Audience] {
+    match purpose {
+        Purpose::ProfileNetwork => &[Audience::Network, Audience::Domestic],
+        Purpose::ProfilePublic => &[Audience::Public],
+        _ => &[],
+    }
+}
+
+async fn is_shown(app: &App, member: &Found, purpose: Purpose) -> Result<bool> {
+    let found = records::find(app, member.row.id).await?;
+    Ok(found.iter().any(|found| {
+        found.feed.home == member.feed.home && shown_in(purpose).contains(&found.feed.audience)
+    }))
+}
+
+/// Takes back cards whose home record and consents were lost with a disk: there is no consent left
+/// to end.
+async fn withdraw_cards(app: &App, purpose: Purpose, cards: Vec<Found>) -> Result<Vec<v1::Grant>> {
+    let mut change = Change::new();
+    for card in cards {
+        if shown_in(purpose).contains(&card.feed.audience) {
+            let (feed, id) = (card.feed, card.row.id);
+            change = change.expect(feed.clone(), id, Some(card.row.sequence));
+            change = change.remove(feed, id, Reason::Withdrawn);
+        }
+    }
+    if !change.writes.is_empty() {
+        app.writer.commit(change).await?;
+    }
+    Ok(Vec::new())
 }
 
 /// Lists the consents of a member, newest first.

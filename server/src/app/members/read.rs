@@ -44,9 +44,13 @@ pub async fn get(app: &App, caller: &Caller, id: RecordId) -> Result<Seen> {
 
 const NOT_A_MEMBER: u8 = 3;
 
-/// The richest first.
 fn rank(found: &Found) -> u8 {
-    match found.row.kind {
+    rank_of(found.row.kind)
+}
+
+/// The richest first.
+pub(super) fn rank_of(kind: Kind) -> u8 {
+    match kind {
         Kind::MEMBER => 0,
         Kind::CARD => 1,
         Kind::PUBLIC_CARD => 2,
@@ -63,32 +67,64 @@ pub(super) fn home_record(app: &App, found: &Found) -> Result<v1::Member> {
     Ok(member)
 }
 
-/// The home record of a member whom the caller may do something to. A member whom it can see
-/// elsewhere is refused by name of the home; any other is not found.
+/// A member of one of the caller's own homes.
+pub(super) enum Own {
+    Record(Found),
+    /// The record was lost with a disk; these came back from neighbours.
+    Cards(Vec<Found>),
+}
+
+/// A member whom the caller may do something to. One whom it can see elsewhere is refused by name of
+/// the home; any other is not found.
+pub(super) async fn find_own(
+    app: &App,
+    caller: &Caller,
+    operation: Operation,
+    id: RecordId,
+) -> Result<Own> {
+    caller.may(operation)?;
+    let sight = Sight::of(app, caller, Operation::ReadCard, operation)?;
+    let mut elsewhere = None;
+    let mut cards = Vec::new();
+    for found in records::find(app, id).await? {
+        if !sight.allows(&found.feed) {
+            continue;
+        }
+        if found.is(Kind::MEMBER, Audience::Home) {
+            return Ok(Own::Record(found));
+        }
+        if rank(&found) < NOT_A_MEMBER {
+            if sight.is_own(&found.feed.home) {
+                cards.push(found);
+            } else if !app.keys.is_home(&found.feed.home) {
+                elsewhere = Some(found.feed.home);
+            }
+        }
+    }
+    match elsewhere {
+        _ if !cards.is_empty() => Ok(Own::Cards(cards)),
+        Some(home) => Err(Error::NotHome { home: home.to_string() }),
+        None => Err(Error::NotFound { noun: "member" }),
+    }
+}
+
+/// The same where nothing can be done without the home record.
 pub(super) async fn own(
     app: &App,
     caller: &Caller,
     operation: Operation,
     id: RecordId,
 ) -> Result<Found> {
-    caller.may(operation)?;
-    let sight = Sight::of(app, caller, Operation::ReadCard, operation)?;
-    let mut elsewhere = None;
-    for found in records::find(app, id).await? {
-        if !sight.allows(&found.feed) {
-            continue;
-        }
-        if found.is(Kind::MEMBER, Audience::Home) {
-            return Ok(found);
-        }
-        if rank(&found) < NOT_A_MEMBER && !app.keys.is_home(&found.feed.home) {
-            elsewhere = Some(found.feed.home);
-        }
+    match find_own(app, caller, operation, id).await? {
+        Own::Record(found) => Ok(found),
+        Own::Cards(_) => Err(Error::Precondition {
+            reason: "HOME_RECORD_LOST",
+            message: "the home record was lost with a disk and only the card came back from \
+                      neighbours: withdraw or erase it, and create the member anew · \
+                      本地档案已随磁盘丢失,只有名片从邻点取回:请撤回或删除该名片,并重新登记该成员"
+                .to_owned(),
+        }),
     }
-    Err(match elsewhere {
-        Some(home) => Error::NotHome { home: home.to_string() },
-        None => Error::NotFound { noun: "member" },
-    })
 }
 
 pub(super) fn home_feed(home: &PointCode) -> FeedId {

@@ -1,9 +1,10 @@
 //! Finding members: at the caller's own homes by what the home knows, elsewhere by cards.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use yizhan_proto::v1;
 
+use super::read::rank_of;
 use crate::{
     app::{
         App, answers,
@@ -93,13 +94,14 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
     while !is_full && !scan.is_over() && !scan.is_tired() {
         let positions = scan.next(&mut db, size + 1 - page.items.len()).await?;
         let stored = records::at(&mut db, app.db.dialect, &positions).await?;
-        let shadowed = shadowed(app, &mut db, &readable, &sight, &stored).await?;
+        let richest = richest(app, &mut db, &readable, &sight, &stored).await?;
         for stored in stored {
             let position = stored.slot.position(stored.row.sequence);
             let Some(found) = Found::of(&readable, stored) else { continue };
             // `public` holds other kinds too.
             let is_member = found.row.kind == layer(&found.feed);
-            let is_poorer = found.row.kind == Kind::PUBLIC_CARD && shadowed.contains(&found.row.id);
+            let rank = rank_of(found.row.kind);
+            let is_poorer = richest.get(&found.row.id).is_some_and(|richest| *richest < rank);
             if !is_member || is_poorer {
                 continue;
             }
@@ -170,13 +172,12 @@ fn layer(feed: &FeedId) -> Kind {
 }
 
 /// The copies to look into. At a home of the caller's own the home records hold everything that its
-/// cards do.
+/// cards do; its cards are looked at for members whose home record was lost.
 fn sources(app: &App, sight: &Sight) -> (Readable, Vec<Kind>) {
     let mut kinds = Vec::new();
     let mut readable: BTreeMap<_, _> = app.heads.readable_slots();
     readable.retain(|_, feed| {
-        let is_richest = sight.is_own(&feed.home) == (feed.audience == Audience::Home);
-        let is_source = is_richest && sight.allows(feed);
+        let is_source = sight.allows(feed);
         if is_source {
             kinds.push(layer(feed));
         }
@@ -185,22 +186,30 @@ fn sources(app: &App, sight: &Sight) -> (Readable, Vec<Kind>) {
     (readable, kinds)
 }
 
-/// Members whose public card is among the hits, but whose card the caller may see as well.
-async fn shadowed(
+/// How rich the richest is that the caller may see of members whose card is among the hits: they are
+/// found by that alone.
+async fn richest(
     app: &App,
     db: &mut Reader,
     readable: &Readable,
     sight: &Sight,
     stored: &[records::Stored],
-) -> Result<HashSet<RecordId>> {
-    if !sight.reads_disclosed() {
-        return Ok(HashSet::new());
+) -> Result<HashMap<RecordId, u8>> {
+    let may_be_poorer = |stored: &&records::Stored| match stored.row.kind {
+        Kind::PUBLIC_CARD => sight.reads_disclosed(),
+        Kind::CARD => readable.get(&stored.slot).is_some_and(|feed| sight.is_own(&feed.home)),
+        _ => false,
+    };
+    let ids: Vec<RecordId> =
+        stored.iter().filter(may_be_poorer).map(|stored| stored.row.id).collect();
+    let mut richest: HashMap<RecordId, u8> = HashMap::new();
+    for found in records::find_many(db, app.db.dialect, &ids).await? {
+        if let Some(found) = Found::of(readable, found) {
+            let best = richest.entry(found.row.id).or_insert(u8::MAX);
+            *best = rank_of(found.row.kind).min(*best);
+        }
     }
-    let public = stored.iter().filter(|stored| stored.row.kind == Kind::PUBLIC_CARD);
-    let ids: Vec<RecordId> = public.map(|stored| stored.row.id).collect();
-    let versions = records::find_many(db, app.db.dialect, &ids).await?;
-    let cards = versions.into_iter().filter_map(|stored| Found::of(readable, stored));
-    Ok(cards.filter(|found| found.row.kind == Kind::CARD).map(|found| found.row.id).collect())
+    Ok(richest)
 }
 
 fn item(found: &Found) -> Result<v1::FoundMember> {

@@ -1,6 +1,6 @@
 //! Who finds whom, and that what is withdrawn is gone at once.
 
-use yizhan_proto::v1::{self, FeedState, get_member_response::Seen};
+use yizhan_proto::v1::{self, FeedState, get_member_response::Seen, tombstone::Reason};
 
 use super::*;
 use crate::{
@@ -10,7 +10,11 @@ use crate::{
         import::Order,
         samples::{FILES, FOUNDER, account, admin, founder},
     },
-    domain::{id::RecordId, policy::Role},
+    domain::{
+        audience::{Audience, FeedId},
+        id::RecordId,
+        policy::Role,
+    },
     identity::caller::Caller,
 };
 
@@ -47,6 +51,10 @@ fn consent(member: &str, purpose: &str) -> v1::Grant {
 
 fn id(member: &v1::Member) -> RecordId {
     RecordId::parse(&member.id, "id").unwrap()
+}
+
+fn home_feed() -> FeedId {
+    FeedId::new(FOUNDER.parse().unwrap(), Audience::Home)
 }
 
 async fn found(app: &App, caller: &Caller, words: &str) -> Vec<String> {
@@ -204,4 +212,60 @@ async fn pages_add_up_to_all_members_each_once() {
     assert!(hosted.iter().any(|audience| audience == "home"));
     assert!(hosted.iter().any(|audience| audience == "network"));
     assert!(!hosted.iter().any(|audience| audience == "domestic"));
+}
+
+#[tokio::test]
+async fn a_card_without_its_home_record_is_found_withdrawn_and_erased_at_home() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    // What a restore leaves of members who were made after the backup: what neighbours had of them.
+    let mut lost = Vec::new();
+    for purposes in [&["profile.network"][..], &["profile.network", "profile.public"]] {
+        let member = create(app, &staff, person("司徒", "晓明"), None, "").await.unwrap();
+        let mut change = crate::feed::change::Change::new();
+        for purpose in purposes {
+            let given = give(app, &staff, consent(&member.id, purpose), "").await.unwrap();
+            let grant = RecordId::parse(&given.id, "id").unwrap();
+            change = change.remove(home_feed(), grant, Reason::Erased);
+        }
+        change = change.remove(home_feed(), id(&member), Reason::Erased);
+        app.writer.commit(change).await.unwrap();
+        lost.push(id(&member));
+    }
+    assert_eq!(found(app, &staff, "司徒晓明").await, ["network", "network"]);
+    assert!(matches!(get(app, &staff, lost[0]).await.unwrap().seen, Seen::Card(_)));
+    let consent = consent(&lost[0].to_string(), "profile.network");
+    let refused = give(app, &staff, consent, "").await.unwrap_err();
+    assert!(matches!(refused, Error::Precondition { reason: "HOME_RECORD_LOST", .. }));
+
+    assert!(withdraw(app, &staff, lost[0], "media.release", "").await.unwrap().is_empty());
+    assert_eq!(found(app, &staff, "司徒晓明").await.len(), 2);
+    withdraw(app, &staff, lost[0], "profile.network", "").await.unwrap();
+    assert_eq!(found(app, &staff, "司徒晓明").await, ["network"]);
+    assert_eq!(erase(app, &staff, lost[1]).await.unwrap(), 2);
+    assert!(found(app, &staff, "司徒晓明").await.is_empty());
+    assert!(found(app, &Caller::Anonymous, "司徒晓明").await.is_empty());
+    assert_eq!(erase(app, &staff, lost[1]).await.unwrap(), 0);
+    assert_eq!(erase(app, &staff, lost[0]).await.unwrap(), 0);
+    let copies = list_copies(app, &staff, lost[1]).await.unwrap();
+    assert_eq!(copies.len(), 2);
+}
+
+#[tokio::test]
+async fn a_card_whose_consent_was_lost_is_withdrawn_at_home() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let member = create(app, &staff, person("司徒", "晓明"), None, "").await.unwrap();
+    let given = give(app, &staff, consent(&member.id, "profile.network"), "").await.unwrap();
+    let grant = RecordId::parse(&given.id, "id").unwrap();
+    let change = crate::feed::change::Change::new().remove(home_feed(), grant, Reason::Erased);
+    app.writer.commit(change).await.unwrap();
+    let shown = async || {
+        let found = crate::app::records::find(app, id(&member)).await.unwrap();
+        found.iter().any(|found| found.feed.audience == Audience::Network)
+    };
+    assert!(shown().await);
+    assert_eq!(found(app, &staff, "司徒晓明").await, ["home"]);
+    withdraw(app, &staff, id(&member), "profile.network", "").await.unwrap();
+    assert!(!shown().await);
 }

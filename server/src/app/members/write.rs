@@ -6,7 +6,7 @@ use yizhan_proto::v1::{self, tombstone::Reason};
 use super::{
     consents::in_force,
     disclose,
-    read::{home_feed, home_record, own},
+    read::{Own, find_own, home_feed, home_record, own},
 };
 use crate::{
     app::{
@@ -102,12 +102,18 @@ pub async fn leave(
 /// Removes everything about a member: record, consents, cards. Says how many records went; none if
 /// it was erased before.
 pub async fn erase(app: &App, caller: &Caller, id: RecordId) -> Result<u32> {
-    let found = match own(app, caller, Operation::EraseMember, id).await {
+    let versions = match find_own(app, caller, Operation::EraseMember, id).await {
         Err(Error::NotFound { .. }) if was_here(app, caller, id).await? => return Ok(0),
-        found => found?,
+        found => match found? {
+            Own::Record(found) => vec![found],
+            Own::Cards(cards) => cards,
+        },
     };
-    let home = found.feed.home.clone();
-    let mut change = Change::new().expect(found.feed.clone(), id, Some(found.row.sequence));
+    let Some(home) = versions.first().map(|found| found.feed.home.clone()) else { return Ok(0) };
+    let mut change = Change::new();
+    for found in versions {
+        change = change.expect(found.feed, id, Some(found.row.sequence));
+    }
     change = erasure(app, change, &home, id).await?;
     let committed = app.writer.commit(change).await?;
     Ok(committed.changed.iter().filter(|changed| **changed).count() as u32)
@@ -163,7 +169,7 @@ async fn was_here(app: &App, caller: &Caller, id: RecordId) -> Result<bool> {
     let versions = store::records::find(&mut *app.db.reader().await?, id).await?;
     Ok(versions.iter().any(|stored| {
         let feed = readable.get(&stored.slot);
-        stored.row.kind == Kind::MEMBER
+        matches!(stored.row.kind, Kind::MEMBER | Kind::CARD | Kind::PUBLIC_CARD)
             && stored.row.removed
             && feed.is_some_and(|feed| sight.is_own(&feed.home))
     }))
