@@ -15,10 +15,11 @@ use tonic::{
     transport::{Channel, Endpoint, Uri},
 };
 use yizhan_proto::v1::{
-    account_service_client::AccountServiceClient, control_service_client::ControlServiceClient,
-    event_service_client::EventServiceClient, import_service_client::ImportServiceClient,
-    member_service_client::MemberServiceClient, node_service_client::NodeServiceClient,
-    point_service_client::PointServiceClient, series_service_client::SeriesServiceClient,
+    account_service_client::AccountServiceClient, audit_service_client::AuditServiceClient,
+    control_service_client::ControlServiceClient, event_service_client::EventServiceClient,
+    import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
+    node_service_client::NodeServiceClient, point_service_client::PointServiceClient,
+    series_service_client::SeriesServiceClient,
 };
 
 use crate::error::{Error, Result};
@@ -36,14 +37,20 @@ const MESSAGE_MAX: usize = 64 * 1024 * 1024;
 /// A connection without any byte for this long is asked for a sign of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// Puts the session token on every call.
-#[derive(Clone)]
-pub struct Authorise(Option<MetadataValue<Ascii>>);
+/// Puts the session token on every call, and why it is made.
+#[derive(Clone, Default)]
+pub struct Authorise {
+    token: Option<MetadataValue<Ascii>>,
+    purpose: Option<MetadataValue<Ascii>>,
+}
 
 impl Interceptor for Authorise {
     fn call(&mut self, mut request: Request<()>) -> std::result::Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
+        if let Some(value) = &self.token {
             request.metadata_mut().insert("authorization", value.clone());
+        }
+        if let Some(value) = &self.purpose {
+            request.metadata_mut().insert("yizhan-purpose", value.clone());
         }
         Ok(request)
     }
@@ -78,6 +85,7 @@ services!(
     events: EventServiceClient,
     series: SeriesServiceClient,
     imports: ImportServiceClient,
+    audit: AuditServiceClient,
     control: ControlServiceClient,
 );
 
@@ -112,7 +120,7 @@ impl Node {
             Error::unreachable(format!("cannot reach {server}: {}", innermost(&error)))
                 .advice("check --server and --ca, and that the node runs")
         })?;
-        Ok(Node { channel, authorise: Authorise(None) })
+        Ok(Node { channel, authorise: Authorise::default() })
     }
 
     /// Connects to the socket of a node on this machine, as its operator. `shown` names the node
@@ -127,7 +135,7 @@ impl Node {
             Error::unreachable(format!("no node runs in {shown}: {}", innermost(&error)))
                 .advice("start it with `yizhand run`")
         })?;
-        Ok(Node { channel, authorise: Authorise(None) })
+        Ok(Node { channel, authorise: Authorise::default() })
     }
 
     /// The same node with a session token, or without one.
@@ -135,7 +143,14 @@ impl Node {
         let value = token.map(|token| format!("Bearer {token}").parse()).transpose();
         let value =
             value.map_err(|_| Error::failed("PROFILE_BROKEN", "the stored session is not one"))?;
-        self.authorise = Authorise(value);
+        self.authorise.token = value;
+        Ok(self)
+    }
+
+    /// The same node, told why it is asked; `None`: the operation's own purpose.
+    pub fn for_purpose(mut self, purpose: Option<&str>) -> Result<Node> {
+        let value = purpose.map(str::parse).transpose();
+        self.authorise.purpose = value.map_err(|_| Error::usage("--purpose is not a word"))?;
         Ok(self)
     }
 }

@@ -205,6 +205,9 @@ fn importer(point: &PointCode, now: crate::domain::time::Time) -> Caller {
         name: USER.to_owned(),
         role: Role::PointAdmin,
         point: point.clone(),
+        also: Vec::new(),
+        member: None,
+        purpose: None,
         expires: now,
     }
 }

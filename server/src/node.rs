@@ -24,7 +24,7 @@ use yizhan_proto::v1;
 
 use crate::{
     api,
-    app::{self, App, accounts::Accounts, leading::Leading},
+    app::{self, App, accounts::Accounts, audit::Audit, leading::Leading},
     backup,
     config::Config,
     domain::{id::PointCode, kind::Kind},
@@ -176,6 +176,8 @@ impl Node {
             heads: heads.clone(),
             outside: outside.clone(),
         });
+        let behind = !writer.recovery().feeds.is_empty();
+        let audit = Audit::start(db.clone(), outside.clone(), Some(dir), behind).await?;
         let app = App {
             post,
             leading: match db.dialect {
@@ -183,6 +185,7 @@ impl Node {
                 Dialect::Postgres => Leading::by_lease(),
             },
             accounts: Accounts::new(db.clone(), outside.random()),
+            audit,
             started: outside.now(),
             stale_after_ms: config.stale_after_ms,
             links: Arc::default(),
@@ -308,6 +311,8 @@ impl Node {
             chance: f64::from(chance) / f64::from(u32::MAX),
         };
         tasks.spawn(keep_running(renewal, jobs::renewal::EVERY, stop()));
+        let auditing = jobs::auditing::Auditing::new(app.audit.clone());
+        tasks.spawn(keep_running(auditing, jobs::auditing::EVERY, stop()));
         // Parcels are acted on by whoever they reach: exactly once, by the transaction.
         tasks.spawn(app.post.clone().run(stop()));
         let reconciling = jobs::reconciling::Reconciling { app: app.clone() };
@@ -329,6 +334,7 @@ impl Node {
 
     /// Gives the directory back without having served.
     pub async fn close(self) {
+        let _ = self.app.audit.keep_mark().await;
         drop(self.app.writer);
         let _ = self.writing.await;
         self.app.db.close().await;
@@ -606,6 +612,9 @@ impl Running {
             warn!("some jobs did not stop in time");
         }
         let _ = std::fs::remove_file(&parts.socket);
+        if let Err(error) = self.app.audit.keep_mark().await {
+            warn!(error = &error as &dyn std::error::Error, "the audit's end is not marked");
+        }
         drop(self.app);
         let writing = parts.writing;
         if tokio::time::timeout(grace, writing).await.is_err() {

@@ -5,6 +5,7 @@
 
 mod admission;
 mod agreement;
+mod audit;
 mod chain;
 mod crash;
 mod cut_off;

@@ -1,6 +1,7 @@
 //! What the tables promise, held against both databases by one and the same suite. Without a
 //! PostgreSQL these tests fail; they are never skipped.
 
+mod audit;
 mod feeds;
 mod full;
 mod leases;

@@ -35,6 +35,8 @@ pub enum Member {
     Get {
         /// Record id
         id: String,
+        #[command(flatten)]
+        why: Why,
     },
     /// Change a member of your point
     Update(Update),
@@ -55,6 +57,21 @@ pub enum Member {
         /// Record id
         id: String,
     },
+}
+
+/// Why records of persons are read; it is in the audit, which the person can read.
+#[derive(Args)]
+pub struct Why {
+    /// Why you look: service, matching, contact, event, help, data_quality, statistics,
+    /// subject_request, legal or security
+    #[arg(long, value_name = "P")]
+    purpose: Option<String>,
+}
+
+impl Why {
+    fn at(&self, node: Node) -> Result<Node> {
+        node.for_purpose(self.purpose.as_deref())
+    }
 }
 
 #[derive(Args)]
@@ -81,6 +98,8 @@ pub struct Search {
     /// Parts of a name; all must match
     #[arg(default_value = "")]
     words: String,
+    #[command(flatten)]
+    why: Why,
     #[command(flatten)]
     paging: Paging,
     /// Prefix of a region code: 44, 440100, GB
@@ -176,14 +195,15 @@ impl Member {
         let node = context.node().await?;
         match self {
             Member::Create(create) => create.run(&node).await,
-            Member::Get { id } => {
+            Member::Get { id, why } => {
+                let node = why.at(node)?;
                 let answer = get(&node, &id).await?;
                 let state = answer.point.as_ref().map(point_state);
                 let shown = Answer::one(member::seen(&answer));
                 Ok(shown.with("points", state.into_iter().collect()))
             }
             Member::Update(update) => update.run(&node).await,
-            Member::Search(search) => search.run(&node).await,
+            Member::Search(search) => search.run(node).await,
             Member::Leave(leave) => leave.run(&node).await,
             Member::Consent(consent) => consent.run(&node).await,
             Member::Withdraw(withdraw) => withdraw.run(&node).await,
@@ -221,7 +241,8 @@ impl Update {
 }
 
 impl Search {
-    async fn run(self, node: &Node) -> Result<Answer> {
+    async fn run(self, node: Node) -> Result<Answer> {
+        let node = &self.why.at(node)?;
         let asked = SearchMembersRequest {
             words: self.words,
             region: self.region,

@@ -1,6 +1,7 @@
 //! The commands of `yizhan`, one file per noun: arguments in, an answer out.
 
 pub mod account;
+pub mod audit;
 pub mod event;
 pub mod import;
 pub mod member;
@@ -66,6 +67,9 @@ pub enum Command {
     Whoami,
     /// How the node is doing: its feeds, links and parcels
     Status,
+    /// Who wrote what, who looked at whom, and why
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Accounts of your point
     #[command(subcommand)]
     User(user::User),
@@ -93,6 +97,7 @@ pub async fn run(cli: Cli) -> Result<Answer> {
         Command::Logout => account::logout(&context).await,
         Command::Whoami => account::whoami(&context).await,
         Command::Status => status::run(&context).await,
+        Command::Audit(audit) => audit.run(&context).await,
         Command::User(user) => user.run(&context).await,
         Command::Point(point) => point.run(&context).await,
         Command::Member(member) => member.run(&context).await,

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod answers;
+pub mod audit;
 pub mod event;
 pub mod member;
 pub mod node;

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{self, control_service_server::ControlService, verify_response::Kind};
 
 use crate::{
-    app::{App, error::Error, network, recovery},
+    app::{App, audit, error::Error, network, recovery},
     backup,
     domain::{audience::FeedId, id::PointCode, position::Epoch, time::Time},
     feed::verify,
@@ -187,6 +187,17 @@ async fn check_everything(app: App, answers: Findings) {
             let finding = v1::Finding {
                 reason: "DATABASE_DAMAGED".to_owned(),
                 detail: fault,
+                ..Default::default()
+            };
+            let _ = answers.send(answer(Kind::Finding(finding))).await;
+        }
+        let audit = audit::verify_all(&app).await?;
+        rows += audit.lines;
+        findings += audit.faults;
+        for found in audit.findings {
+            let finding = v1::Finding {
+                reason: found.reason.to_owned(),
+                detail: format!("audit line {}: {}", found.number, found.detail),
                 ..Default::default()
             };
             let _ = answers.send(answer(Kind::Finding(finding))).await;

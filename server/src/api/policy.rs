@@ -18,12 +18,16 @@ use super::status::DOMAIN;
 use crate::{
     app::{accounts::Accounts, error::Error},
     domain::{
+        audit::AccessPurpose,
         id::PointCode,
         policy::{self, Operation},
     },
     identity::{caller::Caller, caller::token_of, peer::Peer},
     outside::Outside,
 };
+
+/// Says why somebody calls, for the audit.
+const PURPOSE: &str = "yizhan-purpose";
 
 /// How a listener recognises its callers.
 #[derive(Clone)]
@@ -55,6 +59,7 @@ async fn check(State(callers): State<Callers>, mut request: Request, next: Next)
 /// What a request shows of its caller. Owned, because a request's body cannot be shared.
 struct Shown {
     token: Option<String>,
+    purpose: Option<String>,
     peer: Option<Peer>,
 }
 
@@ -62,7 +67,12 @@ impl Shown {
     fn of(request: &Request) -> Shown {
         let header = request.headers().get(AUTHORIZATION);
         let token = header.and_then(|value| token_of(value.to_str().ok()?));
-        Shown { token: token.map(str::to_owned), peer: request.extensions().get().cloned() }
+        let purpose = request.headers().get(PURPOSE).map(|value| value.as_bytes());
+        Shown {
+            token: token.map(str::to_owned),
+            purpose: purpose.map(|text| String::from_utf8_lossy(text).into_owned()),
+            peer: request.extensions().get().cloned(),
+        }
     }
 }
 
@@ -71,7 +81,15 @@ async fn permitted(callers: &Callers, path: String, shown: Shown) -> Result<Call
         let details = ErrorDetails::with_error_info("UNKNOWN_RPC", DOMAIN, []);
         return Err(Status::with_error_details(Code::Unimplemented, "no such RPC", details));
     };
-    let caller = callers.recognise(shown, operation).await?;
+    let purpose = shown.purpose.as_deref().map(|text| AccessPurpose::parse(text, "purpose"));
+    let purpose = purpose.transpose().map_err(|invalid| {
+        let known: Vec<&str> = AccessPurpose::ALL.iter().map(|known| known.name()).collect();
+        Error::from(invalid.hint(known.join(", ")))
+    })?;
+    let mut caller = callers.recognise(shown, operation).await?;
+    if let Caller::Account { purpose: stated, .. } = &mut caller {
+        *stated = purpose;
+    }
     caller.may(operation).map_err(Error::from)?;
     Ok(caller)
 }

@@ -2,19 +2,21 @@
 
 use tonic::service::Routes;
 use yizhan_proto::v1::{
-    event_service_server::EventServiceServer, import_service_server::ImportServiceServer,
-    member_service_server::MemberServiceServer, point_service_server::PointServiceServer,
-    series_service_server::SeriesServiceServer,
+    audit_service_server::AuditServiceServer, event_service_server::EventServiceServer,
+    import_service_server::ImportServiceServer, member_service_server::MemberServiceServer,
+    point_service_server::PointServiceServer, series_service_server::SeriesServiceServer,
 };
 
 use super::{
-    events::EventApi, imports::ImportApi, members::MemberApi, points::PointApi, series::SeriesApi,
+    audit::AuditApi, events::EventApi, imports::ImportApi, members::MemberApi, points::PointApi,
+    series::SeriesApi,
 };
 use crate::app::App;
 
-/// Adds points, members, events, series and imports to what a listener offers.
+/// Adds points, members, events, series, imports and the audit to what a listener offers.
 pub fn add_to(routes: Routes, app: &App) -> Routes {
     routes
+        .add_service(AuditServiceServer::new(AuditApi { app: app.clone() }))
         .add_service(PointServiceServer::new(PointApi { app: app.clone() }))
         .add_service(MemberServiceServer::new(MemberApi { app: app.clone() }))
         .add_service(EventServiceServer::new(EventApi { app: app.clone() }))

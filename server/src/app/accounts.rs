@@ -108,7 +108,16 @@ impl Accounts {
             store::accounts::touch_session(&mut *self.db.local().await?, &hash, now).await?;
         }
         let Account { id, name, role, point, .. } = session.account;
-        Ok(Caller::Account { account: id, name, role, point, expires: session.expires })
+        Ok(Caller::Account {
+            account: id,
+            name,
+            role,
+            point,
+            also: Vec::new(),
+            member: None,
+            purpose: None,
+            expires: session.expires,
+        })
     }
 
     /// Adds an account. `random` becomes its id and the salt of its password.
@@ -275,6 +284,9 @@ mod tests {
             name: "boss".into(),
             role: Role::PointAdmin,
             point: point.parse().unwrap(),
+            also: Vec::new(),
+            member: None,
+            purpose: None,
             expires: at(HOUR),
         }
     }

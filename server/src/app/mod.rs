@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod audit;
 pub mod copies;
 pub mod error;
 pub mod events;
@@ -43,6 +44,7 @@ pub struct App {
     pub post: Arc<Office>,
     pub outside: Outside,
     pub accounts: accounts::Accounts,
+    pub audit: audit::Audit,
     /// Whether this is the node of its point that dials and runs jobs.
     pub leading: leading::Leading,
     pub started: Time,

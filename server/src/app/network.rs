@@ -92,6 +92,7 @@ pub async fn revoke_point(
     entry.revoked = Some(Revocation { at: now, reason });
     let id = roster_id(&app.keys.network, &point);
     let payload = v1::RosterPoint::from(entry).encode_to_vec();
-    app.writer.commit(Change::new().put(feed, Kind::ROSTER_POINT, id, payload)).await?;
+    let change = Change::new().put(feed, Kind::ROSTER_POINT, id, payload);
+    app.writer.commit(change.by(caller.deed(Operation::RevokePoint))).await?;
     Ok(now)
 }

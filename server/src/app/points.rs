@@ -15,6 +15,7 @@ use crate::{
     domain::{
         analyzer::{Filter, filter},
         audience::{Audience, FeedId},
+        audit::Deed,
         calendar::Date,
         id::{PointCode, RecordId},
         kind::Kind,
@@ -145,14 +146,15 @@ pub async fn create(app: &App, caller: &Caller, mut new: v1::Point) -> Result<v1
                 id,
                 payload,
             );
-            app.writer.commit(change).await?;
+            app.writer.commit(change.by(caller.deed(Operation::OpenPoint))).await?;
         }
     }
     let opened = point.opened_on.map_or(0, midnight_ms);
     let id = RecordId::of_source(&app.keys.network, Kind::POINT.0, code.as_str(), opened);
     let feed = FeedId::new(code.clone(), Audience::Public);
     let payload = v1::Point::from(point).encode_to_vec();
-    app.writer.commit(Change::new().put(feed, Kind::POINT, id, payload)).await?;
+    let change = Change::new().put(feed, Kind::POINT, id, payload);
+    app.writer.commit(change.by(caller.deed(Operation::OpenPoint))).await?;
     stored(app, &code).await
 }
 
@@ -176,7 +178,7 @@ pub async fn update(app: &App, caller: &Caller, mut changed: v1::Point) -> Resul
     if before.state != point.state && !moves.iter().any(is_move) {
         return Err(Invalid::new("point.state", "move_refused").hint(before.state.name()).into());
     }
-    commit(app, &found, point).await?;
+    commit(app, &found, point, caller.deed(Operation::EditPoint)).await?;
     stored(app, &code).await
 }
 
@@ -200,7 +202,7 @@ pub async fn close(
     }
     point.successor = successor;
     point.closed_on = closed_on.or_else(|| today(app));
-    commit(app, &found, point.checked()?).await?;
+    commit(app, &found, point.checked()?, caller.deed(Operation::OpenPoint)).await?;
     stored(app, code).await
 }
 
@@ -220,7 +222,7 @@ fn exists() -> Error {
     Error::Exists { noun: "point" }
 }
 
-async fn commit(app: &App, found: &Found, point: Point) -> Result<()> {
+async fn commit(app: &App, found: &Found, point: Point, deed: Deed) -> Result<()> {
     let (feed, id) = (found.feed.clone(), found.row.id);
     let payload = v1::Point::from(point).encode_to_vec();
     let change = Change::new().expect(feed.clone(), id, Some(found.row.sequence)).put(
@@ -229,7 +231,7 @@ async fn commit(app: &App, found: &Found, point: Point) -> Result<()> {
         id,
         payload,
     );
-    app.writer.commit(change).await?;
+    app.writer.commit(change.by(deed)).await?;
     Ok(())
 }
 

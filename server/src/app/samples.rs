@@ -10,6 +10,7 @@ use yizhan_proto::v1::{self, import_response::Report};
 use super::{
     App,
     accounts::Accounts,
+    audit::Audit,
     import::{self, Order, Part},
 };
 use crate::{
@@ -64,6 +65,9 @@ pub fn account(role: Role, point: &str) -> Caller {
         name: "somebody".into(),
         role,
         point: code(point),
+        also: Vec::new(),
+        member: None,
+        purpose: None,
         expires: Time(i64::MAX),
     }
 }
@@ -107,6 +111,7 @@ pub async fn founder() -> Node {
         leading: super::leading::Leading::always(),
         post,
         accounts: Accounts::new(db.clone(), [0; 32]),
+        audit: Audit::start(db.clone(), outside.clone(), None, false).await.unwrap(),
         started: outside.now(),
         stale_after_ms: 1_800_000,
         links: Arc::default(),

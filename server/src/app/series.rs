@@ -55,7 +55,7 @@ pub async fn create(
     let code = series.code.clone();
     let payload = v1::Series::from(series).encode_to_vec();
     let change = Change::new().expect(feed.clone(), id, None).put(feed, Kind::SERIES, id, payload);
-    match app.writer.commit(change).await {
+    match app.writer.commit(change.by(caller.deed(Operation::CreateSeries))).await {
         // Made by the same request before: this is its answer again.
         Err(CommitError::Stale) if !request_id.is_empty() => (),
         done => drop(done?),

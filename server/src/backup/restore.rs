@@ -17,6 +17,7 @@ use super::{
     archive::{ArchiveReader, OpenError},
 };
 use crate::{
+    app::audit,
     config::{Config, DatabaseUrl},
     found::{KEYS, MARKS},
     identity::{error::Error as IdentityError, keys::KeyDirectory},
@@ -212,9 +213,12 @@ fn put_in_place(dir: &Path, arriving: &Path) -> io::Result<Option<PathBuf>> {
     let were_there = rename_if_there(&tables, &aside)?;
     fs::rename(arriving, &tables)?;
     File::open(dir)?.sync_all()?;
-    match fs::remove_file(dir.join(MARKS)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // The audit of the restored tables ends earlier; its next line says that the node started so.
+    for mark in [MARKS, audit::FILE] {
+        match fs::remove_file(dir.join(mark)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     File::open(dir)?.sync_all()?;
     Ok(were_there.then_some(aside))

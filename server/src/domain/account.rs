@@ -36,6 +36,26 @@ pub struct Account {
     pub disabled: Option<Time>,
 }
 
+/// A role that somebody has been given, for a while or for good.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoleGrant {
+    pub role: Role,
+    pub point: PointCode,
+    /// Categories of help requests that it is limited to; empty: all.
+    pub categories: Vec<String>,
+    pub from: Time,
+    /// Before.
+    pub to: Option<Time>,
+    /// Who gave it, as the audit names actors.
+    pub granted_by: String,
+}
+
+impl RoleGrant {
+    pub fn holds_at(&self, now: Time) -> bool {
+        self.from <= now && self.to.is_none_or(|to| now < to)
+    }
+}
+
 /// Checks a user name; upper and lower case are the same.
 pub fn user_name(text: &str, field: &str) -> Result<String, Invalid> {
     let name = text.to_lowercase();

@@ -103,6 +103,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("too_many_points", "联络点过多", "is one point too many"),
     ("too_short", "过短", "is too short"),
     ("twice", "出现两次", "comes twice"),
+    ("unknown_access_purpose", "未知的查阅目的", "is not a purpose of looking at records"),
     ("unknown_appearance_state", "未知的演讲状态", "is not a state of an appearance"),
     ("unknown_audience", "未知的可见范围", "is not an audience"),
     ("unknown_availability", "未知的可用时间", "is not an availability"),

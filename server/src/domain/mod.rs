@@ -5,6 +5,7 @@
 pub mod account;
 pub mod analyzer;
 pub mod audience;
+pub mod audit;
 pub mod calendar;
 pub mod code;
 pub mod contact;

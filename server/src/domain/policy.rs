@@ -75,7 +75,7 @@ impl Role {
 }
 
 /// How far a role reaches with an operation. Every reach but `Nothing` includes what is public.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Reach {
     /// Refused.
     Nothing,
@@ -117,6 +117,18 @@ macro_rules! operations {
 
         impl Operation {
             pub const ALL: &[Operation] = &[$(Operation::$name,)+];
+
+            /// As the audit names it: `read_card`.
+            pub fn name(self) -> String {
+                let mut name = String::new();
+                for letter in format!("{self:?}").chars() {
+                    if letter.is_ascii_uppercase() && !name.is_empty() {
+                        name.push('_');
+                    }
+                    name.push(letter.to_ascii_lowercase());
+                }
+                name
+            }
         }
     };
 }
@@ -157,6 +169,10 @@ operations!(
     TryImport,
     /// Import for good. Each row also needs the operation of its kind.
     Import,
+    /// Who wrote what and who looked at whom: the own record's lines, the own acts, or all.
+    ReadAudit,
+    /// Check the audit's chain.
+    VerifyAudit,
     /// Turn a join token into a certificate, and renew it.
     Enrol,
     /// Exchange feeds and parcels.
@@ -204,6 +220,11 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
 
+        (ReadAudit, Member | Staff) => Own,
+        (ReadAudit, PointAdmin) => OwnPoint,
+        (ReadAudit, ProvincialAdmin | Auditor | Operator) => Everything,
+        (VerifyAudit, PointAdmin | ProvincialAdmin | Auditor | Operator) => Everything,
+
         (OpenLink, Peer) => Everything,
         (AdmitPoint | RevokePoint | KeepNode, Operator) => Everything,
 
@@ -212,7 +233,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             ChangePassword | ManageAccounts | GrantProvincialAdmin | ReadStatus | OpenPoint
             | EditPoint | ReadCard | ReadMember | CreateMember | EditMember | GiveConsent
             | EraseMember | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries
-            | TryImport | Import | OpenLink | AdmitPoint | RevokePoint | KeepNode,
+            | TryImport | Import | ReadAudit | VerifyAudit | OpenLink | AdmitPoint | RevokePoint
+            | KeepNode,
             _,
         ) => Nothing,
     }
@@ -258,6 +280,8 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.SeriesService/GetSeries", Operation::ReadDirectory),
     ("/yizhan.v1.SeriesService/ListSeries", Operation::ReadDirectory),
     ("/yizhan.v1.ImportService/Import", Operation::TryImport),
+    ("/yizhan.v1.AuditService/ListAuditLines", Operation::ReadAudit),
+    ("/yizhan.v1.AuditService/VerifyAudit", Operation::VerifyAudit),
     ("/yizhan.v1.EnrolmentService/GetNonce", Operation::Enrol),
     ("/yizhan.v1.EnrolmentService/Enrol", Operation::Enrol),
     ("/yizhan.v1.EnrolmentService/Renew", Operation::Enrol),

@@ -1,8 +1,16 @@
 //! What a use case hands to the writer: everything that is to happen together, or not at all.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use yizhan_proto::v1::tombstone::Reason;
 
-use crate::domain::{audience::FeedId, id::RecordId, kind::Kind, position::Sequence};
+use crate::domain::{
+    audience::FeedId,
+    audit::{Act, Deed, Forgetting, Notes},
+    id::RecordId,
+    kind::Kind,
+    position::Sequence,
+};
 
 /// Records of one change. More belong into several changes.
 pub const WRITES_MAX: usize = 10_000;
@@ -33,6 +41,10 @@ pub struct Expect {
 pub struct Change {
     pub writes: Vec<Write>,
     pub expects: Vec<Expect>,
+    /// Who does it, for the audit; none: the node itself.
+    pub deed: Option<Arc<Deed>>,
+    /// Lines of the audit that lose their record with this change.
+    pub forgetting: Option<Arc<Forgetting>>,
 }
 
 impl Change {
@@ -61,6 +73,43 @@ impl Change {
         payload: Vec<u8>,
     ) -> Change {
         self.remove(from, id, Reason::Moved).put(to, kind, id, payload)
+    }
+
+    /// Says who does it. Everything that a person orders says so.
+    pub fn by(mut self, deed: Deed) -> Change {
+        self.deed = Some(Arc::new(deed));
+        self
+    }
+
+    /// Erases: lines of the audit lose these records, and name the order in their place.
+    pub fn forget(mut self, deed: Deed, order: RecordId, records: Vec<RecordId>) -> Change {
+        self.forgetting = Some(Arc::new(Forgetting { deed, order, records }));
+        self
+    }
+
+    /// What the audit says of the change: a line per record, whichever feeds it lies in.
+    pub fn notes(&self, changed: &[bool], notes: &mut Notes) {
+        if let Some(forgetting) = &self.forgetting {
+            // A line per record would say what the order is to take away.
+            notes.forgettings.push(Forgetting::clone(forgetting));
+            return;
+        }
+        let mut records: BTreeMap<RecordId, (Kind, &'static str)> = BTreeMap::new();
+        for (write, _) in self.writes.iter().zip(changed).filter(|(_, changed)| **changed) {
+            let said = match &write.op {
+                Op::Put { kind, .. } => (*kind, "put"),
+                Op::Remove { .. } => (Kind(0), "removed"),
+            };
+            let known = records.entry(write.id).or_insert(said);
+            // What lies in the innermost feed names the record: a card follows its member.
+            if known.1 == "removed" || (said.1 == "put" && said.0 < known.0) {
+                *known = said;
+            }
+        }
+        let node = || Deed::of_node("write");
+        let deed = self.deed.clone().unwrap_or_else(|| Arc::new(node()));
+        let acts = records.into_iter().map(|(id, (kind, outcome))| deed.act(kind, id, outcome));
+        notes.acts.extend(acts.collect::<Vec<Act>>());
     }
 
     pub fn expect(mut self, feed: FeedId, id: RecordId, at: Option<Sequence>) -> Change {

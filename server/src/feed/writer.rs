@@ -25,6 +25,7 @@ use super::{
 use crate::{
     domain::{
         audience::{Audience, FeedId},
+        audit::Notes,
         id::PointCode,
         position::{Epoch, Sequence},
         roster::{ApprovedEpoch, Roster, RosterEntry},
@@ -535,6 +536,7 @@ impl<S: FeedStore> Engine<S> {
         let mut tx = self.store.begin().await?;
         let mut touched = Touched::default();
         let mut gathering = Gathering::default();
+        let mut notes = Notes::default();
 
         for prepared in group.iter_mut() {
             prepared.answer = match prepared.command.as_ref().expect("BUG: taken when answered") {
@@ -550,7 +552,11 @@ impl<S: FeedStore> Engine<S> {
                         }
                     }
                     gathering.read(&mut tx, change, &slots).await?;
-                    Answer::Commit(gathering.add(change.clone()))
+                    let committed = gathering.add(change.clone());
+                    if let Ok(committed) = &committed {
+                        change.notes(&committed.changed, &mut notes);
+                    }
+                    Answer::Commit(committed)
                 }
                 Command::Open { seal, peer, .. } => {
                     Answer::Open(self.open(&mut tx, &mut touched, seal, peer).await?)
@@ -585,6 +591,9 @@ impl<S: FeedStore> Engine<S> {
             let seal = own::store(&mut tx, copy, &old, new, &self.keys, now).await?;
             let mark = Mark { epoch: copy.epoch, number: copy.number };
             sealed.push((feed, Arc::new(seal), mark));
+        }
+        if !notes.is_empty() {
+            tx.note(&notes, now, self.outside.random()).await?;
         }
         tx.commit().await?;
 

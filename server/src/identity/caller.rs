@@ -6,8 +6,9 @@
 use tonic::metadata::MetadataMap;
 
 use crate::domain::{
-    account::AccountId,
-    id::PointCode,
+    account::{AccountId, RoleGrant},
+    audit::{AccessPurpose, Author, Deed},
+    id::{PointCode, RecordId},
     policy::{self, Operation, Reach, Role},
     time::Time,
 };
@@ -20,6 +21,12 @@ pub enum Caller {
         name: String,
         role: Role,
         point: PointCode,
+        /// Roles that it has besides, of those in force now.
+        also: Vec<RoleGrant>,
+        /// The record of the person whose account it is; members only.
+        member: Option<RecordId>,
+        /// Why the caller calls, if it says so.
+        purpose: Option<AccessPurpose>,
         /// When the session ends at the latest.
         expires: Time,
     },
@@ -66,9 +73,48 @@ impl Caller {
         }
     }
 
-    /// How far the caller reaches, without refusing.
+    /// How far the caller reaches, without refusing: as far as the widest of its roles.
     pub fn reach(&self, operation: Operation) -> Reach {
-        policy::reach(self.role(), operation)
+        let first = policy::reach(self.role(), operation);
+        let Caller::Account { also, point, .. } = self else { return first };
+        let here = also.iter().filter(|grant| grant.point == *point);
+        here.map(|grant| policy::reach(grant.role, operation)).fold(first, Reach::max)
+    }
+
+    /// The person whose account it is.
+    pub fn member(&self) -> Option<RecordId> {
+        match self {
+            Caller::Account { member, .. } => *member,
+            _ => None,
+        }
+    }
+
+    /// Who the caller is, in the audit. A member's account has a name that may be the person's.
+    pub fn author(&self) -> Author {
+        let actor = match self {
+            Caller::Anonymous => "anonymous".to_owned(),
+            Caller::Account { account, role: Role::Member, .. } => {
+                format!("member {}", hex::encode(account.0))
+            }
+            Caller::Account { name, .. } => name.clone(),
+            Caller::Peer { point } => format!("peer {point}"),
+            Caller::Operator { .. } => "operator".to_owned(),
+        };
+        let point = self.point().map(PointCode::to_string).unwrap_or_default();
+        Author { actor, role: self.role().name(), point }
+    }
+
+    /// What the caller does and why, for the audit.
+    pub fn deed(&self, operation: Operation) -> Deed {
+        let stated = match self {
+            Caller::Account { purpose, role, .. } => match role {
+                Role::Member => Some(AccessPurpose::Own),
+                _ => *purpose,
+            },
+            _ => None,
+        };
+        let purpose = stated.unwrap_or_else(|| AccessPurpose::of(operation)).name();
+        Deed { author: self.author(), operation: operation.name(), purpose }
     }
 
     /// How far the caller reaches; refused if nowhere. Asked before anything is looked up.

@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (3, None, include_str!("../../migrations/0003_accounts.sql")),
     (4, None, include_str!("../../migrations/0004_parcels.sql")),
     (5, None, include_str!("../../migrations/0005_sharing.sql")),
+    (30, None, include_str!("../../migrations/0030_audit.sql")),
 ];
 
 /// Settings of every SQLite connection.

@@ -4,15 +4,18 @@ use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 
 use super::{
     Changed, Copy, CopyState, FeedStore, FeedTx, FoundEquivocation, Slot, StoreError, StoredPage,
+    audit,
     database::{Database, Transaction, failed},
     dialect::{BEGIN_SNAPSHOT, Dialect},
     records::{self, Stored},
 };
 use crate::domain::{
     audience::{Audience, FeedId},
+    audit::Notes,
     entry::Entry,
     id::RecordId,
     position::{Epoch, Row, Sequence},
+    time::Time,
 };
 
 /// Seals remembered of every feed.
@@ -471,6 +474,10 @@ impl FeedTx for Transaction {
         .await
         .map_err(failed)?;
         Ok(())
+    }
+
+    async fn note(&mut self, notes: &Notes, now: Time, seed: [u8; 32]) -> Result<(), StoreError> {
+        audit::note(self, notes, now, seed).await
     }
 
     async fn commit(self) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 //! time per database, however many nodes share it.
 
 pub mod accounts;
+pub mod audit;
 pub mod database;
 pub mod dialect;
 pub mod events;
@@ -18,9 +19,11 @@ use std::future::Future;
 
 use crate::domain::{
     audience::FeedId,
+    audit::Notes,
     entry::Entry,
     id::RecordId,
     position::{Epoch, Row, Sequence},
+    time::Time,
 };
 
 /// Why storage failed. Nothing of the transaction has happened.
@@ -282,6 +285,16 @@ pub trait FeedTx: Send {
         statement: &[u8],
         now_us: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Adds lines to the audit, whose salts come from `seed`. The simulator's memory keeps none.
+    fn note(
+        &mut self,
+        _notes: &Notes,
+        _now: Time,
+        _seed: [u8; 32],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

@@ -1,6 +1,7 @@
 //! Message <-> value, one file per noun. Past it, nothing is checked twice.
 
 pub mod account;
+pub mod audit;
 pub mod entry;
 pub mod event;
 pub mod grant;

@@ -50,7 +50,7 @@ pub async fn advance(
     found.check_etag(app, etag)?;
     let mut plan: EventPlan = found.value::<v1::EventPlan, _>()?;
     step_to(&mut plan, step, app.outside.now())?;
-    commit(app, &found, plan).await?;
+    commit(app, &found, plan, caller.deed(Operation::PublishEvent)).await?;
     let public = records::find(app, id).await?;
     let public = public.iter().find(|at| at.is(Kind::EVENT, Audience::Public));
     public.map(|public| shown(app, public)).transpose()

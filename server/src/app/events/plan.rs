@@ -17,6 +17,7 @@ use crate::{
     domain::{
         analyzer::{Filter, filter},
         audience::{Audience, FeedId},
+        audit::Deed,
         disclosure,
         event::{self, EventPlan, EventState, Host, HostRole, HostState, ISSUE_MAX},
         id::{PointCode, RecordId},
@@ -66,6 +67,7 @@ pub async fn create(
     hosts(app, &home, &mut plan, &[])?;
 
     let change = Change::new().expect(home_feed(&home), id, None);
+    let change = change.by(caller.deed(Operation::EditEvent));
     match app.writer.commit(put(change, &home, id, plan, false)).await {
         Err(CommitError::Stale) if !request_id.is_empty() => (),
         done => drop(done?),
@@ -107,7 +109,7 @@ pub async fn update(
         return Err(Invalid::new("plan.event.start_time", "move_refused").into());
     }
     hosts(app, &home, &mut plan, &known.hosts)?;
-    commit(app, &found, plan).await?;
+    commit(app, &found, plan, caller.deed(Operation::EditEvent)).await?;
     let found = own(app, caller, Operation::EditEvent, id).await?;
     plan_message(app, &found)
 }
@@ -163,12 +165,12 @@ pub(super) async fn own(
 }
 
 /// Stores a plan and the event that follows from it, unless it changed meanwhile.
-pub(super) async fn commit(app: &App, found: &Found, plan: EventPlan) -> Result<()> {
+pub(super) async fn commit(app: &App, found: &Found, plan: EventPlan, deed: Deed) -> Result<()> {
     let (home, id) = (&found.feed.home, found.row.id);
     let was_public =
         records::find(app, id).await?.iter().any(|at| at.is(Kind::EVENT, Audience::Public));
     let change = Change::new().expect(found.feed.clone(), id, Some(found.row.sequence));
-    app.writer.commit(put(change, home, id, plan, was_public)).await?;
+    app.writer.commit(put(change.by(deed), home, id, plan, was_public)).await?;
     Ok(())
 }
 

@@ -179,7 +179,7 @@ impl Committer {
             change = change.put(feed.clone(), Kind::ROSTER_POINT, id, payload);
         }
         if !self.dry_run && !change.writes.is_empty() {
-            app.writer.commit(change).await?;
+            app.writer.commit(change.by(self.caller.deed(Operation::Import))).await?;
         }
         Ok(())
     }
@@ -202,6 +202,7 @@ impl Committer {
             return Ok(());
         }
         let writer = self.app.writer.clone();
+        let change = change.by(self.caller.deed(Operation::Import));
         let task = tokio::spawn(async move { writer.commit(change).await });
         self.running.push_back(Running { items, shares, unchanged, task });
         Ok(())
@@ -226,6 +227,7 @@ impl Committer {
         for _ in 0..TRIES {
             let stored = self.stored(items).await?;
             let Planned { change, shares, unchanged, .. } = self.plan(items, &stored).await?;
+            let change = change.by(self.caller.deed(Operation::Import));
             match self.app.writer.commit(change).await {
                 Ok(committed) => {
                     self.count(&shares, unchanged, &committed);

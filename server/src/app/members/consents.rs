@@ -16,6 +16,7 @@ use crate::{
     },
     domain::{
         audience::Audience,
+        audit::Deed,
         disclosure,
         grant::{GivenVia, Grant, GrantState, Purpose},
         id::{GrantId, PointCode, RecordId},
@@ -86,6 +87,7 @@ pub async fn give(
         all.push(known);
     }
     change = put(change, &member, id, &grant);
+    let change = change.by(caller.deed(Operation::GiveConsent));
     match commit(app, &member, change, &all).await {
         Err(Error::Stale) if !request_id.is_empty() => match find(app, &home, id).await? {
             Some(known) => shown(&known),
@@ -111,7 +113,9 @@ pub async fn withdraw(
     let purpose = Purpose::parse(purpose, "purpose")?;
     let member = match find_own(app, caller, Operation::GiveConsent, member).await? {
         Own::Record(found) => found,
-        Own::Cards(cards) => return withdraw_cards(app, purpose, cards).await,
+        Own::Cards(cards) => {
+            return withdraw_cards(app, caller.deed(Operation::GiveConsent), purpose, cards).await;
+        }
     };
     let now = app.outside.now();
     let mut change = Change::new();
@@ -143,6 +147,7 @@ pub async fn withdraw(
     // A card may have come back from neighbours whose consent was lost with a disk: writing the
     // member takes it away.
     if !ended.is_empty() || is_shown(app, &member, purpose).await? {
+        let change = change.by(caller.deed(Operation::GiveConsent));
         commit(app, &member, change, &all).await?;
     }
     Ok(ended)
@@ -166,8 +171,13 @@ async fn is_shown(app: &App, member: &Found, purpose: Purpose) -> Result<bool> {
 
 /// Takes back cards whose home record and consents were lost with a disk: there is no consent left
 /// to end.
-async fn withdraw_cards(app: &App, purpose: Purpose, cards: Vec<Found>) -> Result<Vec<v1::Grant>> {
-    let mut change = Change::new();
+async fn withdraw_cards(
+    app: &App,
+    deed: Deed,
+    purpose: Purpose,
+    cards: Vec<Found>,
+) -> Result<Vec<v1::Grant>> {
+    let mut change = Change::new().by(deed);
     for card in cards {
         if shown_in(purpose).contains(&card.feed.audience) {
             let (feed, id) = (card.feed, card.row.id);
@@ -206,6 +216,8 @@ pub async fn list_grants(
         None => String::new(),
     };
     all.truncate(size);
+    let shown_of = [(Kind::MEMBER, member.row.id)];
+    app.audit.looked(caller, Operation::ReadMember, shown_of).await?;
     let items = all.iter().map(|(_, found)| shown(found)).collect::<Result<_>>()?;
     Ok((items, next))
 }

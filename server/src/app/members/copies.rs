@@ -10,7 +10,7 @@ use crate::{
         error::{Error, Result},
         sight,
     },
-    domain::{audience::Audience, id::RecordId, policy::Operation},
+    domain::{audience::Audience, id::RecordId, kind::Kind, policy::Operation},
     identity::caller::Caller,
     store::parcels::Receipt,
     wire::value::time_message,
@@ -25,6 +25,7 @@ pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Vec
         match copies.of_record(&home, id).await {
             // The home's own record is no copy: it is what the copies are of.
             Ok(found) => {
+                app.audit.looked(caller, Operation::ReadCopies, [(Kind::MEMBER, id)]).await?;
                 let disclosed = found.into_iter().filter(|copy| copy.audience != Audience::Home);
                 return Ok(disclosed.map(message).collect());
             }

@@ -31,15 +31,37 @@ pub async fn get(app: &App, caller: &Caller, id: RecordId) -> Result<Seen> {
     let sight = Sight::of(app, caller, Operation::ReadCard, Operation::ReadMember)?;
     let mut found = records::find(app, id).await?;
     found.retain(|found| sight.allows(&found.feed) && rank(found) < NOT_A_MEMBER);
-    let best = found.into_iter().min_by_key(rank).ok_or(Error::NotFound { noun: "member" })?;
+    let Some(best) = found.into_iter().min_by_key(rank) else {
+        app.audit.refused(caller, Operation::ReadMember, Some(id), "not_found").await?;
+        return Err(Error::NotFound { noun: "member" });
+    };
     let home = best.feed.home.clone();
     let point = answers::point(app, &sight, &home, &[best.feed.audience]);
+    looked(app, caller, [(best.feed.audience, best.row.kind, id)]).await?;
     let seen = match best.row.kind {
         Kind::MEMBER => Message::Member(home_record(app, &best)?),
         Kind::CARD => Message::Card(best.message()?),
         _ => Message::PublicCard(best.message()?),
     };
     Ok(Seen { home, seen, point })
+}
+
+/// Notes that the caller is shown these members; what is public is nobody's secret.
+pub(super) async fn looked(
+    app: &App,
+    caller: &Caller,
+    shown: impl IntoIterator<Item = (Audience, Kind, RecordId)>,
+) -> Result<()> {
+    let (mut inner, mut cards) = (Vec::new(), Vec::new());
+    for (audience, kind, id) in shown {
+        match audience {
+            Audience::Public => {}
+            Audience::Home => inner.push((kind, id)),
+            _ => cards.push((kind, id)),
+        }
+    }
+    app.audit.looked(caller, Operation::ReadMember, inner).await?;
+    app.audit.looked(caller, Operation::ReadCard, cards).await
 }
 
 const NOT_A_MEMBER: u8 = 3;

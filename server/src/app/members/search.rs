@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use yizhan_proto::v1;
 
-use super::read::rank_of;
+use super::read::{looked, rank_of};
 use crate::{
     app::{
         App, answers,
@@ -89,6 +89,7 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
 
     let mut db = app.db.reader().await?;
     let mut scan = Scan::new(&app.db, words, slots, after);
+    let mut shown = Vec::new();
     let mut last = after;
     let mut is_full = false;
     while !is_full && !scan.is_over() && !scan.is_tired() {
@@ -113,10 +114,13 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
                 is_full = true;
                 break;
             }
+            shown.push((found.feed.audience, found.row.kind, found.row.id));
             page.items.push(item);
             last = position;
         }
     }
+    drop(db);
+    looked(app, caller, shown).await?;
     if is_full {
         page.next_page_token = question.token(&last.to_be_bytes());
     } else if scan.is_tired() {

@@ -17,6 +17,7 @@ use crate::{
         sight::{self, Sight},
     },
     domain::{
+        audit::Deed,
         calendar::Date,
         disclosure::{self, Disclosed},
         id::{PointCode, RecordId},
@@ -52,7 +53,7 @@ pub async fn create(
     let feed = home_feed(&home);
     let payload = v1::Member::from(member).encode_to_vec();
     let change = Change::new().expect(feed.clone(), id, None).put(feed, Kind::MEMBER, id, payload);
-    match app.writer.commit(change).await {
+    match app.writer.commit(change.by(caller.deed(Operation::CreateMember))).await {
         // Made by the same request before: this is its answer again.
         Err(CommitError::Stale) if !request_id.is_empty() => (),
         done => drop(done?),
@@ -76,7 +77,7 @@ pub async fn update(app: &App, caller: &Caller, mut changed: v1::Member) -> Resu
     changed.source.clone_from(&before.source);
     let member: Member = changed.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
     check_move(before.state, member.state)?;
-    commit(app, &found, member, Reason::Withdrawn).await?;
+    commit(app, &found, member, caller.deed(Operation::EditMember)).await?;
     stored(app, caller, id).await
 }
 
@@ -95,7 +96,7 @@ pub async fn leave(
     let ended_on = ended_on.or_else(|| today(app.outside.now()));
     member.ended_on = ended_on;
     member.update_time = app.outside.now();
-    commit(app, &found, member.checked()?, Reason::Withdrawn).await?;
+    commit(app, &found, member.checked()?, caller.deed(Operation::EditMember)).await?;
     stored(app, caller, id).await
 }
 
@@ -115,7 +116,7 @@ pub async fn erase(app: &App, caller: &Caller, id: RecordId) -> Result<u32> {
         change = change.expect(found.feed, id, Some(found.row.sequence));
     }
     change = erasure(app, change, &home, id).await?;
-    let committed = app.writer.commit(change).await?;
+    let committed = app.writer.commit(change.by(caller.deed(Operation::EraseMember))).await?;
     Ok(committed.changed.iter().filter(|changed| **changed).count() as u32)
 }
 
@@ -141,7 +142,7 @@ pub(crate) async fn erasure(
 }
 
 /// Stores the member and what follows for its cards, unless it changed meanwhile.
-pub(super) async fn commit(app: &App, found: &Found, member: Member, reason: Reason) -> Result<()> {
+pub(super) async fn commit(app: &App, found: &Found, member: Member, deed: Deed) -> Result<()> {
     let (home, id) = (&found.feed.home, found.row.id);
     let grants = in_force(app, home, id).await?;
     let disclosed = disclosure::member(&member, grants.iter(), app.outside.now());
@@ -153,7 +154,8 @@ pub(super) async fn commit(app: &App, found: &Found, member: Member, reason: Rea
         id,
         payload,
     );
-    app.writer.commit(disclose(change, home, id, disclosed, reason)).await?;
+    let change = disclose(change.by(deed), home, id, disclosed, Reason::Withdrawn);
+    app.writer.commit(change).await?;
     Ok(())
 }
 

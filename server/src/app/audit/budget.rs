@@ -1,0 +1,40 @@
+//! How much one user may take out by export in a day.
+
+use super::Audit;
+use crate::{
+    app::error::{Error, Result},
+    domain::time::Time,
+    identity::caller::Caller,
+    store::audit,
+};
+
+/// Rows of personal data that one user exports in a day; for more, two persons are needed.
+pub const EXPORT_ROWS_PER_DAY: i64 = 10_000;
+const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
+
+impl Audit {
+    /// Takes `rows` out of the caller's budget of today, or refuses: nothing is taken then.
+    pub async fn spend(&self, caller: &Caller, rows: u64, now: Time) -> Result<()> {
+        let actor = caller.author().actor;
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX / 2);
+        let db = self.db.clone();
+        // In a task of its own: a caller that goes away must not leave a transaction open.
+        let task = tokio::spawn(async move {
+            let mut tx = db.begin().await?;
+            let day = now.0.div_euclid(DAY_US);
+            let most = EXPORT_ROWS_PER_DAY;
+            let (fits, _) = audit::add_exported(tx.connection(), &actor, day, rows, most).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(fits)
+        });
+        match task.await.map_err(|_| Error::Busy)?? {
+            true => Ok(()),
+            false => Err(Error::Precondition {
+                reason: "EXPORT_BUDGET",
+                message: format!(
+                    "more than {EXPORT_ROWS_PER_DAY} rows in one day need a second person"
+                ),
+            }),
+        }
+    }
+}
