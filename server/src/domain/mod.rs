@@ -4,8 +4,10 @@
 
 pub mod account;
 pub mod analyzer;
+pub mod attachment;
 pub mod audience;
 pub mod audit;
+pub mod bucket;
 pub mod calendar;
 pub mod code;
 pub mod contact;
@@ -13,6 +15,7 @@ pub mod disclosure;
 pub mod entry;
 pub mod event;
 pub mod grant;
+pub mod handoff;
 pub mod hours;
 pub mod id;
 pub mod kind;
@@ -20,6 +23,7 @@ pub mod language;
 pub mod member;
 pub mod message;
 pub mod name;
+pub mod notice;
 pub mod org;
 pub mod page;
 pub mod point;

@@ -1,0 +1,261 @@
+//! Passing a help request from one point to another: the state machine of both sides, and the rule of
+//! ownership. Pure, so that a simulator can run it against every crash, loss and reordering.
+//!
+//! An offer discloses nothing that names anybody. ACCEPT is the receiver's promise and carries no
+//! content. Ownership moves when the origin commits RELEASE: in that commit its record becomes a stub
+//! that names the new owner. The owner is the destination of the newest RELEASE.
+
+use super::{
+    code::named,
+    text::{self, Invalid},
+    time::Time,
+};
+
+/// Longest summary of an offer, in characters.
+pub const SUMMARY_MAX: usize = 280;
+/// Longest reason, in characters.
+pub const REASON_MAX: usize = 500;
+/// An offer that nobody answers ends by itself after so many days.
+pub const OFFER_DAYS: i64 = 7;
+const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
+
+named! {
+    /// Where a handoff stands, at either side.
+    HandoffState, "unknown_handoff_state";
+    /// The client has been asked. The destination knows of nothing.
+    Asked = 1 "asked",
+    Offered = 2 "offered",
+    Accepted = 3 "accepted",
+    Released = 4 "released",
+    Declined = 5 "declined",
+    Recalled = 6 "recalled",
+    Expired = 7 "expired",
+}
+
+impl HandoffState {
+    /// At most one of a request is open.
+    pub fn is_open(self) -> bool {
+        use HandoffState::*;
+        matches!(self, Asked | Offered | Accepted)
+    }
+}
+
+/// Which end of a handoff a point is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    Origin,
+    Destination,
+}
+
+/// What happens to a handoff.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum HandoffMove {
+    /// The client agrees, or somebody answers for passing it on without being asked.
+    Consent,
+    /// The client does not agree.
+    Refuse,
+    /// The destination promises to take it.
+    Accept,
+    /// The destination says why not.
+    Decline,
+    /// The origin takes the offer back; so it does by itself when the request ends.
+    Recall,
+    /// Nobody answered in time.
+    Expire,
+}
+
+impl HandoffMove {
+    pub const ALL: [HandoffMove; 6] = [
+        HandoffMove::Consent,
+        HandoffMove::Refuse,
+        HandoffMove::Accept,
+        HandoffMove::Decline,
+        HandoffMove::Recall,
+        HandoffMove::Expire,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            HandoffMove::Consent => "consent",
+            HandoffMove::Refuse => "refuse",
+            HandoffMove::Accept => "accept",
+            HandoffMove::Decline => "decline",
+            HandoffMove::Recall => "recall",
+            HandoffMove::Expire => "expire",
+        }
+    }
+}
+
+/// The only way a handoff moves on. At the origin an ACCEPT releases in the same commit.
+pub fn after(side: Side, state: HandoffState, step: HandoffMove) -> Option<HandoffState> {
+    use {HandoffMove::*, HandoffState::*, Side::*};
+    match (side, state, step) {
+        (Origin, Asked, Consent) => Some(Offered),
+        (Origin, Asked | Offered, Refuse | Recall) => Some(Recalled),
+        (Origin, Asked | Offered, Expire) => Some(Expired),
+        (Origin, Offered, Accept) => Some(Released),
+        (Origin, Offered, Decline) => Some(Declined),
+        (Destination, Offered, Accept) => Some(Accepted),
+        (Destination, Offered, Decline) => Some(Declined),
+        _ => None,
+    }
+}
+
+/// The same; a refusal names the moves that are allowed.
+pub fn moved(side: Side, state: HandoffState, step: HandoffMove) -> Result<HandoffState, Invalid> {
+    after(side, state, step).ok_or_else(|| {
+        let allowed =
+            HandoffMove::ALL.into_iter().filter(|step| after(side, state, *step).is_some());
+        let allowed: Vec<&str> = allowed.map(HandoffMove::name).collect();
+        let allowed = if allowed.is_empty() { "-".to_owned() } else { allowed.join(", ") };
+        Invalid::new("handoff", "move_refused").hint(format_args!(
+            "{}: {}; allowed: {allowed}",
+            state.name(),
+            step.name()
+        ))
+    })
+}
+
+/// What one side writes to the other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Word {
+    Offer,
+    Accept,
+    Decline,
+    Recall,
+    /// Carries the request. Its number is that of the owner it makes.
+    Release(u32),
+}
+
+/// What a point knows of one request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Holding {
+    /// Never heard of it, or of its preview alone.
+    #[default]
+    Nothing,
+    /// Owns it. Owners of one request are numbered from 0.
+    Owner(u32),
+    /// Passed it on to the owner with this number.
+    Stub(u32),
+}
+
+impl Holding {
+    /// The holding after a RELEASE that makes this point the owner of that number. Older ones, and
+    /// the same one again, change nothing.
+    pub fn after_release(self, number: u32) -> Option<Holding> {
+        let known = match self {
+            Holding::Nothing => None,
+            Holding::Owner(known) | Holding::Stub(known) => Some(known),
+        };
+        known.is_none_or(|known| known < number).then_some(Holding::Owner(number))
+    }
+
+    /// The holding of an owner that releases, and the number of the owner it makes.
+    pub fn after_own_release(self) -> Option<(Holding, u32)> {
+        match self {
+            Holding::Owner(number) => {
+                let next = number.checked_add(1)?;
+                Some((Holding::Stub(next), next))
+            }
+            Holding::Nothing | Holding::Stub(_) => None,
+        }
+    }
+}
+
+/// What a word of the other side does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// The handoff is so from now on.
+    Becomes(HandoffState),
+    /// The origin lets go: handoff, stub and RELEASE in one commit.
+    Releases,
+    /// The destination owns the request from now on.
+    Owns,
+    /// The word was heard before, or comes too late; the other side is told again how it stands.
+    Answer(Word),
+    Nothing,
+}
+
+/// Hears a word at the origin, which has written the handoff. `may_release`: the request is open here
+/// and owned here.
+pub fn hear_at_origin(state: HandoffState, word: Word, may_release: bool) -> Effect {
+    use HandoffState::*;
+    match (state, word) {
+        (Offered, Word::Accept) if may_release => Effect::Releases,
+        (Offered, Word::Accept) => Effect::Becomes(Recalled),
+        (Offered, Word::Decline) => Effect::Becomes(Declined),
+        // Taken back before the promise arrived.
+        (Recalled | Expired, Word::Accept) => Effect::Answer(Word::Recall),
+        _ => Effect::Nothing,
+    }
+}
+
+/// Hears a word at the destination, which may not know of the handoff yet.
+pub fn hear_at_destination(state: Option<HandoffState>, holding: Holding, word: Word) -> Effect {
+    use HandoffState::*;
+    match (state, word) {
+        (None, Word::Offer) => Effect::Becomes(Offered),
+        // It may come before the offer; then the offer comes too late.
+        (None | Some(Offered | Accepted), Word::Recall) => Effect::Becomes(Recalled),
+        // The origin has let go: whatever is noted here, nobody else has the request.
+        (_, Word::Release(number)) => match holding.after_release(number) {
+            Some(_) => Effect::Owns,
+            None => Effect::Nothing,
+        },
+        _ => Effect::Nothing,
+    }
+}
+
+/// What the other side has to be told for a state that was entered by a move.
+pub fn word_for(side: Side, state: HandoffState, before: Option<HandoffState>) -> Option<Word> {
+    use {HandoffState::*, Side::*};
+    match (side, state) {
+        (Origin, Offered) => Some(Word::Offer),
+        // Who was never offered anything has nothing to be taken back.
+        (Origin, Recalled | Expired) if before == Some(Offered) => Some(Word::Recall),
+        (Destination, Accepted) => Some(Word::Accept),
+        (Destination, Declined) => Some(Word::Decline),
+        _ => None,
+    }
+}
+
+/// What the destination may see before it accepts, beside category, region, language and urgency.
+pub fn summary(text: &str) -> Result<String, Invalid> {
+    let summary = text::required(text::line(text, "summary", SUMMARY_MAX)?, "summary")?;
+    // A staff member writes it; what looks like a way to reach somebody does not belong there.
+    if looks_personal(&summary) {
+        return Err(Invalid::new("summary", "names_somebody"));
+    }
+    Ok(summary)
+}
+
+pub fn reason(text: &str, field: &str) -> Result<String, Invalid> {
+    text::required(text::line(text, field, REASON_MAX)?, field)
+}
+
+/// When an offer made now ends by itself.
+pub fn expires(now: Time) -> Time {
+    Time(now.0 + OFFER_DAYS * DAY_US)
+}
+
+/// An address, or so many digits that they reach somebody.
+fn looks_personal(text: &str) -> bool {
+    let mut digits = 0;
+    for c in text.chars() {
+        match c {
+            '@' | '＠' => return true,
+            '0'..='9' | '０'..='９' => digits += 1,
+            ' ' | '-' | '(' | ')' | '+' | '.' => {}
+            _ => digits = 0,
+        }
+        // Dates have eight digits, telephone numbers more.
+        if digits > 8 {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+#[path = "handoff_tests.rs"]
+mod tests;
