@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, fmt, fs, io, ops::RangeInclusive, path::Path};
 
-use crate::domain::id::PointCode;
+use crate::{
+    domain::id::PointCode,
+    notify::{mail::Security, robot::Manner},
+};
 
 /// The file of settings in a node's directory.
 pub const FILE: &str = "yizhan.toml";
@@ -85,6 +88,21 @@ settings! {
     readers: u64 = "4", Number(1..=64, "connections");
     /// How often the node signs the list of all its heads.
     statement_every_ms: u64 = "600000", Number(100..=3_600_000, "ms");
+    /// Mail server that notices go through; empty: no mail. Its password lies in keys/mail.password.
+    mail_server: Option<Address> = "", OptionalHostPort;
+    /// How it is spoken to. `none` is for a server on this machine alone.
+    mail_security: Security = "starttls", MailSecurity;
+    /// Address that notices come from.
+    mail_from: String = "", Text(254);
+    /// Name to sign in with at the mail server; empty: without.
+    mail_user: String = "", Text(254);
+    /// Whose manners the receiver of webhooks keeps. Its URL lies in keys/webhook.url, the secret for
+    /// signatures in keys/webhook.secret.
+    webhook_kind: Option<Manner> = "none", WebhookKind;
+    /// Language in which the webhook is told.
+    webhook_language: String = "zh-Hans", Text(35);
+    /// Certificate to trust for mail and webhooks beside those of the public web: a file in PEM.
+    outgoing_ca: String = "", Text(1_024);
     /// A feed whose home was not heard for this long is shown as stale.
     stale_after_ms: u64 = "1800000", Number(100..=86_400_000, "ms");
 }
@@ -403,6 +421,42 @@ impl Url {
 
     fn limit(&self) -> String {
         "URL".into()
+    }
+}
+
+struct MailSecurity;
+
+impl MailSecurity {
+    fn parse(&self, text: &str) -> Result<Security, String> {
+        match text {
+            "starttls" => Ok(Security::StartTls),
+            "tls" => Ok(Security::Tls),
+            "none" => Ok(Security::None),
+            _ => Err(format!("is not {}: {text}", self.limit())),
+        }
+    }
+
+    fn limit(&self) -> String {
+        "starttls, tls or none".into()
+    }
+}
+
+struct WebhookKind;
+
+impl WebhookKind {
+    fn parse(&self, text: &str) -> Result<Option<Manner>, String> {
+        match text {
+            "none" => Ok(None),
+            "generic" => Ok(Some(Manner::Generic)),
+            "wecom" => Ok(Some(Manner::WeCom)),
+            "dingtalk" => Ok(Some(Manner::DingTalk)),
+            "feishu" => Ok(Some(Manner::Feishu)),
+            _ => Err(format!("is not {}: {text}", self.limit())),
+        }
+    }
+
+    fn limit(&self) -> String {
+        "none, generic, wecom, dingtalk or feishu".into()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod link;
 pub mod listen;
 pub mod node;
+pub mod notify;
 pub mod outside;
 pub mod parcel;
 pub mod planted;

@@ -24,10 +24,10 @@ use yizhan_proto::v1;
 
 use crate::{
     api,
-    app::{self, App, accounts::Accounts, audit::Audit, leading::Leading},
+    app::{self, App, accounts::Accounts, audit::Audit, leading::Leading, notices::Notices},
     backup,
     config::Config,
-    domain::{id::PointCode, kind::Kind},
+    domain::{id::PointCode, kind::Kind, language::Language},
     feed::{
         change::Change,
         continuity::MarkFile,
@@ -59,6 +59,7 @@ use crate::{
         UnixIncoming,
         dial::{self, DialError},
     },
+    notify::setup,
     outside::Outside,
     parcel::{
         office::{self, Office},
@@ -85,6 +86,8 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     #[error("storage failed")]
     Storage(#[from] StoreError),
+    #[error("notices cannot be sent")]
+    Notices(#[from] setup::Error),
     #[error("home records cannot be compared with what was disclosed from them")]
     Reconciling(#[from] app::error::Error),
 }
@@ -178,8 +181,17 @@ impl Node {
         });
         let behind = !writer.recovery().feeds.is_empty();
         let audit = Audit::start(db.clone(), outside.clone(), Some(dir), behind).await?;
+        let notices = Arc::new(Notices {
+            db: db.clone(),
+            ways: setup::ways(&config, &directory)?,
+            case_key: directory.load_case()?,
+            outside: outside.clone(),
+            language: Language::parse(&config.webhook_language, "webhook_language")
+                .map_err(|_| setup::Error::Language)?,
+        });
         let app = App {
             post,
+            notices,
             leading: match db.dialect {
                 Dialect::Sqlite => Leading::always(),
                 Dialect::Postgres => Leading::by_lease(),
@@ -323,6 +335,8 @@ impl Node {
         tasks.spawn(keep_running_if_leading(statements, every, leading(), stop()));
         let receipts = Receipts::new(app.post.clone());
         tasks.spawn(keep_running_if_leading(receipts, jobs::receipts::EVERY, leading(), stop()));
+        let delivering = jobs::notices::Delivering { notices: app.notices.clone() };
+        tasks.spawn(keep_running_if_leading(delivering, jobs::notices::EVERY, leading(), stop()));
         let recovery = jobs::recovery::Recovery { app: app.clone() };
         tasks.spawn(keep_running_if_leading(recovery, jobs::recovery::EVERY, leading(), stop()));
     }
@@ -595,6 +609,7 @@ impl NodeError {
             NodeError::Identity(_) => "IDENTITY",
             NodeError::Storage(_) => "STORAGE_FAILED",
             NodeError::Reconciling(_) => "RECONCILING",
+            NodeError::Notices(_) => "NOTICES",
         }
     }
 }

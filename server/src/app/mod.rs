@@ -11,6 +11,7 @@ pub mod leading;
 pub mod members;
 pub mod network;
 pub mod nodes;
+pub mod notices;
 pub mod passwords;
 mod people;
 pub mod points;
@@ -48,6 +49,8 @@ pub struct App {
     /// Whether this is the node of its point that dials and runs jobs.
     pub leading: leading::Leading,
     pub started: Time,
+    /// What people are told, and where.
+    pub notices: Arc<notices::Notices>,
     /// A feed whose home was not heard for this long is shown as stale, in milliseconds.
     pub stale_after_ms: u64,
 }

@@ -12,12 +12,14 @@ use super::{
     accounts::Accounts,
     audit::Audit,
     import::{self, Order, Part},
+    notices::Notices,
 };
 use crate::{
     domain::{
         account::AccountId,
         id::PointCode,
         kind::Kind,
+        language::Language,
         policy::Role,
         roster::{NodeId, PointKind, RosterEntry, RosterNode, SealKey},
         time::Time,
@@ -25,6 +27,7 @@ use crate::{
     feed::{change::Change, continuity::MarkFile, heads::Heads, keyring::Keyring, writer},
     found::roster_id,
     identity::{caller::Caller, keys::CaseKey},
+    notify::Ways,
     outside::Outside,
     parcel::office::{self, Office},
     store::database::Database,
@@ -107,7 +110,15 @@ pub async fn founder() -> Node {
         heads: heads.clone(),
         outside: outside.clone(),
     });
+    let notices = Arc::new(Notices {
+        db: db.clone(),
+        ways: Ways::default(),
+        case_key: CaseKey::generate(),
+        outside: outside.clone(),
+        language: Language::parse("zh-Hans", "language").unwrap(),
+    });
     let app = App {
+        notices,
         leading: super::leading::Leading::always(),
         post,
         accounts: Accounts::new(db.clone(), [0; 32]),

@@ -150,6 +150,11 @@ impl CaseKey {
             .expect("BUG: any 32 bytes are an X25519 key")
     }
 
+    /// A key for one purpose of this point's own, which nobody else can make.
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(blake3::derive_key(purpose, self.0.as_ref()))
+    }
+
     pub fn public(&self) -> [u8; 32] {
         CaseKem::sk_to_pk(&self.private()).to_bytes().into()
     }
@@ -163,6 +168,15 @@ impl fmt::Debug for CaseKey {
 
 /// The point's backup key (age, X25519).
 pub type BackupKey = age::x25519::Identity;
+
+/// What opens a service of somebody else's. A file of its own, so that settings can be shown.
+#[derive(Clone, Copy, Debug)]
+pub enum ForeignSecret {
+    MailPassword,
+    /// Robots know their callers by the address.
+    WebhookUrl,
+    WebhookSecret,
+}
 
 /// `D/keys`.
 #[derive(Clone, Debug)]
@@ -293,6 +307,16 @@ impl KeyDirectory {
     pub fn load_backup(&self) -> Result<BackupKey, Error> {
         BackupKey::from_str(self.read(BACKUP)?.trim())
             .map_err(|_| Error::malformed("the backup key"))
+    }
+
+    /// A secret that the operator has put there for somebody else's service; none if it is missing.
+    pub fn find_foreign(&self, secret: ForeignSecret) -> Result<Option<Zeroizing<String>>, Error> {
+        let text = self.find(match secret {
+            ForeignSecret::MailPassword => "mail.password",
+            ForeignSecret::WebhookUrl => "webhook.url",
+            ForeignSecret::WebhookSecret => "webhook.secret",
+        })?;
+        Ok(text.map(|text| Zeroizing::new(text.trim().to_owned())))
     }
 
     pub fn find_backup(&self) -> Result<Option<BackupKey>, Error> {

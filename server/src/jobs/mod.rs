@@ -3,6 +3,7 @@
 
 pub mod auditing;
 pub mod leading;
+pub mod notices;
 pub mod receipts;
 pub mod reconciling;
 pub mod recovery;

@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (4, None, include_str!("../../migrations/0004_parcels.sql")),
     (5, None, include_str!("../../migrations/0005_sharing.sql")),
     (30, None, include_str!("../../migrations/0030_audit.sql")),
+    (60, None, include_str!("../../migrations/0060_notices.sql")),
 ];
 
 /// Settings of every SQLite connection.

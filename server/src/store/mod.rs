@@ -10,6 +10,7 @@ pub mod dialect;
 pub mod events;
 pub mod feeds;
 pub mod leases;
+pub mod notices;
 pub mod parcels;
 pub mod records;
 pub mod search;
