@@ -15,4 +15,5 @@ pub mod policy;
 mod records;
 pub mod routes;
 pub mod series;
+pub mod shelter;
 pub mod status;

@@ -12,6 +12,7 @@ use super::{
     control::ControlApi,
     nodes::NodeApi,
     policy::{Callers, guard},
+    shelter::{Shelter, shelter},
 };
 use crate::app::App;
 
@@ -30,7 +31,8 @@ pub fn public(app: &App) -> Router {
     let callers =
         Callers::Sessions { accounts: app.accounts.clone(), outside: app.outside.clone() };
     let routes = super::records::add_to(routes, app);
-    guard(routes.prepare().into_axum_router(), callers)
+    let routes = shelter(routes.prepare().into_axum_router(), Shelter::new(app.outside.clone()));
+    guard(routes, callers)
 }
 
 /// The operator, on the local socket.
