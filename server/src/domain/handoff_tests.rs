@@ -365,7 +365,7 @@ fn caught(fault: Fault) -> Option<String> {
     let chance = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, chance);
     let found = runner.run(&prop::collection::vec(event(), 0..120), |events| {
-        walk(fault, &events).map_err(|what| TestCaseError::fail(what))
+        walk(fault, &events).map_err(TestCaseError::fail)
     });
     found.err().map(|error| error.to_string())
 }
