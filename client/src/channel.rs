@@ -17,8 +17,9 @@ use tonic::{
 use yizhan_proto::v1::{
     account_service_client::AccountServiceClient, audit_service_client::AuditServiceClient,
     control_service_client::ControlServiceClient, event_service_client::EventServiceClient,
-    import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
-    node_service_client::NodeServiceClient, point_service_client::PointServiceClient,
+    group_service_client::GroupServiceClient, import_service_client::ImportServiceClient,
+    member_service_client::MemberServiceClient, node_service_client::NodeServiceClient,
+    org_service_client::OrgServiceClient, point_service_client::PointServiceClient,
     series_service_client::SeriesServiceClient,
 };
 
@@ -84,6 +85,8 @@ services!(
     members: MemberServiceClient,
     events: EventServiceClient,
     series: SeriesServiceClient,
+    groups: GroupServiceClient,
+    orgs: OrgServiceClient,
     imports: ImportServiceClient,
     audit: AuditServiceClient,
     control: ControlServiceClient,

@@ -8,4 +8,6 @@ pub mod pages;
 pub mod profiles;
 pub mod progress;
 pub mod secret;
+pub mod sheet;
+pub mod table;
 pub mod users;

@@ -38,15 +38,20 @@ const AGREE_MAX: Duration = Duration::from_secs(120);
 const CHUNK: usize = 64 * 1024;
 
 /// The tables, in the order in which an import needs them.
-const TABLES: [(&str, &[u8]); 8] = [
+const TABLES: [(&str, &[u8]); 13] = [
     ("points.csv", include_bytes!("../data/demo/points.csv")),
     ("orgs.csv", include_bytes!("../data/demo/orgs.csv")),
+    ("org_figures.csv", include_bytes!("../data/demo/org_figures.csv")),
+    ("speakers.csv", include_bytes!("../data/demo/speakers.csv")),
+    ("seats.csv", include_bytes!("../data/demo/seats.csv")),
     ("members.csv", include_bytes!("../data/demo/members.csv")),
     ("grants.csv", include_bytes!("../data/demo/grants.csv")),
     ("series.csv", include_bytes!("../data/demo/series.csv")),
     ("events.csv", include_bytes!("../data/demo/events.csv")),
     ("event_hosts.csv", include_bytes!("../data/demo/event_hosts.csv")),
     ("appearances.csv", include_bytes!("../data/demo/appearances.csv")),
+    ("groups.csv", include_bytes!("../data/demo/groups.csv")),
+    ("group_members.csv", include_bytes!("../data/demo/group_members.csv")),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +184,7 @@ async fn import(running: &Running) -> Result<Report, DemoError> {
     let (parts, queue) = mpsc::channel(4);
     let feeding = tokio::spawn(async move {
         for (name, bytes) in TABLES {
-            if parts.send(Part::File(name.to_owned())).await.is_err() {
+            if parts.send(Part::File(name.into())).await.is_err() {
                 return;
             }
             for chunk in bytes.chunks(CHUNK) {

@@ -12,5 +12,6 @@ mod cut_off;
 mod damage;
 mod people;
 mod recovery;
+mod sheets;
 mod tables;
 mod withdrawal;

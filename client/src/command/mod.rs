@@ -3,8 +3,10 @@
 pub mod account;
 pub mod audit;
 pub mod event;
+pub mod group;
 pub mod import;
 pub mod member;
+pub mod org;
 pub mod point;
 pub mod series;
 pub mod status;
@@ -85,7 +87,13 @@ pub enum Command {
     /// Series of events
     #[command(subcommand)]
     Series(series::Series),
-    /// Bring in CSV tables
+    /// Groups of members: cohorts, liaison groups, delegations, councils
+    #[command(subcommand)]
+    Group(Box<group::Group>),
+    /// Organisations: universities, parks, companies and others
+    #[command(subcommand)]
+    Org(org::Org),
+    /// Bring in tables: CSV, or a sheet of persons (XLSX)
     Import(import::Import),
 }
 
@@ -103,6 +111,8 @@ pub async fn run(cli: Cli) -> Result<Answer> {
         Command::Member(member) => member.run(&context).await,
         Command::Event(event) => event.run(&context).await,
         Command::Series(series) => series.run(&context).await,
+        Command::Group(group) => group.run(&context).await,
+        Command::Org(org) => org.run(&context).await,
         Command::Import(import) => import.run(&context).await,
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use yizhan_proto::v1::{
     self, Availability, FoundMember, MemberRole, grant,
-    member::State,
+    member::{State, speaker::State as SpeakerState},
     member_copy,
     person_name::{Order, Script},
 };
@@ -43,6 +43,44 @@ pub struct Study {
     pub to_year: u32,
     pub degree_isced: u32,
     pub field_isced_f: String,
+    pub institution: String,
+    pub subject: String,
+}
+
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Affiliation {
+    pub point: String,
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// Part in the speaker pool.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Speaker {
+    pub state: String,
+    pub source: String,
+    pub topics: Vec<String>,
+    pub languages: Vec<String>,
+    pub availability: String,
+    pub nominated_on: Option<String>,
+    pub last_contact_on: Option<String>,
+    pub last_visit_on: Option<String>,
+    pub review_due_on: Option<String>,
+}
+
+/// A public office.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Seat {
+    pub body: String,
+    pub role: String,
+    pub term: u32,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub is_ended: bool,
+    pub source: String,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -73,6 +111,11 @@ pub struct Member {
     pub moved_from: String,
     pub moved_on: Option<String>,
     pub biographies: Texts,
+    pub further_studies: Vec<Study>,
+    pub affiliations: Vec<Affiliation>,
+    pub skills: Vec<String>,
+    pub speaker: Option<Speaker>,
+    pub seats: Vec<Seat>,
     pub source: String,
     pub created_at: Option<String>,
     pub updated_at: Option<String>,
@@ -108,14 +151,6 @@ impl TryFrom<&Name> for v1::PersonName {
 
 impl From<&v1::Member> for Member {
     fn from(member: &v1::Member) -> Member {
-        let study = |study: &v1::member::Study| Study {
-            country: study.country.clone(),
-            org: study.org.clone(),
-            from_year: study.from_year,
-            to_year: study.to_year,
-            degree_isced: study.degree_isced,
-            field_isced_f: study.field_isced_f.clone(),
-        };
         Member {
             id: member.id.clone(),
             home: member.home.clone(),
@@ -132,7 +167,7 @@ impl From<&v1::Member> for Member {
             phone: member.phone.clone(),
             email: member.email.clone(),
             handles: member.handles.iter().map(Handle::from).collect(),
-            study: member.study.as_ref().map(study),
+            study: member.study.as_ref().map(Study::from),
             field_group: member.field_group.clone(),
             expertise: member.expertise.clone(),
             employer_org: member.employer_org.clone(),
@@ -141,6 +176,11 @@ impl From<&v1::Member> for Member {
             moved_from: member.moved_from.clone(),
             moved_on: day(member.moved_on.as_ref()),
             biographies: (&member.biographies).into(),
+            further_studies: member.further_studies.iter().map(Study::from).collect(),
+            affiliations: member.affiliations.iter().map(Affiliation::from).collect(),
+            skills: member.skills.clone(),
+            speaker: member.speaker.as_ref().map(Speaker::from),
+            seats: member.seats.iter().map(Seat::from).collect(),
             source: member.source.clone(),
             created_at: time(member.create_time.as_ref()),
             updated_at: time(member.update_time.as_ref()),
@@ -152,14 +192,6 @@ impl TryFrom<&Member> for v1::Member {
     type Error = Error;
 
     fn try_from(member: &Member) -> Result<v1::Member> {
-        let study = |study: &Study| v1::member::Study {
-            country: study.country.clone(),
-            org: study.org.clone(),
-            from_year: study.from_year,
-            to_year: study.to_year,
-            degree_isced: study.degree_isced,
-            field_isced_f: study.field_isced_f.clone(),
-        };
         Ok(v1::Member {
             state: value_of(&member.state, State::from_str_name, "STATE_", "state")?,
             joined_on: parse_optional_day(&member.joined_on, "joined_on")?,
@@ -177,7 +209,7 @@ impl TryFrom<&Member> for v1::Member {
             phone: member.phone.clone(),
             email: member.email.clone(),
             handles: member.handles.iter().map(v1::Handle::from).collect(),
-            study: member.study.as_ref().map(study),
+            study: member.study.as_ref().map(v1::member::Study::from),
             field_group: member.field_group.clone(),
             expertise: member.expertise.clone(),
             employer_org: member.employer_org.clone(),
@@ -191,12 +223,143 @@ impl TryFrom<&Member> for v1::Member {
             moved_from: member.moved_from.clone(),
             moved_on: parse_optional_day(&member.moved_on, "moved_on")?,
             biographies: (&member.biographies).into(),
+            further_studies: member.further_studies.iter().map(Into::into).collect(),
+            affiliations: member
+                .affiliations
+                .iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_>>()?,
+            skills: member.skills.clone(),
+            speaker: member.speaker.as_ref().map(TryInto::try_into).transpose()?,
+            seats: member.seats.iter().map(TryInto::try_into).collect::<Result<_>>()?,
             source: member.source.clone(),
             create_time: parse_optional_time(&member.created_at, "created_at")?,
             update_time: parse_optional_time(&member.updated_at, "updated_at")?,
             id: member.id.clone(),
             home: member.home.clone(),
             etag: member.etag.clone(),
+        })
+    }
+}
+
+impl From<&v1::member::Study> for Study {
+    fn from(study: &v1::member::Study) -> Study {
+        Study {
+            country: study.country.clone(),
+            org: study.org.clone(),
+            from_year: study.from_year,
+            to_year: study.to_year,
+            degree_isced: study.degree_isced,
+            field_isced_f: study.field_isced_f.clone(),
+            institution: study.institution.clone(),
+            subject: study.subject.clone(),
+        }
+    }
+}
+
+impl From<&Study> for v1::member::Study {
+    fn from(study: &Study) -> v1::member::Study {
+        v1::member::Study {
+            country: study.country.clone(),
+            org: study.org.clone(),
+            from_year: study.from_year,
+            to_year: study.to_year,
+            degree_isced: study.degree_isced,
+            field_isced_f: study.field_isced_f.clone(),
+            institution: study.institution.clone(),
+            subject: study.subject.clone(),
+        }
+    }
+}
+
+impl From<&v1::member::Affiliation> for Affiliation {
+    fn from(at: &v1::member::Affiliation) -> Affiliation {
+        let (from, to) = (day(at.from.as_ref()), day(at.to.as_ref()));
+        Affiliation { point: at.point.clone(), from, to }
+    }
+}
+
+impl TryFrom<&Affiliation> for v1::member::Affiliation {
+    type Error = Error;
+
+    fn try_from(at: &Affiliation) -> Result<v1::member::Affiliation> {
+        Ok(v1::member::Affiliation {
+            point: at.point.clone(),
+            from: parse_optional_day(&at.from, "affiliations.from")?,
+            to: parse_optional_day(&at.to, "affiliations.to")?,
+        })
+    }
+}
+
+impl From<&v1::member::Speaker> for Speaker {
+    fn from(speaker: &v1::member::Speaker) -> Speaker {
+        Speaker {
+            state: word(speaker.state, SpeakerState::as_str_name, "STATE_"),
+            source: speaker.source.clone(),
+            topics: speaker.topics.clone(),
+            languages: speaker.languages.clone(),
+            availability: availability(speaker.availability),
+            nominated_on: day(speaker.nominated_on.as_ref()),
+            last_contact_on: day(speaker.last_contact_on.as_ref()),
+            last_visit_on: day(speaker.last_visit_on.as_ref()),
+            review_due_on: day(speaker.review_due_on.as_ref()),
+        }
+    }
+}
+
+impl TryFrom<&Speaker> for v1::member::Speaker {
+    type Error = Error;
+
+    fn try_from(speaker: &Speaker) -> Result<v1::member::Speaker> {
+        let find = SpeakerState::from_str_name;
+        Ok(v1::member::Speaker {
+            state: value_of(&speaker.state, find, "STATE_", "speaker.state")?,
+            source: speaker.source.clone(),
+            topics: speaker.topics.clone(),
+            languages: speaker.languages.clone(),
+            availability: value_of(
+                &speaker.availability,
+                Availability::from_str_name,
+                "AVAILABILITY_",
+                "speaker.availability",
+            )?,
+            nominated_on: parse_optional_day(&speaker.nominated_on, "speaker.nominated_on")?,
+            last_contact_on: parse_optional_day(
+                &speaker.last_contact_on,
+                "speaker.last_contact_on",
+            )?,
+            last_visit_on: parse_optional_day(&speaker.last_visit_on, "speaker.last_visit_on")?,
+            review_due_on: parse_optional_day(&speaker.review_due_on, "speaker.review_due_on")?,
+        })
+    }
+}
+
+impl From<&v1::member::Seat> for Seat {
+    fn from(seat: &v1::member::Seat) -> Seat {
+        Seat {
+            body: seat.body.clone(),
+            role: seat.role.clone(),
+            term: seat.term,
+            from: day(seat.from.as_ref()),
+            to: day(seat.to.as_ref()),
+            is_ended: seat.is_ended,
+            source: seat.source.clone(),
+        }
+    }
+}
+
+impl TryFrom<&Seat> for v1::member::Seat {
+    type Error = Error;
+
+    fn try_from(seat: &Seat) -> Result<v1::member::Seat> {
+        Ok(v1::member::Seat {
+            body: seat.body.clone(),
+            role: seat.role.clone(),
+            term: seat.term,
+            from: parse_optional_day(&seat.from, "seats.from")?,
+            to: parse_optional_day(&seat.to, "seats.to")?,
+            is_ended: seat.is_ended,
+            source: seat.source.clone(),
         })
     }
 }

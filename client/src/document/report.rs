@@ -18,6 +18,7 @@ pub fn import(report: &Report) -> Value {
         "ambiguous": report.ambiguous.iter().map(verdict).collect::<Vec<_>>(),
         "rejected_rows": report.rejected_rows,
         "ambiguous_rows": report.ambiguous_rows,
+        "remarks": report.remarks.iter().map(verdict).collect::<Vec<_>>(),
     })
 }
 
@@ -30,5 +31,7 @@ fn verdict(verdict: &RowVerdict) -> Value {
         "message": verdict.message,
         "message_zh": verdict.message_zh,
         "hint": verdict.hint,
+        "matches": verdict.matches,
+        "visibility": verdict.visibility,
     })
 }

@@ -12,14 +12,16 @@ use yizhan_proto::v1::{
     import_service_server::ImportService,
 };
 
+use super::decode::optional_point;
 use crate::{
     app::{
         App,
         error::Error,
-        import::{self, Order},
+        import::{self, FileHead, Order},
     },
     domain::text::Invalid,
     identity::caller::Caller,
+    wire::value::optional_time,
 };
 
 /// Largest piece of a file.
@@ -45,7 +47,14 @@ impl ImportService for ImportApi {
         let mut incoming = request.into_inner();
         let order = match incoming.message().await?.and_then(|message| message.part) {
             Some(import_request::Part::Settings(settings)) => {
-                Order { dry_run: settings.dry_run, kind: settings.kind }
+                let as_of = optional_time(settings.as_of_time, "settings.as_of_time");
+                Order {
+                    dry_run: settings.dry_run,
+                    kind: settings.kind,
+                    as_of: as_of.map_err(Error::from)?,
+                    home: optional_point(&settings.home, "settings.home")?,
+                    with_cells: settings.with_cells,
+                }
             }
             _ => return Err(Error::from(Invalid::new("settings", "required")).into()),
         };
@@ -82,7 +91,7 @@ async fn feed(
 ) {
     while let Some(request) = incoming.next().await {
         let part = match request.map(|request| request.part) {
-            Ok(Some(import_request::Part::File(file))) => import::Part::File(file.name),
+            Ok(Some(import_request::Part::File(file))) => import::Part::File(head(file)),
             Ok(Some(import_request::Part::Chunk(bytes))) if bytes.len() <= CHUNK_MAX => {
                 import::Part::Bytes(bytes)
             }
@@ -104,6 +113,20 @@ async fn feed(
         }
     }
     let _ = parts.send(import::Part::End).await;
+}
+
+fn head(file: import_request::File) -> FileHead {
+    FileHead {
+        name: file.name,
+        table: file.table,
+        is_sheet: file.is_sheet,
+        columns: file.columns.into_iter().map(|column| (column.here, column.column)).collect(),
+        values: file
+            .values
+            .into_iter()
+            .map(|value| (value.column, value.here, value.value))
+            .collect(),
+    }
 }
 
 fn message(part: Part) -> v1::ImportResponse {

@@ -3,17 +3,18 @@
 use tonic::service::Routes;
 use yizhan_proto::v1::{
     audit_service_server::AuditServiceServer, event_service_server::EventServiceServer,
-    import_service_server::ImportServiceServer, member_service_server::MemberServiceServer,
+    group_service_server::GroupServiceServer, import_service_server::ImportServiceServer,
+    member_service_server::MemberServiceServer, org_service_server::OrgServiceServer,
     point_service_server::PointServiceServer, series_service_server::SeriesServiceServer,
 };
 
 use super::{
-    audit::AuditApi, events::EventApi, imports::ImportApi, members::MemberApi, points::PointApi,
-    series::SeriesApi,
+    audit::AuditApi, events::EventApi, groups::GroupApi, imports::ImportApi, members::MemberApi,
+    orgs::OrgApi, points::PointApi, series::SeriesApi,
 };
 use crate::app::App;
 
-/// Adds points, members, events, series, imports and the audit to what a listener offers.
+/// Adds everything about records, and the audit, to what a listener offers.
 pub fn add_to(routes: Routes, app: &App) -> Routes {
     routes
         .add_service(AuditServiceServer::new(AuditApi { app: app.clone() }))
@@ -21,5 +22,7 @@ pub fn add_to(routes: Routes, app: &App) -> Routes {
         .add_service(MemberServiceServer::new(MemberApi { app: app.clone() }))
         .add_service(EventServiceServer::new(EventApi { app: app.clone() }))
         .add_service(SeriesServiceServer::new(SeriesApi { app: app.clone() }))
+        .add_service(GroupServiceServer::new(GroupApi { app: app.clone() }))
+        .add_service(OrgServiceServer::new(OrgApi { app: app.clone() }))
         .add_service(ImportServiceServer::new(ImportApi { app: app.clone() }))
 }

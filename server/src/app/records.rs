@@ -87,12 +87,21 @@ pub async fn find(app: &App, id: RecordId) -> Result<Vec<Found>> {
 
 /// All live records of one feed and kind that carry a term.
 pub async fn carrying(app: &App, feed: &FeedId, kind: Kind, term: String) -> Result<Vec<Found>> {
+    carrying_all(app, feed, kind, &[Term { text: term, prefix: false }]).await
+}
+
+/// All live records of one feed and kind that carry every one of these terms.
+pub async fn carrying_all(
+    app: &App,
+    feed: &FeedId,
+    kind: Kind,
+    terms: &[Term],
+) -> Result<Vec<Found>> {
     let readable = app.heads.readable_slots();
     let Some((slot, _)) = readable.iter().find(|(_, known)| *known == feed) else {
         return Ok(Vec::new());
     };
-    let terms = [Term { text: term, prefix: false }];
-    let words = search::expression(app.db.dialect, &terms, &[]).unwrap_or_default();
+    let words = search::expression(app.db.dialect, terms, &[]).unwrap_or_default();
     let mut db = app.db.reader().await?;
     let mut found = Vec::new();
     let end = slot.position(Sequence::MAX);
@@ -113,9 +122,13 @@ pub async fn carrying(app: &App, feed: &FeedId, kind: Kind, term: String) -> Res
 
 /// All live records that carry a term, in whichever copies may be read.
 pub async fn carrying_anywhere(app: &App, term: String) -> Result<Vec<Found>> {
+    all_carrying_anywhere(app, &[Term { text: term, prefix: false }]).await
+}
+
+/// All live records that carry every one of these terms, in whichever copies may be read.
+pub async fn all_carrying_anywhere(app: &App, terms: &[Term]) -> Result<Vec<Found>> {
     let readable = app.heads.readable_slots();
-    let terms = [Term { text: term, prefix: false }];
-    let words = search::expression(app.db.dialect, &terms, &[]).unwrap_or_default();
+    let words = search::expression(app.db.dialect, terms, &[]).unwrap_or_default();
     let mut db = app.db.reader().await?;
     let mut scan = Scan::new(&app.db, words, readable.keys().copied().collect(), 0);
     let mut found = Vec::new();

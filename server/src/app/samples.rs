@@ -34,15 +34,20 @@ use crate::{
 };
 
 /// The association's data.
-pub const FILES: [(&str, &str); 8] = [
+pub const FILES: [(&str, &str); 13] = [
     ("points.csv", include_str!("../../data/demo/points.csv")),
     ("orgs.csv", include_str!("../../data/demo/orgs.csv")),
+    ("org_figures.csv", include_str!("../../data/demo/org_figures.csv")),
+    ("speakers.csv", include_str!("../../data/demo/speakers.csv")),
+    ("seats.csv", include_str!("../../data/demo/seats.csv")),
     ("members.csv", include_str!("../../data/demo/members.csv")),
     ("grants.csv", include_str!("../../data/demo/grants.csv")),
     ("series.csv", include_str!("../../data/demo/series.csv")),
     ("events.csv", include_str!("../../data/demo/events.csv")),
     ("event_hosts.csv", include_str!("../../data/demo/event_hosts.csv")),
     ("appearances.csv", include_str!("../../data/demo/appearances.csv")),
+    ("groups.csv", include_str!("../../data/demo/groups.csv")),
+    ("group_members.csv", include_str!("../../data/demo/group_members.csv")),
 ];
 
 pub const FOUNDER: &str = "CN-440000";
@@ -161,7 +166,7 @@ impl Node {
         let run = import::run(&self.app, &caller, order, queue, progress);
         let feed = async {
             for (name, text) in files {
-                parts.send(Part::File((*name).to_owned())).await.unwrap();
+                parts.send(Part::File((*name).into())).await.unwrap();
                 for bytes in text.as_bytes().chunks(60_000) {
                     parts.send(Part::Bytes(bytes.to_vec())).await.unwrap();
                 }

@@ -7,6 +7,7 @@ use super::{
     audience::Audience,
     event::{Event, EventPlan, HostState},
     grant::{Grant, Purpose, Scope},
+    group::{Place, PlaceCard},
     language::{Language, LocalTexts},
     member::{Availability, FieldGroup, Member, Roles},
     name::Names,
@@ -180,6 +181,22 @@ pub fn event(plan: &EventPlan) -> Option<Event> {
         appearance.source.clear();
     }
     Some(event)
+}
+
+/// What other points may know of a place in a group: who it is only with consent.
+pub fn place(place: &Place) -> PlaceCard {
+    let is_shown = place.grant.is_some();
+    PlaceCard {
+        group: place.group,
+        token: place.token,
+        role: place.role,
+        state: place.state,
+        from: place.from,
+        to: place.to,
+        duty_region: place.duty_region,
+        member: place.member.filter(|_| is_shown),
+        display_names: if is_shown { place.display_names.clone() } else { LocalTexts::default() },
+    }
 }
 
 /// When the answer of `member` changes next though nothing is written: the earliest expiry of a

@@ -15,6 +15,8 @@ impl Kind {
     pub const GRANT: Kind = Kind(4);
     /// An event as anybody may see it. Lies in `public`.
     pub const EVENT: Kind = Kind(6);
+    /// A group of members. Lies in `network`.
+    pub const GROUP: Kind = Kind(5);
     /// A numbered series of events. Lies in `public`.
     pub const SERIES: Kind = Kind(13);
     /// What a member lets other points see. Lies in `domestic` or `network`; the id is the member's.
@@ -23,6 +25,12 @@ impl Kind {
     pub const PUBLIC_CARD: Kind = Kind(21);
     /// An event with drafts, persons and logistics. Lies in `home`; the id is the event's.
     pub const EVENT_PLAN: Kind = Kind(22);
+    /// A place in a group with who holds it. Lies in `home` of the member's point.
+    pub const GROUP_MEMBER: Kind = Kind(26);
+    /// What other points see of a place in a group. Lies in `network`; the id is the place's.
+    pub const GROUP_CARD: Kind = Kind(27);
+    /// What points know of an organisation. Lies in `network`; the id is the organisation's.
+    pub const ORG_DETAIL: Kind = Kind(28);
     /// A point's entry in the roster: keys, parent, jurisdiction, revocation. Lies in `roster`.
     pub const ROSTER_POINT: Kind = Kind(40);
 }

@@ -8,11 +8,19 @@ use super::{
     language::{Language, LocalTexts},
     name::Names,
     region::{Level, Region},
+    speaker::{Seat, Speaker, SpeakerState},
     text::Invalid,
     time::Time,
 };
 
 pub const EXPERTISE_MAX: usize = 32;
+/// Most studies besides the one that counts most.
+pub const STUDIES_MAX: usize = 16;
+/// Most points that somebody belongs with besides the home.
+pub const AFFILIATIONS_MAX: usize = 16;
+pub const SKILLS_MAX: usize = 32;
+/// Longest line of skills, in characters.
+pub const SKILL_MAX: usize = 100;
 /// Longest biography, in characters.
 pub const BIOGRAPHY_MAX: usize = 8_000;
 
@@ -39,7 +47,7 @@ pub enum MemberMove {
 }
 
 impl MemberState {
-    /// The only way a membership moves on. A move not listed here is refused.
+    /// The only way a membership moves on. A move not listed here is refused, with where it could go.
     pub fn after(self, step: MemberMove) -> Result<MemberState, Invalid> {
         use {MemberMove::*, MemberState::*};
         match (self, step) {
@@ -49,7 +57,18 @@ impl MemberState {
             (Applied | Active | Resting, Leave) => Ok(Left),
             (Active | Resting, OfferAway) => Ok(Moving),
             (Moving, StayHere) => Ok(Active),
-            _ => Err(Invalid::new("state", "move_refused").hint(self.name())),
+            _ => Err(Invalid::new("state", "move_refused").hint(self.ways())),
+        }
+    }
+
+    /// Where the state can go from here, for people.
+    pub fn ways(self) -> &'static str {
+        match self {
+            MemberState::Applied => "applied -> active, left",
+            MemberState::Active => "active -> resting, left",
+            MemberState::Resting => "resting -> active, left",
+            MemberState::Moving => "moving -> active",
+            MemberState::Left => "left -> none",
         }
     }
 
@@ -79,6 +98,10 @@ pub struct Roles(u8);
 impl Roles {
     pub fn add(&mut self, role: Role) {
         self.0 |= 1 << role as u8;
+    }
+
+    pub fn set(&mut self, role: Role, is_held: bool) {
+        self.0 = self.0 & !(1 << role as u8) | u8::from(is_held) << role as u8;
     }
 
     pub fn has(self, role: Role) -> bool {
@@ -144,6 +167,17 @@ pub struct Study {
     pub degree: Option<u8>,
     /// ISCED-F 2013, two to four digits; empty if not known.
     pub field: String,
+    /// As the person writes them, where no code is known.
+    pub institution: String,
+    pub subject: String,
+}
+
+/// A point that somebody belongs with besides the home.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Affiliation {
+    pub point: PointCode,
+    pub from: Option<Date>,
+    pub to: Option<Date>,
 }
 
 impl Study {
@@ -175,7 +209,7 @@ impl Study {
         let nothing = self.country.is_none()
             && self.org.is_empty()
             && (self.from_year, self.to_year, self.degree) == (None, None, None)
-            && self.field.is_empty();
+            && [&self.field, &self.institution, &self.subject].iter().all(|text| text.is_empty());
         Ok((!nothing).then_some(self))
     }
 }
@@ -204,6 +238,12 @@ pub struct Member {
     pub moved_from: Option<PointCode>,
     pub moved_on: Option<Date>,
     pub biographies: LocalTexts,
+    pub further_studies: Vec<Study>,
+    pub affiliations: Vec<Affiliation>,
+    /// What the person knows, in own words.
+    pub skills: Vec<String>,
+    pub speaker: Option<Speaker>,
+    pub seats: Vec<Seat>,
     pub source: String,
     pub create_time: Time,
     pub update_time: Time,
@@ -211,7 +251,25 @@ pub struct Member {
 
 impl Member {
     /// What no field can say alone.
-    pub fn checked(self) -> Result<Member, Invalid> {
+    pub fn checked(mut self) -> Result<Member, Invalid> {
+        for (at, affiliation) in self.affiliations.iter().enumerate() {
+            if let (Some(from), Some(to)) = (affiliation.from, affiliation.to)
+                && to < from
+            {
+                return Err(Invalid::new("affiliations", "end_before_start"));
+            }
+            if self.affiliations[..at].iter().any(|known| known.point == affiliation.point) {
+                return Err(Invalid::new("affiliations", "twice"));
+            }
+        }
+        // Who is in the pool, and who holds a seat, says so by role: that is what is disclosed.
+        if let Some(speaker) = &self.speaker {
+            self.roles.set(Role::Speaker, speaker.state == SpeakerState::Active);
+        }
+        if !self.seats.is_empty() {
+            let is_held = self.seats.iter().any(|seat| !seat.is_ended);
+            self.roles.set(Role::SeatHolder, is_held);
+        }
         if self.state == MemberState::Left && self.ended_on.is_none() {
             return Err(Invalid::new("ended_on", "required"));
         }

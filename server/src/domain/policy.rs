@@ -165,6 +165,13 @@ operations!(
     /// Publish, reschedule, postpone, cancel and hold.
     PublishEvent,
     CreateSeries,
+    /// Read what an organisation reports to points.
+    ReadOrgDetail,
+    EditOrg,
+    /// See groups and who is in them.
+    ReadGroup,
+    /// Plan and move a group; put members of the point into groups.
+    EditGroup,
     /// See what an import would do.
     TryImport,
     /// Import for good. Each row also needs the operation of its kind.
@@ -217,6 +224,10 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (EditEvent | PublishEvent, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (CreateSeries, PointAdmin | ProvincialAdmin) => OwnPoint,
 
+        (ReadOrgDetail | ReadGroup, Staff | PointAdmin | ProvincialAdmin) => Network,
+        (ReadOrgDetail | ReadGroup, Member | Volunteer | Auditor) => Public,
+        (EditOrg | EditGroup, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
+
         (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
 
@@ -233,8 +244,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             ChangePassword | ManageAccounts | GrantProvincialAdmin | ReadStatus | OpenPoint
             | EditPoint | ReadCard | ReadMember | CreateMember | EditMember | GiveConsent
             | EraseMember | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries
-            | TryImport | Import | ReadAudit | VerifyAudit | OpenLink | AdmitPoint | RevokePoint
-            | KeepNode,
+            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | TryImport | Import | ReadAudit
+            | VerifyAudit | OpenLink | AdmitPoint | RevokePoint | KeepNode,
             _,
         ) => Nothing,
     }
@@ -279,6 +290,19 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.SeriesService/CreateSeries", Operation::CreateSeries),
     ("/yizhan.v1.SeriesService/GetSeries", Operation::ReadDirectory),
     ("/yizhan.v1.SeriesService/ListSeries", Operation::ReadDirectory),
+    ("/yizhan.v1.OrgService/ListOrgs", Operation::ReadDirectory),
+    ("/yizhan.v1.OrgService/GetOrg", Operation::ReadDirectory),
+    ("/yizhan.v1.OrgService/CreateOrg", Operation::EditOrg),
+    ("/yizhan.v1.OrgService/UpdateOrg", Operation::EditOrg),
+    ("/yizhan.v1.GroupService/CreateGroup", Operation::EditGroup),
+    ("/yizhan.v1.GroupService/GetGroup", Operation::ReadGroup),
+    ("/yizhan.v1.GroupService/ListGroups", Operation::ReadGroup),
+    ("/yizhan.v1.GroupService/MoveGroup", Operation::EditGroup),
+    ("/yizhan.v1.GroupService/EnrolGroupMember", Operation::EditGroup),
+    ("/yizhan.v1.GroupService/MoveGroupMember", Operation::EditGroup),
+    ("/yizhan.v1.GroupService/ListGroupMembers", Operation::ReadGroup),
+    ("/yizhan.v1.GroupService/SetGroupDuty", Operation::EditGroup),
+    ("/yizhan.v1.GroupService/ListGroupDuty", Operation::ReadGroup),
     ("/yizhan.v1.ImportService/Import", Operation::TryImport),
     ("/yizhan.v1.AuditService/ListAuditLines", Operation::ReadAudit),
     ("/yizhan.v1.AuditService/VerifyAudit", Operation::VerifyAudit),

@@ -152,6 +152,32 @@ pub fn find(code: &str) -> Option<Region> {
     REGIONS.get(code).copied()
 }
 
+/// Looks a Chinese or English name up, with or without 市: places that bear it alone. A name of
+/// several places says nothing.
+pub fn named(name: &str) -> Option<Region> {
+    NAMES.get(name).copied().flatten()
+}
+
+/// None: the name is that of several places.
+static NAMES: LazyLock<HashMap<&'static str, Option<Region>>> = LazyLock::new(|| {
+    let mut names: HashMap<&'static str, Option<Region>> = HashMap::new();
+    for entry in ENTRIES.iter().filter(|entry| entry.level != Level::Grouping) {
+        let region = REGIONS[entry.code];
+        let short = entry.name_zh.strip_suffix('市');
+        for name in [Some(entry.name_zh), Some(entry.name_en), short].into_iter().flatten() {
+            names
+                .entry(name)
+                .and_modify(|known| {
+                    if *known != Some(region) {
+                        *known = None;
+                    }
+                })
+                .or_insert(Some(region));
+        }
+    }
+    names
+});
+
 /// Every place once, in the order of the table.
 pub fn all() -> impl Iterator<Item = Region> {
     ENTRIES.iter().map(Region)
@@ -266,6 +292,16 @@ mod tests {
         assert_eq!(find("GB-LON"), find("GBLON"));
         assert_eq!(RegionPrefix::parse("440000", "region").unwrap().as_str(), "44");
         assert_eq!(RegionPrefix::parse("4401", "region").unwrap().as_str(), "4401");
+    }
+
+    #[test]
+    fn a_name_means_one_place_or_none() {
+        let code = |name| named(name).map(Region::code);
+        assert_eq!(code("广州市"), Some("440100"));
+        assert_eq!(code("广州"), Some("440100"));
+        assert_eq!(code("云浮市"), Some("445300"));
+        assert_eq!(code("英国"), Some("GB"));
+        assert_eq!([code("穗"), code("不列颠"), code("")], [None, None, None]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What is wrong with one field. The reason is stable and machine-readable; `message` renders it
 /// for people in Chinese and English.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct Invalid {
     /// Path of the field as the caller wrote it: `member.phone`, a CSV column.

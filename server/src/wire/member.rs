@@ -3,6 +3,9 @@
 
 use yizhan_proto::v1;
 
+use super::speaker::{
+    affiliation, affiliation_message, seat, seat_message, speaker, speaker_message,
+};
 use super::value::{
     at_most, date, date_message, handles, handles_message, languages_message, optional,
     optional_point, point_message, required, texts, texts_message, time, time_message,
@@ -13,12 +16,13 @@ use crate::domain::{
     disclosure::{Card, PublicCard},
     language::{Language, languages},
     member::{
-        Availability, BIOGRAPHY_MAX, EXPERTISE_MAX, FieldGroup, Member, MemberState, Role, Roles,
-        Study,
+        AFFILIATIONS_MAX, Availability, BIOGRAPHY_MAX, EXPERTISE_MAX, FieldGroup, Member,
+        MemberState, Role, Roles, SKILL_MAX, SKILLS_MAX, STUDIES_MAX, Study,
     },
     name::{NAMES_MAX, Name, Names, Order, Script},
     region::Region,
-    text::Invalid,
+    speaker::SEATS_MAX,
+    text::{Invalid, LINE_MAX, line},
 };
 
 impl TryFrom<v1::Member> for Member {
@@ -27,6 +31,10 @@ impl TryFrom<v1::Member> for Member {
     fn try_from(member: v1::Member) -> Result<Member, Invalid> {
         let created = required(member.create_time, "create_time")?;
         let updated = required(member.update_time, "update_time")?;
+        at_most(&member.further_studies, STUDIES_MAX, "further_studies")?;
+        at_most(&member.affiliations, AFFILIATIONS_MAX, "affiliations")?;
+        at_most(&member.skills, SKILLS_MAX, "skills")?;
+        at_most(&member.seats, SEATS_MAX, "seats")?;
         Member {
             state: MemberState::from_number(member.state, "state")?,
             joined_on: date(member.joined_on, "joined_on")?,
@@ -49,6 +57,23 @@ impl TryFrom<v1::Member> for Member {
             moved_from: optional_point(&member.moved_from, "moved_from")?,
             moved_on: date(member.moved_on, "moved_on")?,
             biographies: texts(member.biographies, "biographies", BIOGRAPHY_MAX)?,
+            further_studies: member
+                .further_studies
+                .into_iter()
+                .filter_map(|one| study(one).transpose())
+                .collect::<Result<_, _>>()?,
+            affiliations: member
+                .affiliations
+                .into_iter()
+                .map(affiliation)
+                .collect::<Result<_, _>>()?,
+            skills: member
+                .skills
+                .iter()
+                .map(|text| line(text, "skills", SKILL_MAX))
+                .collect::<Result<_, _>>()?,
+            speaker: member.speaker.map(speaker).transpose()?,
+            seats: member.seats.into_iter().map(seat).collect::<Result<_, _>>()?,
             source: source(&member.source, "source")?,
             create_time: time(created, "create_time")?,
             update_time: time(updated, "update_time")?,
@@ -81,6 +106,11 @@ impl From<Member> for v1::Member {
             moved_from: point_message(member.moved_from),
             moved_on: member.moved_on.map(date_message),
             biographies: texts_message(member.biographies),
+            further_studies: member.further_studies.into_iter().map(study_message).collect(),
+            affiliations: member.affiliations.into_iter().map(affiliation_message).collect(),
+            skills: member.skills,
+            speaker: member.speaker.map(speaker_message),
+            seats: member.seats.into_iter().map(seat_message).collect(),
             source: member.source,
             create_time: Some(time_message(member.create_time)),
             update_time: Some(time_message(member.update_time)),
@@ -196,7 +226,7 @@ fn roles_message(roles: Roles) -> Vec<i32> {
     roles.iter().map(Role::number).collect()
 }
 
-fn availability(number: i32) -> Result<Option<Availability>, Invalid> {
+pub(super) fn availability(number: i32) -> Result<Option<Availability>, Invalid> {
     if number == 0 {
         return Ok(None);
     }
@@ -221,6 +251,8 @@ fn study(study: v1::member::Study) -> Result<Option<Study>, Invalid> {
             ),
         },
         field: study.field_isced_f,
+        institution: line(&study.institution, "study.institution", LINE_MAX)?,
+        subject: line(&study.subject, "study.subject", LINE_MAX)?,
     }
     .checked()
     .map_err(|invalid| invalid.under("study"))
@@ -234,6 +266,8 @@ fn study_message(study: Study) -> v1::member::Study {
         to_year: study.to_year.map_or(0, u32::from),
         degree_isced: study.degree.map_or(0, u32::from),
         field_isced_f: study.field,
+        institution: study.institution,
+        subject: study.subject,
     }
 }
 

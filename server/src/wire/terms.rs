@@ -11,12 +11,13 @@ use crate::domain::{
     disclosure::{Card, PublicCard},
     event::{Event, EventPlan},
     grant::Grant,
+    group::{Group, Place, PlaceCard},
     id::PointCode,
     kind::Kind,
     language::LocalTexts,
     member::{FieldGroup, Member, Roles},
     name::{NAMES_MAX, Names, Order, Script},
-    org::Org,
+    org::{Org, OrgDetail},
     point::Point,
     series::Series,
     text::Invalid,
@@ -78,6 +79,8 @@ fn describe_checked(
         Kind::ORG => {
             let org: Org = decode::<v1::Org>(payload)?.try_into()?;
             let mut terms = open(home, kind, out);
+            terms.filter(Filter::Sort, org.kind.name());
+            terms.filter(Filter::Source, &org.source);
             terms.region(org.region);
             texts(&mut terms, &org.names);
         }
@@ -101,6 +104,36 @@ fn describe_checked(
                 terms.filter(Filter::Member, &hex::encode(member.0));
             }
             return Ok(Some(plan.event.start_time));
+        }
+        Kind::ORG_DETAIL => {
+            let detail: OrgDetail = decode::<v1::OrgDetail>(payload)?.try_into()?;
+            let mut terms = open(home, kind, out);
+            for figure in detail.figures() {
+                terms.filter(Filter::Field, &figure.metric);
+            }
+        }
+        Kind::GROUP => {
+            let group: Group = decode::<v1::Group>(payload)?.try_into()?;
+            group_terms(&mut open(home, kind, out), &group);
+        }
+        Kind::GROUP_MEMBER => {
+            let place: Place = decode::<v1::GroupMember>(payload)?.try_into()?;
+            // By the member and the group: who looks for places of a kind looks for the cards.
+            let mut terms = Terms::new(out);
+            terms.filter(Filter::Group, &hex::encode(place.group.0));
+            if let Some(member) = place.member {
+                terms.filter(Filter::Member, &hex::encode(member.0));
+            }
+        }
+        Kind::GROUP_CARD => {
+            let card: PlaceCard = decode::<v1::GroupCard>(payload)?.try_into()?;
+            let mut terms = open(home, kind, out);
+            terms.filter(Filter::Group, &hex::encode(card.group.0));
+            terms.filter(Filter::State, card.state.name());
+            terms.filter(Filter::Role, card.role.name());
+            if let Some(region) = card.duty_region {
+                terms.region(region);
+            }
         }
         _ => return Err(Invalid::new("kind", "unknown_kind")),
     }
@@ -148,6 +181,19 @@ fn member_terms(terms: &mut Terms<'_>, member: &Member) {
     }
     expertise(terms, &member.expertise);
     names(terms, &member.names);
+}
+
+fn group_terms(terms: &mut Terms<'_>, group: &Group) {
+    terms.filter(Filter::Sort, group.kind.name());
+    terms.filter(Filter::State, group.state.name());
+    terms.filter(Filter::Source, &group.source);
+    if let Some(number) = group.number() {
+        terms.filter(Filter::Issue, &number);
+    }
+    if let Some(region) = group.scope_region {
+        terms.region(region);
+    }
+    texts(terms, &group.titles);
 }
 
 fn event_terms(terms: &mut Terms<'_>, event: &Event) {

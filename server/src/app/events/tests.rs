@@ -148,7 +148,7 @@ async fn the_calendar_of_the_data_set_is_listed_in_order() {
             break;
         }
     }
-    let public = FILES[5].1.lines().skip(1).filter(|line| !line.contains(",draft,")).count();
+    let public = FILES[8].1.lines().skip(1).filter(|line| !line.contains(",draft,")).count();
     assert_eq!(ids.len(), public);
     ids.sort_unstable();
     ids.dedup();

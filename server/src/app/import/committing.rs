@@ -15,7 +15,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        events, members,
+        events, groups, members, people,
         points::roster_entry,
     },
     domain::{
@@ -23,9 +23,11 @@ use crate::{
         disclosure::{self, Disclosed},
         event::EventPlan,
         grant::{Grant, GrantState},
+        group::{Group, Place},
         id::{GrantId, PointCode, RecordId},
         kind::Kind,
         member::Member,
+        org::OrgDetail,
         point::{Point, PointState},
         policy::{Operation, Reach},
         position::{PAYLOAD_MAX, Row},
@@ -79,7 +81,6 @@ struct Kept {
 struct Running {
     items: Vec<Item>,
     shares: Vec<Share>,
-    unchanged: u64,
     task: JoinHandle<Result<Committed, CommitError>>,
 }
 
@@ -94,8 +95,6 @@ struct Share {
 struct Planned {
     change: Change,
     shares: Vec<Share>,
-    /// Rows of items that stay as they are stored.
-    unchanged: u64,
     rejected: Vec<(Verdict, u64)>,
 }
 
@@ -121,30 +120,31 @@ impl Committer {
         let mut out = Batch::default();
         self.settle(batch.hosted).await?;
         let mut refused = HashSet::new();
-        let (mut items, mut cards) = (Vec::with_capacity(batch.items.len()), Vec::new());
+        let (mut items, mut late) = (Vec::with_capacity(batch.items.len()), Vec::new());
         for item in batch.items {
-            let file = file(&item.value);
+            let file = item.value.table().file();
             if !self.homes.contains(&item.home) {
                 self.totals.skipped += u64::from(item.rows);
             } else if self.caller.reach(operation(&item.value)) == Reach::Nothing {
                 out.counts.rejected += u64::from(item.rows);
                 if item.rows > 0 && refused.insert(file) {
                     let invalid = Invalid::new("", "not_permitted");
-                    out.rejected.push(Verdict { file, row: 0, invalid });
+                    out.rejected.push(Verdict::new(file, 0, invalid));
                 }
-            } else if is_card(&item) {
-                cards.push(item);
+            } else if is_late(&item) {
+                late.push(item);
             } else {
                 items.push(item);
             }
         }
         self.put(items, &mut out).await?;
         // A dry run has no members for cards to rest on, and cards make no rows.
-        if !cards.is_empty() && !self.dry_run {
-            if self.running.iter().any(|running| !running.items.iter().all(is_card)) {
+        late.retain(|item| !self.dry_run || !is_card(item));
+        if !late.is_empty() {
+            if self.running.iter().any(|running| !running.items.iter().all(is_late)) {
                 self.wait_for(0).await?;
             }
-            self.put(cards, &mut out).await?;
+            self.put(late, &mut out).await?;
         }
         Ok(out)
     }
@@ -195,16 +195,16 @@ impl Committer {
             out.counts.rejected += rows;
             out.rejected.push(verdict);
         }
-        let Planned { change, shares, unchanged, .. } = planned;
+        let Planned { change, shares, .. } = planned;
         if self.dry_run {
             let committed = Committed { changed: would_change(&change, &stored) };
-            self.count(&shares, unchanged, &committed);
+            self.count(&shares, &committed);
             return Ok(());
         }
         let writer = self.app.writer.clone();
         let change = change.by(self.caller.deed(Operation::Import));
         let task = tokio::spawn(async move { writer.commit(change).await });
-        self.running.push_back(Running { items, shares, unchanged, task });
+        self.running.push_back(Running { items, shares, task });
         Ok(())
     }
 
@@ -212,9 +212,9 @@ impl Committer {
     async fn wait_for(&mut self, left: usize) -> Result<()> {
         while self.running.len() > left {
             let Some(running) = self.running.pop_front() else { break };
-            let Running { items, shares, unchanged, task } = running;
+            let Running { items, shares, task } = running;
             match task.await.map_err(|_| Error::Busy)? {
-                Ok(committed) => self.count(&shares, unchanged, &committed),
+                Ok(committed) => self.count(&shares, &committed),
                 Err(CommitError::Stale) => self.put_again(&items).await?,
                 Err(error) => return Err(error.into()),
             }
@@ -226,11 +226,11 @@ impl Committer {
     async fn put_again(&mut self, items: &[Item]) -> Result<()> {
         for _ in 0..TRIES {
             let stored = self.stored(items).await?;
-            let Planned { change, shares, unchanged, .. } = self.plan(items, &stored).await?;
+            let Planned { change, shares, .. } = self.plan(items, &stored).await?;
             let change = change.by(self.caller.deed(Operation::Import));
             match self.app.writer.commit(change).await {
                 Ok(committed) => {
-                    self.count(&shares, unchanged, &committed);
+                    self.count(&shares, &committed);
                     return Ok(());
                 }
                 Err(CommitError::Stale) => (),
@@ -240,8 +240,7 @@ impl Committer {
         Err(Error::Stale)
     }
 
-    fn count(&mut self, shares: &[Share], unchanged: u64, committed: &Committed) {
-        self.totals.unchanged += unchanged;
+    fn count(&mut self, shares: &[Share], committed: &Committed) {
         let mut at = 0;
         for share in shares {
             let changed = committed.changed[at..at + share.writes].iter().any(|changed| *changed);
@@ -258,7 +257,11 @@ impl Committer {
         if !readable.values().any(|feed| self.homes.contains(&feed.home)) {
             return Ok(Stored::new());
         }
-        let ids: Vec<RecordId> = items.iter().map(|item| item.id).collect();
+        let members = items.iter().filter_map(|item| match &item.value {
+            Value::Place { place, .. } => place.member.map(|member| member.record()),
+            _ => None,
+        });
+        let ids: Vec<RecordId> = items.iter().map(|item| item.id).chain(members).collect();
         let mut db = self.app.db.reader().await?;
         let versions = store::records::find_many(&mut db, self.app.db.dialect, &ids).await?;
         let ours = versions.into_iter().filter_map(|version| {
@@ -281,21 +284,20 @@ impl Committer {
                 false => self.write(change, item, stored).await?,
             };
             let rows = u64::from(item.rows);
-            if is_kept {
-                planned.unchanged += rows;
-                continue;
-            }
             let too_large =
                 |op: &Op| matches!(op, Op::Put { payload, .. } if payload.len() > PAYLOAD_MAX);
             if planned.change.writes[before..].iter().any(|write| too_large(&write.op)) {
                 planned.change.writes.truncate(before);
                 let invalid = Invalid::new(item.id.to_string(), "too_long");
-                let verdict = Verdict { file: file(&item.value), row: 0, invalid };
+                let verdict = Verdict::new(item.value.table().file(), 0, invalid);
                 planned.rejected.push((verdict, rows));
                 continue;
             }
             let writes = planned.change.writes.len() - before;
-            planned.shares.push(Share { rows: item.rows, writes });
+            match planned.shares.last_mut().filter(|_| item.follows) {
+                Some(share) => share.writes += writes,
+                None => planned.shares.push(Share { rows: item.rows, writes }),
+            }
         }
         Ok(planned)
     }
@@ -356,6 +358,16 @@ impl Committer {
                     _ => false,
                 }
             }
+            Value::Profile(_) => row.is_none_or(|row| row.removed),
+            Value::Place { .. } if is_removed => true,
+            Value::Place { place, only_new } => match row {
+                // Whoever has moved on here is not moved back by a file.
+                Some(row) => {
+                    let known: Place = decode::<v1::GroupMember, _>(row)?;
+                    *only_new || known.state > place.state || known.member.is_none()
+                }
+                None => false,
+            },
             _ => false,
         })
     }
@@ -375,6 +387,39 @@ impl Committer {
             Value::Org(org) => {
                 change.put(public, Kind::ORG, id, v1::Org::from((**org).clone()).encode_to_vec())
             }
+            Value::OrgDetail(told) => {
+                let detail = self.detail(home, id, told, stored)?;
+                let feed = feed(home, Audience::Network);
+                change.put(feed, Kind::ORG_DETAIL, id, v1::OrgDetail::from(detail).encode_to_vec())
+            }
+            Value::Group(group) => {
+                let feed = feed(home, Audience::Network);
+                let known = stored.get(&(feed.clone(), id)).filter(|row| !row.removed);
+                let group = match known {
+                    Some(row) => not_taken_back((**group).clone(), decode::<v1::Group, _>(row)?),
+                    None => (**group).clone(),
+                };
+                change.put(feed, Kind::GROUP, id, v1::Group::from(group).encode_to_vec())
+            }
+            Value::Place { place, .. } => {
+                let place = self.place(home, (**place).clone(), stored)?;
+                groups::put(change.expect(inner, id, at), home, id, place)
+            }
+            Value::Profile(profile) => {
+                let Some(row) = row else { return Ok(change) };
+                let mut member: Member = decode::<v1::Member, _>(row)?;
+                let before = member.clone();
+                member.speaker = profile.speaker.clone().or(member.speaker);
+                if !profile.seats.is_empty() {
+                    member.seats.clone_from(&profile.seats);
+                }
+                let mut member = member.checked()?;
+                if member != before {
+                    member.update_time = self.started.max(Time(before.update_time.0 + 1));
+                }
+                let payload = v1::Member::from(member).encode_to_vec();
+                change.expect(inner.clone(), id, at).put(inner, Kind::MEMBER, id, payload)
+            }
             Value::Series(series) => {
                 let payload = v1::Series::from((**series).clone()).encode_to_vec();
                 change.put(public, Kind::SERIES, id, payload)
@@ -382,8 +427,7 @@ impl Committer {
             Value::Member(member) => {
                 let mut member = (**member).clone();
                 if let Some(row) = row {
-                    // The files do not carry what people say of themselves.
-                    member.biographies = decode::<v1::Member, Member>(row)?.biographies;
+                    member = with_what_files_lack(member, decode::<v1::Member, _>(row)?)?;
                 }
                 let payload = v1::Member::from(member).encode_to_vec();
                 change.expect(inner.clone(), id, at).put(inner, Kind::MEMBER, id, payload)
@@ -425,6 +469,44 @@ impl Committer {
         })
     }
 
+    /// What is known of an organisation, with what the files tell.
+    fn detail(
+        &self,
+        home: &PointCode,
+        id: RecordId,
+        told: &OrgDetail,
+        stored: &Stored,
+    ) -> Result<OrgDetail> {
+        let row = stored.get(&(feed(home, Audience::Network), id)).filter(|row| !row.removed);
+        let mut detail = match row {
+            Some(row) => decode::<v1::OrgDetail, OrgDetail>(row)?,
+            None => OrgDetail::default(),
+        };
+        for figure in told.figures() {
+            detail.report(figure.clone())?;
+        }
+        detail.contact_mailbox = told.contact_mailbox.clone().or(detail.contact_mailbox);
+        Ok(detail)
+    }
+
+    /// A place that names nobody who is no more, and nobody without consent.
+    fn place(&self, home: &PointCode, mut place: Place, stored: &Stored) -> Result<Place> {
+        if place.grant.is_some_and(|grant| self.kept.ended.contains(&grant)) {
+            place.hide();
+        }
+        let Some(member) = place.member else { return Ok(place) };
+        let row = stored.get(&(feed(home, Audience::Home), member.record()));
+        match row {
+            Some(row) if row.removed => place.forget(),
+            Some(row) if place.grant.is_some() => {
+                let member: Member = decode::<v1::Member, _>(row)?;
+                place.display_names = people::display_names(&member.names);
+            }
+            _ => (),
+        }
+        Ok(place)
+    }
+
     /// A plan that names nobody who is no more, and shows no name whose release has ended.
     fn without_the_gone(&self, mut plan: EventPlan) -> EventPlan {
         for appearance in &mut plan.event.appearances {
@@ -444,6 +526,31 @@ impl Committer {
 
 fn feed(home: &PointCode, audience: Audience) -> FeedId {
     FeedId::new(home.clone(), audience)
+}
+
+/// Rests on a member who has to be there.
+fn is_late(item: &Item) -> bool {
+    is_card(item) || matches!(item.value, Value::Place { .. })
+}
+
+/// The member of a file with what no file carries, and what this one does not say.
+fn with_what_files_lack(member: Member, known: Member) -> Result<Member> {
+    let seats = if member.seats.is_empty() { known.seats } else { member.seats };
+    let member = Member {
+        biographies: known.biographies,
+        further_studies: known.further_studies,
+        affiliations: known.affiliations,
+        skills: if member.skills.is_empty() { known.skills } else { member.skills },
+        speaker: member.speaker.or(known.speaker),
+        seats,
+        ..member
+    };
+    Ok(member.checked()?)
+}
+
+/// A group keeps its rota, and does not go back to where it stood.
+fn not_taken_back(group: Group, known: Group) -> Group {
+    Group { rota: known.rota, state: group.state.max(known.state), ..group }
 }
 
 fn is_card(item: &Item) -> bool {
@@ -471,22 +578,13 @@ fn would_change(change: &Change, stored: &Stored) -> Vec<bool> {
 /// The operation that a row of the kind needs besides `Import`.
 fn operation(value: &Value) -> Operation {
     match value {
-        Value::Point(_) | Value::Org(_) => Operation::OpenPoint,
-        Value::Member(_) => Operation::CreateMember,
+        Value::Point(_) => Operation::OpenPoint,
+        Value::Org(_) | Value::OrgDetail(_) => Operation::EditOrg,
+        Value::Group(_) | Value::Place { .. } => Operation::EditGroup,
+        Value::Member(_) | Value::Profile(_) => Operation::CreateMember,
         Value::Erased { .. } => Operation::EraseMember,
         Value::Grant(_) | Value::Disclosed(_) | Value::Redisclose => Operation::GiveConsent,
         Value::Series(_) => Operation::CreateSeries,
         Value::EventPlan(_) => Operation::PublishEvent,
-    }
-}
-
-fn file(value: &Value) -> &'static str {
-    match value {
-        Value::Point(_) => "points.csv",
-        Value::Org(_) => "orgs.csv",
-        Value::Member(_) | Value::Erased { .. } => "members.csv",
-        Value::Grant(_) | Value::Disclosed(_) | Value::Redisclose => "grants.csv",
-        Value::Series(_) => "series.csv",
-        Value::EventPlan(_) => "events.csv",
     }
 }

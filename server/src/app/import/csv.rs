@@ -29,6 +29,17 @@ impl Cells {
         std::str::from_utf8(&self.text).ok().map(|text| (text, &*self.ends))
     }
 
+    /// The cells one by one, unless they are too much for what is `left`.
+    pub fn copied(&self, left: &mut usize) -> Vec<String> {
+        if self.text.len() > *left {
+            return Vec::new();
+        }
+        *left -= self.text.len();
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let cells = starts.zip(&self.ends).map(|(start, end)| &self.text[*start..*end]);
+        cells.map(|cell| String::from_utf8_lossy(cell).into_owned()).collect()
+    }
+
     fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();

@@ -7,29 +7,32 @@ use std::{
 };
 
 use tokio::{runtime::Handle, sync::mpsc};
-use yizhan_proto::v1::{
-    self,
-    import_response::{Report, RowVerdict},
-};
+use yizhan_proto::v1::import_response::{Report, RowVerdict};
 
 use super::{
     committing::Committer,
     item::{Batch, Verdict},
-    reading::{Known, Reading, Settings, Step, TABLES},
+    reading::{Asked, Known, Reading, Settings, Step},
+    table::{FileHead, Table},
 };
 use crate::{
     app::{
         App,
         error::{Error, Result},
-        people, records, sight,
+        people,
+        records::{self, Found},
+        sight,
     },
     domain::{
-        analyzer::{Filter, filter},
-        audience::Audience,
+        analyzer::{Filter, Query, filter},
+        audience::{Audience, FeedId},
+        group::cohort_number,
+        id::PointCode,
         kind::Kind,
         message,
         policy::Operation,
         text::Invalid,
+        time::Time,
     },
     identity::caller::Caller,
 };
@@ -48,12 +51,18 @@ pub struct Order {
     pub dry_run: bool,
     /// Only tables of this kind; empty: all.
     pub kind: String,
+    /// The day that the files are of; none: now.
+    pub as_of: Option<Time>,
+    /// Home of persons whose rows name none; none: the caller's point.
+    pub home: Option<PointCode>,
+    /// Rows that stay out come back cell by cell.
+    pub with_cells: bool,
 }
 
 /// A piece of what is imported. Without `End` the import broke off.
 #[derive(Debug)]
 pub enum Part {
-    File(String),
+    File(FileHead),
     Bytes(Vec<u8>),
     End,
 }
@@ -76,12 +85,17 @@ pub async fn run(
 ) -> Result<Report> {
     let operation = if order.dry_run { Operation::TryImport } else { Operation::Import };
     caller.may(operation)?;
-    let known = TABLES.iter().any(|(_, kind)| *kind == order.kind);
+    let known = Table::ALL.iter().any(|table| table.kind() == order.kind);
     if !known && !order.kind.is_empty() {
         return Err(Invalid::new("settings.kind", "unknown_kind").into());
     }
     let served: HashSet<_> = sight::homes(app, caller, operation).into_iter().collect();
     let roster = app.keys.roster();
+    let now = app.outside.now();
+    if order.as_of.is_some_and(|as_of| as_of > now) {
+        return Err(Invalid::new("settings.as_of_time", "in_future").into());
+    }
+    let home = sight::home_for(app, caller, operation, order.home)?;
     let settings = Settings {
         network: app.keys.network.clone(),
         own: app.keys.point.clone(),
@@ -89,7 +103,10 @@ pub async fn run(
         nodes: roster.points().filter(|at| at.has_node()).map(|at| at.code.clone()).collect(),
         served: served.clone(),
         kind: Some(order.kind.clone()).filter(|kind| !kind.is_empty()),
-        now: app.outside.now(),
+        now,
+        as_of: order.as_of.unwrap_or(now),
+        home,
+        with_cells: order.with_cells,
         token_key: people::token_key(app),
     };
 
@@ -126,19 +143,24 @@ fn note(report: &mut Report, batch: &Batch) {
     report.rejected.extend(batch.rejected.iter().take(room).map(verdict));
     let room = LISTED_MAX.saturating_sub(report.ambiguous.len());
     report.ambiguous.extend(batch.ambiguous.iter().take(room).map(verdict));
+    let room = LISTED_MAX.saturating_sub(report.remarks.len());
+    report.remarks.extend(batch.remarks.iter().take(room).map(verdict));
 }
 
 fn verdict(verdict: &Verdict) -> RowVerdict {
-    let Verdict { file, row, invalid } = verdict;
+    let Verdict { file, row, invalid, matches, visibility, cells } = verdict;
     let (zh, en) = message::of(invalid.reason);
     RowVerdict {
-        file: (*file).to_owned(),
+        file: file.clone(),
         row: *row,
         field: invalid.field.clone(),
         reason: invalid.reason.to_owned(),
         message: en.to_owned(),
         message_zh: zh.to_owned(),
         hint: invalid.hint.clone(),
+        matches: matches.iter().map(ToString::to_string).collect(),
+        visibility: (*visibility).to_owned(),
+        cells: cells.clone(),
     }
 }
 
@@ -161,7 +183,7 @@ impl Reader {
         while let Some(part) = self.parts.blocking_recv() {
             let is_end = matches!(part, Part::End);
             match part {
-                Part::File(name) => reading.file(&name),
+                Part::File(head) => reading.file(head),
                 Part::Bytes(bytes) => {
                     going.bytes += bytes.len() as u64;
                     reading.bytes(&bytes);
@@ -169,12 +191,21 @@ impl Reader {
                 Part::End => reading.end(),
             }
             let (app, handle) = (&self.app, &self.handle);
-            let mut lookup = |kind, source: &str| handle.block_on(stored(app, kind, source));
+            // What cannot be looked up must not pass for what is not there.
+            let mut is_blind = false;
+            let mut lookup = |asked: Asked<'_>| {
+                let found = handle.block_on(stored(app, asked));
+                is_blind |= found.is_err();
+                found.unwrap_or_default()
+            };
             while reading.read(&mut lookup, &mut batch) == Step::Full {
                 going.rows += batch.counts.rows;
                 if self.batches.blocking_send(std::mem::take(&mut batch)).is_err() {
                     return false;
                 }
+            }
+            if is_blind {
+                return false;
             }
             if let Some((file, _)) = reading.position() {
                 going.file = file;
@@ -193,17 +224,60 @@ impl Reader {
     }
 }
 
-/// Finds a stored record by the name of its source row; none if there are several.
-async fn stored(app: &App, kind: Kind, source: &str) -> Option<Known> {
-    let found = records::carrying_anywhere(app, filter(Filter::Source, source)).await.ok()?;
-    let mut fitting = found.iter().filter(|found| match kind {
-        Kind::MEMBER => found.is(kind, Audience::Home),
-        _ => found.is(kind, Audience::Public),
-    });
-    let (one, None) = (fitting.next()?, fitting.next()) else { return None };
-    let code = match kind {
-        Kind::SERIES => one.message::<v1::Series>().ok()?.code,
-        _ => String::new(),
+/// Most members that one name or contact is held against.
+const MET_MAX: usize = 100;
+
+/// Finds stored records.
+async fn stored(app: &App, asked: Asked<'_>) -> Result<Vec<Known>> {
+    let found = match asked {
+        Asked::Source(kind, source) => {
+            let mut found = anywhere(app, kind, Filter::Source, source).await?;
+            if found.len() > 1 {
+                found.clear();
+            }
+            found
+        }
+        Asked::Cohort(number) => {
+            anywhere(app, Kind::GROUP, Filter::Issue, &cohort_number(number)).await?
+        }
+        Asked::Phone(home, phone) => {
+            members(app, home, Query::default(), Filter::Phone, phone).await?
+        }
+        Asked::Email(home, email) => {
+            members(app, home, Query::default(), Filter::Email, email).await?
+        }
+        Asked::Name(home, name, region) => {
+            let query = Query::parse(name).unwrap_or_default();
+            members(app, home, query, Filter::Region, region.prefix()).await?
+        }
+        Asked::Grants(home, member) => records::grants_of(app, home, member).await?,
     };
-    Some(Known { home: one.feed.home.clone(), id: one.row.id, code })
+    Ok(found.into_iter().take(MET_MAX).map(known).collect())
+}
+
+async fn anywhere(app: &App, kind: Kind, by: Filter, value: &str) -> Result<Vec<Found>> {
+    let mut found = records::carrying_anywhere(app, filter(by, value)).await?;
+    let audience = match kind {
+        Kind::MEMBER => Audience::Home,
+        Kind::GROUP => Audience::Network,
+        _ => Audience::Public,
+    };
+    found.retain(|found| found.is(kind, audience));
+    Ok(found)
+}
+
+async fn members(
+    app: &App,
+    home: &PointCode,
+    query: Query,
+    by: Filter,
+    value: &str,
+) -> Result<Vec<Found>> {
+    let feed = FeedId::new(home.clone(), Audience::Home);
+    let query = query.filter(by, value);
+    records::carrying_all(app, &feed, Kind::MEMBER, &query.terms).await
+}
+
+fn known(found: Found) -> Known {
+    Known { home: found.feed.home, id: found.row.id, payload: found.row.payload.to_vec() }
 }

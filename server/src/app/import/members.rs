@@ -3,6 +3,7 @@
 use super::{
     points::{bounded, point_code},
     row::{Row, columns},
+    speakers::Profile,
 };
 use crate::domain::{
     code::{codes, source},
@@ -63,7 +64,12 @@ pub fn head<'a>(
 }
 
 /// Reads one living member.
-pub fn member(row: &Row<'_>, c: &MemberColumns, head: &Head<'_>) -> Result<Member, Invalid> {
+pub fn member(
+    row: &Row<'_>,
+    c: &MemberColumns,
+    head: &Head<'_>,
+    profile: Profile,
+) -> Result<Member, Invalid> {
     let year = |column| row.number(column, u32::from(u16::MAX)).map(|year| year.map(|y| y as u16));
     let study = Study {
         country: row.optional(c.study_country, Region::parse)?,
@@ -72,6 +78,8 @@ pub fn member(row: &Row<'_>, c: &MemberColumns, head: &Head<'_>) -> Result<Membe
         to_year: year(c.study_to)?,
         degree: row.number(c.degree_isced, u32::from(u8::MAX))?.map(|degree| degree as u8),
         field: row.text(c.field_isced_f).to_owned(),
+        institution: String::new(),
+        subject: String::new(),
     };
     Member {
         state: row.read(c.state, MemberState::parse)?,
@@ -103,6 +111,11 @@ pub fn member(row: &Row<'_>, c: &MemberColumns, head: &Head<'_>) -> Result<Membe
         moved_from: row.optional(c.moved_from, point_code)?,
         moved_on: row.date(c.moved_on)?,
         biographies: LocalTexts::default(),
+        further_studies: Vec::new(),
+        affiliations: Vec::new(),
+        skills: Vec::new(),
+        speaker: profile.speaker,
+        seats: profile.seats,
         source: head.source.to_owned(),
         create_time: head.create_time,
         update_time: head.update_time,

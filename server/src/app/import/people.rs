@@ -24,6 +24,8 @@ pub struct Person {
     pub cards: Option<Box<Cards>>,
     /// What is shown beside an appearance, and the releases that allow it; only of speakers.
     pub speaker: Option<Box<Speaker>>,
+    /// The consent to be reached by points, if it holds.
+    pub contact: Option<GrantId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,18 +1,18 @@
-//! points.csv and orgs.csv.
+//! points.csv, orgs.csv and org_figures.csv.
 
-use super::row::{Row, columns};
+use super::row::{Column, Row, columns};
 use crate::domain::{
-    calendar::ZoneName,
-    code::{codes, source},
+    calendar::{self, ZoneName},
+    code::{code, codes, source},
     contact::{Email, HANDLES_MAX, Handle, Phone},
     event::url,
     hours::{CLOSURES_MAX, Closure, HOURS_MAX, Hours},
     id::PointCode,
     language::languages,
-    org::{Org, OrgType, sector},
+    org::{Figure, Org, OrgType, sector},
     point::{AREAS_MAX, Area, Point, PointKind, PointState, SERVICES_MAX, short_name},
     region::{Region, RegionPrefix},
-    text::{Invalid, LINE_MAX},
+    text::{Invalid, LINE_MAX, line},
 };
 
 columns!(PointColumns {
@@ -25,7 +25,7 @@ columns!(PointColumns {
 /// Reads one point. Its node is filled in once all points are known.
 pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
     let c = columns;
-    let code: PointCode = row.read(c.point_id, point_code)?;
+    let own_code: PointCode = row.read(c.point_id, point_code)?;
     let region = row.read(c.region_code, Region::parse)?;
     Point {
         short: row.read(c.short, short_name)?,
@@ -38,7 +38,7 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
         region,
         registered_region: row.optional(c.registered_region, Region::parse)?.unwrap_or(region),
         parent: row.optional(c.parent_id, point_code)?,
-        node: code.clone(),
+        node: own_code.clone(),
         time_zone: row.read(c.tz, ZoneName::parse)?,
         languages: languages(row.list(c.languages), c.languages.name)?,
         services: codes(row.list(c.services), c.services.name, SERVICES_MAX)?,
@@ -74,20 +74,21 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
         cover: row.optional(c.cover_id, point_code)?,
         closed_on: row.date(c.closed_on)?,
         successor: row.optional(c.successor_id, point_code)?,
-        source: source(code.as_str(), c.point_id.name)?,
-        code,
+        source: source(own_code.as_str(), c.point_id.name)?,
+        code: own_code,
     }
     .checked()
 }
 
 columns!(OrgColumns {
     org_id, r#type, region_code;
-    name_zh_hans, name_zh_hant, name_en, sector, url, created_on,
+    name_zh_hans, name_zh_hant, name_en, sector, url, contact_mailbox, created_on,
 });
 
-/// Reads one organisation, and the moment its id is made from.
-pub fn org(row: &Row<'_>, columns: &OrgColumns) -> Result<(Org, u64), Invalid> {
+/// Reads one organisation, its mailbox, and the moment its id is made from.
+pub fn org(row: &Row<'_>, columns: &OrgColumns) -> Result<(Org, Option<Email>, u64), Invalid> {
     let c = columns;
+    let mailbox = row.optional(c.contact_mailbox, Email::parse)?;
     let created = row.date(c.created_on)?;
     let org = Org {
         kind: row.read(c.r#type, OrgType::parse)?,
@@ -101,7 +102,7 @@ pub fn org(row: &Row<'_>, columns: &OrgColumns) -> Result<(Org, u64), Invalid> {
         source: row.read(c.org_id, source)?,
     }
     .checked()?;
-    Ok((org, created.map_or(0, super::row::midnight_ms)))
+    Ok((org, mailbox, created.map_or(0, super::row::midnight_ms)))
 }
 
 pub fn point_code(text: &str, field: &str) -> Result<PointCode, Invalid> {
@@ -122,4 +123,27 @@ pub fn bounded<T>(
         }
     }
     Ok(all)
+}
+
+columns!(FigureColumns { org_id, metric, value, source, as_of; unit });
+
+impl FigureColumns {
+    pub fn org(&self) -> Column {
+        self.org_id
+    }
+}
+
+/// Reads one reported figure of an organisation that the caller has found.
+pub fn figure(row: &Row<'_>, c: &FigureColumns) -> Result<Figure, Invalid> {
+    let value = row.read(c.value, |text, field| {
+        text.parse::<i64>().map_err(|_| Invalid::new(field, "not_a_number"))
+    })?;
+    Figure {
+        metric: row.read(c.metric, code)?,
+        value,
+        unit: row.optional(c.unit, code)?.unwrap_or_default(),
+        source: line(row.required(c.source)?, c.source.name, LINE_MAX)?,
+        as_of: row.read(c.as_of, calendar::date)?,
+    }
+    .checked()
 }

@@ -7,36 +7,35 @@ use yizhan_proto::v1;
 
 use super::{
     csv::{Cells, Next, Records},
-    item::{Batch, Hosted, Value},
+    item::{Batch, Hosted, Value, Verdict},
     people::Cards,
     row::{Header, Row, midnight_ms},
     rows::{Columns, Context, Fate, Planned, RowReader, columns},
+    speakers::Waiting,
+    table::{FileHead, NAMES_MAX, Table},
 };
 use crate::domain::{
     disclosure::{self, Bases, ConsentBasis, Disclosed},
     event::{Host, HostRole, HostState},
     id::{PointCode, RecordId},
     kind::Kind,
+    region::Region,
     text::Invalid,
     time::Time,
 };
-
-/// File names in the order in which they have to come, with the kind they are asked for by.
-pub const TABLES: [(&str, &str); 8] = [
-    ("points.csv", "point"),
-    ("orgs.csv", "org"),
-    ("members.csv", "member"),
-    ("grants.csv", "member"),
-    ("series.csv", "series"),
-    ("events.csv", "event"),
-    ("event_hosts.csv", "event"),
-    ("appearances.csv", "event"),
-];
 
 /// Most points of one import: they are kept until all are known.
 pub const POINTS_MAX: usize = 10_000;
 /// Most events of one import: they are kept until hosts and appearances are known.
 pub const EVENTS_MAX: usize = 100_000;
+/// Most organisations of one import of which figures or mailboxes are told.
+pub const ORGS_MAX: usize = 100_000;
+/// Most groups of one import.
+pub const GROUPS_MAX: usize = 10_000;
+/// Most members of one import with a part in the pool or a seat: they wait for the members.
+pub const PROFILES_MAX: usize = 100_000;
+/// Bytes of rows that come back in one import.
+const CELLS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Items after which a batch is handed out.
 const BATCH_ITEMS: usize = 2_000;
 /// Deepest nesting of points.
@@ -57,21 +56,42 @@ pub struct Settings {
     /// Only tables of this kind; the others are read for what they say of references.
     pub kind: Option<String>,
     pub now: Time,
+    /// The day that the files are of: a consent given later lies in the future.
+    pub as_of: Time,
+    /// Home of persons whose rows name none.
+    pub home: PointCode,
+    /// Rows that stay out come back cell by cell.
+    pub with_cells: bool,
     /// Makes the tokens that stand for persons in counts.
     pub token_key: [u8; 32],
 }
 
-/// A record that is stored already, found by the name of its source row.
+/// A record that is stored already.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Known {
     pub home: PointCode,
     pub id: RecordId,
-    /// Code of a series; empty for other kinds.
-    pub code: String,
+    pub payload: Vec<u8>,
 }
 
-/// Finds stored records of kinds MEMBER and SERIES by source id.
-pub type Lookup<'a> = dyn FnMut(Kind, &str) -> Option<Known> + 'a;
+/// What reading asks of what is stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    /// The record that was imported from this row, of whatever home; none if there are several.
+    Source(Kind, &'a str),
+    /// Groups with this number.
+    Cohort(u32),
+    /// Members of a home with this phone or e-mail.
+    Phone(&'a PointCode, &'a str),
+    Email(&'a PointCode, &'a str),
+    /// Members of a home whose name holds these characters and who live there.
+    Name(&'a PointCode, &'a str, Region),
+    /// Consents of a member.
+    Grants(&'a PointCode, RecordId),
+}
+
+/// Finds stored records.
+pub type Lookup<'a> = dyn FnMut(Asked<'_>) -> Vec<Known> + 'a;
 
 /// Whether the caller has to take the batch or to bring bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +103,7 @@ pub enum Step {
 }
 
 enum Input {
-    File(String),
+    File(FileHead),
     Bytes(Vec<u8>),
     End,
 }
@@ -94,16 +114,19 @@ pub struct Reading {
     input: VecDeque<Input>,
     records: Records,
     cells: Cells,
-    open: Option<Table>,
-    /// Number of the next table that may come.
-    next_table: usize,
+    open: Option<Open>,
+    /// The table that came last.
+    last: Option<Table>,
+    /// Bytes of rows that may still come back.
+    cells_left: usize,
     known: Context,
     undisclosed: Vec<(PointCode, RecordId, Option<Cards>)>,
     plans: std::vec::IntoIter<Planned>,
 }
 
-struct Table {
-    number: usize,
+struct Open {
+    table: Table,
+    head: FileHead,
     row: u64,
     header: Option<(Header, Columns)>,
     /// The header is bad: nothing of the file is read.
@@ -118,7 +141,8 @@ impl Reading {
             records: Records::default(),
             cells: Cells::default(),
             open: None,
-            next_table: 0,
+            last: None,
+            cells_left: CELLS_BYTES_MAX,
             known: Context::default(),
             undisclosed: Vec::new(),
             plans: Vec::new().into_iter(),
@@ -126,8 +150,8 @@ impl Reading {
     }
 
     /// A file begins.
-    pub fn file(&mut self, name: &str) {
-        self.input.push_back(Input::File(name.to_owned()));
+    pub fn file(&mut self, head: impl Into<FileHead>) {
+        self.input.push_back(Input::File(head.into()));
     }
 
     /// The next bytes of the file that began last.
@@ -142,7 +166,7 @@ impl Reading {
 
     /// Name of the file that is read, and its rows so far.
     pub fn position(&self) -> Option<(&'static str, u64)> {
-        self.open.as_ref().map(|table| (TABLES[table.number].0, table.row))
+        self.open.as_ref().map(|open| (open.table.file(), open.row))
     }
 
     /// Reads on until the batch is full or everything brought is read.
@@ -152,7 +176,7 @@ impl Reading {
                 batch.put(&home, id, disclosed(cards), 0);
             } else if let Some(planned) = self.plans.next() {
                 self.put_plan(planned, batch);
-            } else if !self.read_row(lookup, batch) && !self.take_input(batch) {
+            } else if !self.read_row(lookup, batch) && !self.take_input(lookup, batch) {
                 return Step::Wanting;
             }
         }
@@ -161,21 +185,24 @@ impl Reading {
 
     /// Reads one row of the open file. False: there is none in what was brought.
     fn read_row(&mut self, lookup: &mut Lookup<'_>, batch: &mut Batch) -> bool {
-        let Some(table) = &mut self.open else { return false };
-        let wanted = table.header.as_ref().map(|(header, _)| header.len());
+        let Some(open) = &mut self.open else { return false };
+        let wanted = open.header.as_ref().map(|(header, _)| header.len());
         let next = self.records.next(&mut self.cells, wanted);
-        if table.is_refused {
+        if open.is_refused {
             return next != Next::Wanting;
         }
-        let file = TABLES[table.number].0;
-        let invalid = match (next, &table.header) {
+        let invalid = match (next, &open.header) {
             (Next::Wanting, _) => return false,
             (Next::Record, None) => {
-                match Header::of(&self.cells)
-                    .and_then(|header| Ok((columns(table.number, &header)?, header)))
+                match Header::of(&self.cells, &open.head, open.table)
+                    .and_then(|header| Ok((columns(open.table, &header)?, header)))
                 {
-                    Ok((columns, header)) => {
-                        table.header = Some((header, columns));
+                    Ok(((columns, names), header)) => {
+                        for column in header.unread(names) {
+                            let remark = Invalid::new(column, "column_ignored");
+                            batch.remarks.push(Verdict::new(&open.head.name, 0, remark));
+                        }
+                        open.header = Some((header, columns));
                         return true;
                     }
                     Err(invalid) => invalid,
@@ -183,40 +210,61 @@ impl Reading {
             }
             (Next::Bad(reason), None) => Invalid::new("", reason),
             (next, Some((header, columns))) => {
-                table.row += 1;
+                open.row += 1;
                 let mut scratch = Batch::default();
-                let is_asked =
-                    self.settings.kind.as_deref().is_none_or(|kind| kind == TABLES[table.number].1);
+                let is_asked = asked(&self.settings, open.table);
                 let batch = if is_asked { batch } else { &mut scratch };
-                batch.counts.rows += 1;
+                let row_number = open.row + u64::from(open.head.is_sheet);
                 let fate = match next {
                     Next::Bad(reason) => Err(Invalid::new("", reason)),
                     _ => Row::of(&self.cells, header).and_then(|row| {
+                        if open.table.is_of_persons() && row.is_blank() {
+                            return Ok(Fate::Blank);
+                        }
                         let mut reader = RowReader {
                             settings: &self.settings,
                             known: &mut self.known,
                             lookup,
-                            number: table.number,
-                            row_number: table.row,
+                            file: &open.head.name,
+                            table: open.table,
+                            row_number,
+                            header,
                         };
                         reader.read(&row, columns, batch)
                     }),
                 };
+                batch.counts.rows += u64::from(!matches!(fate, Ok(Fate::Blank)));
+                let is_out = fate.is_err() || matches!(fate, Ok(Fate::Doubted));
+                let cells = match is_out && self.settings.with_cells && next == Next::Record {
+                    true => self.cells.copied(&mut self.cells_left),
+                    false => Vec::new(),
+                };
                 match fate {
-                    Ok(Fate::Taken) => (),
+                    Ok(Fate::Taken | Fate::Blank) => (),
+                    Ok(Fate::Doubted) => {
+                        if let Some(verdict) = batch.ambiguous.last_mut() {
+                            verdict.cells = cells;
+                        }
+                    }
                     Ok(Fate::Skipped) => batch.counts.skipped += 1,
-                    Err(invalid) => batch.reject(file, table.row, invalid),
+                    Err(mut invalid) => {
+                        invalid.field = header.shown(&invalid.field).to_owned();
+                        batch.reject(&open.head.name, row_number, invalid);
+                        if let Some(verdict) = batch.rejected.last_mut() {
+                            verdict.cells = cells;
+                        }
+                    }
                 }
                 return true;
             }
         };
-        table.is_refused = true;
-        batch.reject(file, 0, invalid);
+        open.is_refused = true;
+        batch.reject(&open.head.name, 0, invalid);
         true
     }
 
     /// Takes the next thing that was brought. False: there is none.
-    fn take_input(&mut self, batch: &mut Batch) -> bool {
+    fn take_input(&mut self, lookup: &mut Lookup<'_>, batch: &mut Batch) -> bool {
         match self.input.pop_front() {
             None => return false,
             Some(Input::Bytes(bytes)) => {
@@ -231,47 +279,100 @@ impl Reading {
                 }
                 self.input.push_front(next);
             }
-            Some(Input::File(name)) => self.open(&name, batch),
-            Some(Input::End) => self.finish(),
+            Some(Input::File(head)) => self.open(head, lookup, batch),
+            Some(Input::End) => self.finish(lookup, batch),
         }
         true
     }
 
-    fn open(&mut self, name: &str, batch: &mut Batch) {
-        let Some(number) = TABLES.iter().position(|(table, _)| *table == name) else {
-            batch.reject("", 0, Invalid::new(name, "unknown_table"));
+    fn open(&mut self, head: FileHead, lookup: &mut Lookup<'_>, batch: &mut Batch) {
+        let Some(table) = head.table() else {
+            batch.reject("", 0, Invalid::new(head.name, "unknown_table"));
             return;
         };
-        if number < self.next_table {
-            batch.reject(TABLES[number].0, 0, Invalid::new("", "table_out_of_order"));
+        // Of sheets of persons there can be several.
+        let again = |last: Table| last == table && !table.is_of_persons();
+        if self.last.is_some_and(|last| last > table || again(last)) {
+            batch.reject(&head.name, 0, Invalid::new("", "table_out_of_order"));
             return;
         }
-        self.next_table = number + 1;
-        self.records = Records::default();
-        self.open = Some(Table { number, row: 0, header: None, is_refused: false });
-        if number > 3 {
-            self.disclose();
+        if head.columns.len() > NAMES_MAX || head.values.len() > NAMES_MAX {
+            batch.reject(&head.name, 0, Invalid::new("columns", "too_many"));
+            return;
         }
+        self.last = Some(table);
+        self.records = Records::default();
+        self.settle(Some(table), lookup, batch);
+        self.open = Some(Open { table, head, row: 0, header: None, is_refused: false });
     }
 
     fn close(&mut self, batch: &mut Batch) {
-        let Some(table) = self.open.take() else { return };
-        match table.number {
-            0 => self.put_points(batch),
-            2 => self.known.read_members |= table.header.is_some(),
-            3 => self.known.read_grants |= table.header.is_some(),
+        let Some(open) = self.open.take() else { return };
+        match open.table {
+            Table::Points => self.put_points(batch),
+            Table::Members => self.known.read_members |= open.header.is_some(),
+            Table::Grants => self.known.read_grants |= open.header.is_some(),
             _ => (),
         }
     }
 
-    fn finish(&mut self) {
-        self.disclose();
+    fn finish(&mut self, lookup: &mut Lookup<'_>, batch: &mut Batch) {
+        self.settle(None, lookup, batch);
         self.plans = std::mem::take(&mut self.known.plans).into_iter();
+    }
+
+    /// Hands out what waited for tables that are over once `next` opens; none: all are.
+    fn settle(&mut self, next: Option<Table>, lookup: &mut Lookup<'_>, batch: &mut Batch) {
+        let is_over = |table: Table| next.is_none_or(|next| next > table);
+        if is_over(Table::OrgFigures) {
+            self.put_details(batch);
+        }
+        if is_over(Table::Members) {
+            self.put_profiles(lookup, batch);
+        }
+        if is_over(Table::Grants) {
+            self.disclose();
+        }
+    }
+
+    /// What was told of organisations beside their own rows.
+    fn put_details(&mut self, batch: &mut Batch) {
+        let is_asked = asked(&self.settings, Table::OrgFigures);
+        for (id, (detail, rows)) in std::mem::take(&mut self.known.details) {
+            if is_asked {
+                batch.put(&self.settings.root, id, Value::OrgDetail(Box::new(detail)), rows);
+            }
+        }
+    }
+
+    /// Parts of members who are not in the files: they may be stored.
+    fn put_profiles(&mut self, lookup: &mut Lookup<'_>, batch: &mut Batch) {
+        let is_asked = asked(&self.settings, Table::Speakers);
+        let waiting: Vec<_> = self.known.profiles.drain().collect();
+        for (source, Waiting { profile, rows }) in waiting {
+            if !is_asked {
+                continue;
+            }
+            let Some(stored) = lookup(Asked::Source(Kind::MEMBER, &source)).pop() else {
+                for (table, row) in rows {
+                    let unknown = Invalid::new("member_id", "unknown_member");
+                    batch.reject(table.file(), row, unknown);
+                }
+                continue;
+            };
+            if !self.settings.served.contains(&stored.home) {
+                batch.counts.skipped += rows.len() as u64;
+                continue;
+            }
+            let value = Value::Profile(Box::new(profile));
+            batch.put(&stored.home, stored.id, value, rows.len() as u32);
+            self.known.redisclose.insert(stored.id, stored.home);
+        }
     }
 
     /// Queues what is to be disclosed of everybody here, once members and consents are read.
     fn disclose(&mut self) {
-        if self.settings.kind.as_deref().is_some_and(|kind| kind != "member") {
+        if !asked(&self.settings, Table::Members) {
             return;
         }
         let both = self.known.read_members && self.known.read_grants;
@@ -304,7 +405,7 @@ impl Reading {
             }
             None
         };
-        let is_asked = self.settings.kind.as_deref().is_none_or(|kind| kind == TABLES[0].1);
+        let is_asked = asked(&self.settings, Table::Points);
         let mut served = Vec::new();
         for (row, mut point) in points {
             let node = host(&point.code);
@@ -327,7 +428,7 @@ impl Reading {
                 Some(_) if is_asked => batch.counts.skipped += 1,
                 None if is_asked => {
                     let invalid = Invalid::new("parent_id", "no_node_above");
-                    batch.reject(TABLES[0].0, row, invalid);
+                    batch.reject(Table::Points.file(), row, invalid);
                 }
                 _ => (),
             }
@@ -336,7 +437,7 @@ impl Reading {
     }
 
     fn put_plan(&mut self, planned: Planned, batch: &mut Batch) {
-        if self.settings.kind.as_deref().is_some_and(|kind| kind != "event") {
+        if !asked(&self.settings, Table::Events) {
             return;
         }
         let Planned { home, row, rows, mut plan } = planned;
@@ -362,6 +463,11 @@ impl Reading {
             }
         }
     }
+}
+
+/// Is this table to go in, or only read for what it says of references?
+fn asked(settings: &Settings, table: Table) -> bool {
+    settings.kind.as_deref().is_none_or(|kind| kind == table.kind())
 }
 
 impl Settings {

@@ -1,6 +1,12 @@
 //! A row of a table: cells by the name of their column.
 
-use super::csv::Cells;
+use std::collections::HashMap;
+
+use super::{
+    csv::Cells,
+    persons::USUAL_COLUMNS,
+    table::{FileHead, Table},
+};
 use crate::domain::{
     calendar::{self, Date},
     language::{Language, LocalTexts},
@@ -15,32 +21,68 @@ const SEPARATOR: char = ';';
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     pub name: &'static str,
-    at: Option<usize>,
+    pub(super) at: Option<usize>,
 }
 
 /// The header row of a file.
 pub struct Header {
+    /// As the table has them.
     names: Vec<String>,
+    /// As the file has them.
+    shown: Vec<String>,
+    /// Column of the table, value of the file: value of the table.
+    values: HashMap<(String, String), String>,
+    /// Rows may lack their last cells, and whole rows may be blank.
+    is_lenient: bool,
 }
 
 impl Header {
-    pub fn of(cells: &Cells) -> Result<Header, Invalid> {
+    /// Reads the header of a file. `file` says how its columns are called; of those that a person
+    /// writes, `persons::USUAL_COLUMNS` knows the usual names.
+    pub fn of(cells: &Cells, file: &FileHead, table: Table) -> Result<Header, Invalid> {
         let (text, ends) = cells.as_text().ok_or_else(|| Invalid::new("", "not_utf8"))?;
         let mut start = 0;
         let mut names: Vec<String> = Vec::with_capacity(ends.len());
+        let mut shown: Vec<String> = Vec::with_capacity(ends.len());
+        let is_lenient = table.is_of_persons();
         for end in ends {
-            let name = text[start..*end].trim().to_owned();
-            if names.contains(&name) {
-                return Err(Invalid::new(name, "column_twice"));
-            }
-            names.push(name);
+            let here = text[start..*end].trim();
             start = *end;
+            let named = file.columns.iter().find(|(known, _)| known == here);
+            let usual = || {
+                let mut all = USUAL_COLUMNS.iter().filter(|_| is_lenient);
+                all.find(|(known, _)| *known == here).map(|(_, column)| *column)
+            };
+            let name = named.map(|(_, column)| column.as_str()).or_else(usual).unwrap_or(here);
+            if names.iter().any(|known| known == name) && !(name.is_empty() && is_lenient) {
+                return Err(Invalid::new(here, "column_twice"));
+            }
+            names.push(name.to_owned());
+            shown.push(here.to_owned());
         }
-        Ok(Header { names })
+        let values = file.values.iter();
+        let values = values
+            .map(|(column, here, value)| ((column.clone(), here.clone()), value.clone()))
+            .collect();
+        Ok(Header { names, shown, values, is_lenient })
     }
 
     pub fn len(&self) -> usize {
         self.names.len()
+    }
+
+    /// A column as the file calls it.
+    pub fn shown<'a>(&'a self, column: &'a str) -> &'a str {
+        let at = self.names.iter().position(|known| known == column);
+        at.map_or(column, |at| &self.shown[at])
+    }
+
+    /// Columns of the file that the table does not have.
+    pub fn unread<'a>(&'a self, known: &'a [&'static str]) -> impl Iterator<Item = &'a str> {
+        let columns = self.names.iter().zip(&self.shown);
+        columns
+            .filter(|(name, shown)| !known.contains(&name.as_str()) && !shown.is_empty())
+            .map(|(_, shown)| shown.as_str())
     }
 
     pub fn column(&self, name: &'static str) -> Column {
@@ -63,6 +105,12 @@ macro_rules! columns {
         }
 
         impl $name {
+            /// Names of all columns.
+            pub const NAMES: &[&str] = &[
+                $($crate::app::import::row::plain(stringify!($needed)),)*
+                $($crate::app::import::row::plain(stringify!($other)),)*
+            ];
+
             pub fn of(
                 header: &$crate::app::import::row::Header,
             ) -> Result<$name, $crate::domain::text::Invalid> {
@@ -90,11 +138,12 @@ pub const fn plain(name: &'static str) -> &'static str {
 pub struct Row<'a> {
     text: &'a str,
     ends: &'a [usize],
+    header: &'a Header,
 }
 
 impl<'a> Row<'a> {
-    pub fn of(cells: &'a Cells, header: &Header) -> Result<Row<'a>, Invalid> {
-        if cells.len() < header.len() {
+    pub fn of(cells: &'a Cells, header: &'a Header) -> Result<Row<'a>, Invalid> {
+        if cells.len() < header.len() && !header.is_lenient {
             return Err(Invalid::new("", "too_few_cells"));
         }
         if cells.len() > header.len() {
@@ -105,14 +154,24 @@ impl<'a> Row<'a> {
         if ends.iter().any(|end| !text.is_char_boundary(*end)) {
             return Err(Invalid::new("", "not_utf8"));
         }
-        Ok(Row { text, ends })
+        Ok(Row { text, ends, header })
+    }
+
+    /// Nothing stands in any cell.
+    pub fn is_blank(&self) -> bool {
+        self.text.trim().is_empty()
     }
 
     /// A cell without blanks around it; a column that is missing is empty everywhere.
     pub fn text(&self, column: Column) -> &'a str {
-        let Some(at) = column.at else { return "" };
+        let Some(at) = column.at.filter(|at| *at < self.ends.len()) else { return "" };
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.text[start..self.ends[at]].trim()
+        let here = self.text[start..self.ends[at]].trim();
+        if self.header.values.is_empty() {
+            return here;
+        }
+        let key = (column.name.to_owned(), here.to_owned());
+        self.header.values.get(&key).map_or(here, String::as_str)
     }
 
     pub fn required(&self, column: Column) -> Result<&'a str, Invalid> {

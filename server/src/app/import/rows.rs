@@ -1,6 +1,6 @@
 //! One row of any table: what it amounts to, and what it adds to what is known.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 use yizhan_proto::v1;
@@ -8,13 +8,20 @@ use yizhan_proto::v1;
 use super::{
     events::{self, AppearanceColumns, EventColumns, HostColumns},
     grants::{self, GrantColumns},
+    groups::{self, GroupColumns, PlaceColumns},
     item::{Batch, Value},
+    meeting::Seen,
     members::{self, MemberColumns},
     people::{Cards, People, Person, Speaker, Standing},
-    points::{self, OrgColumns, PointColumns},
-    reading::{EVENTS_MAX, Lookup, POINTS_MAX, Settings},
+    persons::PersonColumns,
+    points::{self, FigureColumns, OrgColumns, PointColumns},
+    reading::{
+        Asked, EVENTS_MAX, GROUPS_MAX, Known, Lookup, ORGS_MAX, POINTS_MAX, PROFILES_MAX, Settings,
+    },
     row::{Column, Header, Row},
     series::{self, SeriesColumns},
+    speakers::{self, SeatColumns, SpeakerColumns, Waiting},
+    table::Table,
 };
 use crate::app::people::display_names;
 use crate::domain::{
@@ -22,9 +29,11 @@ use crate::domain::{
     event::Appearance,
     event::EventPlan,
     grant::{Grant, Purpose, Scope},
+    group::GroupKind,
     id::{GrantId, MemberId, PointCode, RecordId},
     kind::Kind,
     member::Member,
+    org::OrgDetail,
     point::Point,
     text::Invalid,
     time::Time,
@@ -33,12 +42,18 @@ use crate::domain::{
 pub enum Columns {
     Points(Box<PointColumns>),
     Orgs(OrgColumns),
+    Figures(FigureColumns),
+    Speakers(SpeakerColumns),
+    Seats(SeatColumns),
     Members(Box<MemberColumns>),
     Grants(GrantColumns),
     Series(SeriesColumns),
     Events(Box<EventColumns>),
     Hosts(HostColumns),
     Appearances(AppearanceColumns),
+    Groups(GroupColumns),
+    Places(PlaceColumns),
+    Persons(Box<PersonColumns>),
 }
 
 /// What earlier tables said.
@@ -47,7 +62,16 @@ pub struct Context {
     pub homes: Vec<PointCode>,
     pub home_numbers: HashMap<String, u32>,
     pub points: Vec<(u64, Point)>,
-    pub ids: HashSet<(usize, String)>,
+    pub ids: HashSet<(Table, String)>,
+    pub orgs: HashMap<String, RecordId>,
+    /// What is told of organisations beside their own rows, and how many rows told it.
+    pub details: BTreeMap<RecordId, (OrgDetail, u32)>,
+    /// Parts of members, by source id, until the member comes.
+    pub profiles: HashMap<String, Waiting>,
+    pub groups: HashMap<String, RecordId>,
+    pub cohorts: HashMap<u32, RecordId>,
+    /// Who was in the files without an id.
+    pub seen: Seen,
     pub grant_ids: HashSet<String>,
     pub people: People,
     pub read_members: bool,
@@ -78,18 +102,42 @@ pub enum Fate {
     Taken,
     /// Its home is not served here.
     Skipped,
+    /// Nothing stands in it: it is no row.
+    Blank,
+    /// It fits several members, and was told so.
+    Doubted,
 }
 
-pub fn columns(number: usize, header: &Header) -> Result<Columns, Invalid> {
-    Ok(match number {
-        0 => Columns::Points(Box::new(PointColumns::of(header)?)),
-        1 => Columns::Orgs(OrgColumns::of(header)?),
-        2 => Columns::Members(Box::new(MemberColumns::of(header)?)),
-        3 => Columns::Grants(GrantColumns::of(header)?),
-        4 => Columns::Series(SeriesColumns::of(header)?),
-        5 => Columns::Events(Box::new(EventColumns::of(header)?)),
-        6 => Columns::Hosts(HostColumns::of(header)?),
-        _ => Columns::Appearances(AppearanceColumns::of(header)?),
+/// The columns of a table, and the names of all that it can have.
+pub fn columns(
+    table: Table,
+    header: &Header,
+) -> Result<(Columns, &'static [&'static str]), Invalid> {
+    Ok(match table {
+        Table::Points => {
+            (Columns::Points(Box::new(PointColumns::of(header)?)), PointColumns::NAMES)
+        }
+        Table::Orgs => (Columns::Orgs(OrgColumns::of(header)?), OrgColumns::NAMES),
+        Table::OrgFigures => (Columns::Figures(FigureColumns::of(header)?), FigureColumns::NAMES),
+        Table::Speakers => (Columns::Speakers(SpeakerColumns::of(header)?), SpeakerColumns::NAMES),
+        Table::Seats => (Columns::Seats(SeatColumns::of(header)?), SeatColumns::NAMES),
+        Table::Members => {
+            (Columns::Members(Box::new(MemberColumns::of(header)?)), MemberColumns::NAMES)
+        }
+        Table::Grants => (Columns::Grants(GrantColumns::of(header)?), GrantColumns::NAMES),
+        Table::Series => (Columns::Series(SeriesColumns::of(header)?), SeriesColumns::NAMES),
+        Table::Events => {
+            (Columns::Events(Box::new(EventColumns::of(header)?)), EventColumns::NAMES)
+        }
+        Table::EventHosts => (Columns::Hosts(HostColumns::of(header)?), HostColumns::NAMES),
+        Table::Appearances => {
+            (Columns::Appearances(AppearanceColumns::of(header)?), AppearanceColumns::NAMES)
+        }
+        Table::Groups => (Columns::Groups(GroupColumns::of(header)?), GroupColumns::NAMES),
+        Table::GroupMembers => (Columns::Places(PlaceColumns::of(header)?), PlaceColumns::NAMES),
+        Table::KeyContacts | Table::People => {
+            (Columns::Persons(Box::new(PersonColumns::of(header)?)), PersonColumns::NAMES)
+        }
     })
 }
 
@@ -98,8 +146,11 @@ pub struct RowReader<'a, 'l> {
     pub settings: &'a Settings,
     pub known: &'a mut Context,
     pub lookup: &'a mut Lookup<'l>,
-    pub number: usize,
+    /// Name of the file.
+    pub file: &'a str,
+    pub table: Table,
     pub row_number: u64,
+    pub header: &'a Header,
 }
 
 impl RowReader<'_, '_> {
@@ -112,6 +163,12 @@ impl RowReader<'_, '_> {
         match columns {
             Columns::Points(columns) => self.point(row, columns),
             Columns::Orgs(columns) => self.org(row, columns, batch),
+            Columns::Figures(columns) => self.figure(row, columns),
+            Columns::Speakers(columns) => self.speaker(row, columns),
+            Columns::Seats(columns) => self.seat(row, columns),
+            Columns::Groups(columns) => self.group(row, columns, batch),
+            Columns::Places(columns) => self.place(row, columns, batch),
+            Columns::Persons(columns) => self.person(row, columns, batch),
             Columns::Members(columns) => self.member(row, columns, batch),
             Columns::Grants(columns) => self.grant(row, columns, batch),
             Columns::Series(columns) => self.series(row, columns, batch),
@@ -135,10 +192,70 @@ impl RowReader<'_, '_> {
         if !self.settings.served.contains(&self.settings.root) {
             return Ok(Fate::Skipped);
         }
-        let (org, created_ms) = points::org(row, c)?;
+        let (org, mailbox, created_ms) = points::org(row, c)?;
         self.first_of_its_id(&org.source, "org_id")?;
         let id = RecordId::of_source(&self.settings.network, Kind::ORG.0, &org.source, created_ms);
+        if self.known.orgs.len() >= ORGS_MAX {
+            return Err(Invalid::new("org_id", "too_many"));
+        }
+        self.known.orgs.insert(org.source.clone(), id);
+        if mailbox.is_some() {
+            self.known.details.entry(id).or_default().0.contact_mailbox = mailbox;
+        }
         batch.put(&self.settings.root, id, Value::Org(Box::new(org)), 1);
+        Ok(Fate::Taken)
+    }
+
+    fn figure(&mut self, row: &Row<'_>, c: &FigureColumns) -> Result<Fate, Invalid> {
+        if !self.settings.served.contains(&self.settings.root) {
+            return Ok(Fate::Skipped);
+        }
+        let source = row.required(c.org())?;
+        let id = match self.known.orgs.get(source) {
+            Some(id) => *id,
+            None => {
+                let stored = (self.lookup)(Asked::Source(Kind::ORG, source)).pop();
+                stored.ok_or_else(|| Invalid::new(c.org().name, "unknown_org"))?.id
+            }
+        };
+        let figure = points::figure(row, c)?;
+        if self.known.details.len() >= ORGS_MAX && !self.known.details.contains_key(&id) {
+            return Err(Invalid::new(c.org().name, "too_many"));
+        }
+        let (detail, rows) = self.known.details.entry(id).or_default();
+        detail.report(figure)?;
+        *rows += 1;
+        Ok(Fate::Taken)
+    }
+
+    /// The profile that waits for a member.
+    fn waiting(&mut self, source: &str, field: &str) -> Result<&mut Waiting, Invalid> {
+        let profiles = &mut self.known.profiles;
+        if profiles.len() >= PROFILES_MAX && !profiles.contains_key(source) {
+            return Err(Invalid::new(field, "too_many"));
+        }
+        Ok(profiles.entry(source.to_owned()).or_default())
+    }
+
+    fn speaker(&mut self, row: &Row<'_>, c: &SpeakerColumns) -> Result<Fate, Invalid> {
+        let source = row.required(c.member())?;
+        let speaker = speakers::speaker(row, c)?;
+        let place = (self.table, self.row_number);
+        let waiting = self.waiting(source, c.member().name)?;
+        if waiting.profile.speaker.is_some() {
+            return Err(Invalid::new(c.member().name, "duplicate_id"));
+        }
+        waiting.profile.speaker = Some(speaker);
+        waiting.rows.push(place);
+        Ok(Fate::Taken)
+    }
+
+    fn seat(&mut self, row: &Row<'_>, c: &SeatColumns) -> Result<Fate, Invalid> {
+        let source = row.required(c.member())?;
+        let place = (self.table, self.row_number);
+        let waiting = self.waiting(source, c.member().name)?;
+        speakers::add_seat(row, c, &mut waiting.profile)?;
+        waiting.rows.push(place);
         Ok(Fate::Taken)
     }
 
@@ -153,24 +270,29 @@ impl RowReader<'_, '_> {
         if self.known.people.has(head.source) {
             return Err(Invalid::new("member_id", "duplicate_id"));
         }
+        let Waiting { profile, rows } = self.known.profiles.remove(head.source).unwrap_or_default();
+        let part_rows = rows.len() as u32;
         let mut person = Person {
             id: MemberId(self.settings.id_of(Kind::MEMBER, head.source, head.create_time).0),
             home: self.home_number(&head.home),
             state: if head.is_erased { Standing::Erased } else { Standing::Living },
             cards: None,
             speaker: None,
+            contact: None,
         };
         let is_served = self.settings.served.contains(&head.home);
         if head.is_erased {
             // The row has lost the moment that the id was made from.
-            if let Some(stored) = (self.lookup)(Kind::MEMBER, head.source) {
+            if let Some(stored) = (self.lookup)(Asked::Source(Kind::MEMBER, head.source)).pop() {
                 person.id = MemberId(stored.id.0);
             }
             let id = person.id.record();
             self.known.people.add(head.source, person);
             if !is_served {
+                batch.counts.skipped += u64::from(part_rows);
                 return Ok(Fate::Skipped);
             }
+            reject_all(batch, rows, "unknown_member");
             batch.put(&head.home, id, Value::Erased { erase_time: head.update_time }, 1);
             return Ok(Fate::Taken);
         }
@@ -181,18 +303,21 @@ impl RowReader<'_, '_> {
             person.speaker = Some(Box::new(Speaker { display_names, releases: Vec::new() }));
         }
         if !is_served {
+            batch.counts.skipped += u64::from(part_rows);
             self.known.people.add(head.source, person);
             return Ok(Fate::Skipped);
         }
-        let member = members::member(row, c, &head);
+        let member = members::member(row, c, &head, profile);
         match member {
             Ok(member) => {
                 person.cards = Some(Box::new(cards(&member)));
-                batch.put(&head.home, person.id.record(), Value::Member(Box::new(member)), 1);
+                let (id, value) = (person.id.record(), Value::Member(Box::new(member)));
+                batch.put(&head.home, id, value, 1 + part_rows);
                 self.known.people.add(head.source, person);
                 Ok(Fate::Taken)
             }
             Err(invalid) => {
+                reject_all(batch, rows, "member_rejected");
                 person.state = Standing::Rejected;
                 self.known.people.add(head.source, person);
                 Err(invalid)
@@ -221,7 +346,7 @@ impl RowReader<'_, '_> {
         if !is_served && person.speaker.is_none() {
             return Ok(Fate::Skipped);
         }
-        let grant = match grants::grant(row, c, person.id, now) {
+        let grant = match grants::grant(row, c, person.id, self.settings.as_of) {
             Ok(grant) => grant,
             Err(_) if !is_served => return Ok(Fate::Skipped),
             Err(invalid) => return Err(invalid),
@@ -233,6 +358,9 @@ impl RowReader<'_, '_> {
             && let Scope::Unlimited | Scope::Event(_) = &grant.scope
         {
             speaker.releases.push((grant.scope.as_str().to_owned(), GrantId(id.0)));
+        }
+        if grant.purpose == Purpose::ContactByPoints && grant.holds_at(now) {
+            person.contact = Some(GrantId(id.0));
         }
         if !is_served {
             return Ok(Fate::Skipped);
@@ -256,11 +384,12 @@ impl RowReader<'_, '_> {
         batch: &mut Batch,
     ) -> Result<Fate, Invalid> {
         let unknown = || Invalid::new(c.member().name, "unknown_member");
-        let stored = (self.lookup)(Kind::MEMBER, source).ok_or_else(unknown)?;
+        let stored = (self.lookup)(Asked::Source(Kind::MEMBER, source)).pop();
+        let stored = stored.ok_or_else(unknown)?;
         if !self.settings.served.contains(&stored.home) {
             return Ok(Fate::Skipped);
         }
-        let grant: Grant = grants::grant(row, c, MemberId(stored.id.0), self.settings.now)?;
+        let grant: Grant = grants::grant(row, c, MemberId(stored.id.0), self.settings.as_of)?;
         if !self.known.grant_ids.insert(grant.source.clone()) {
             return Err(Invalid::new("grant_id", "duplicate_id"));
         }
@@ -307,7 +436,7 @@ impl RowReader<'_, '_> {
             codes
                 .get(series)
                 .cloned()
-                .or_else(|| lookup(Kind::SERIES, series).map(|known| known.code))
+                .or_else(|| series_code(&lookup(Asked::Source(Kind::SERIES, series)).pop()?))
         });
         let at = match &plan {
             Ok(_) => EventAt::Here(self.known.plans.len()),
@@ -356,7 +485,8 @@ impl RowReader<'_, '_> {
                     }
                     None => {
                         let unknown = || Invalid::new(c.member().name, "unknown_member");
-                        let stored = lookup(Kind::MEMBER, source).ok_or_else(unknown)?;
+                        let stored = lookup(Asked::Source(Kind::MEMBER, source)).pop();
+                        let stored = stored.ok_or_else(unknown)?;
                         appearance.token = settings.token(&stored.id.0);
                         appearance.member = Some(MemberId(stored.id.0));
                         Ok(())
@@ -368,8 +498,91 @@ impl RowReader<'_, '_> {
         Ok(Fate::Taken)
     }
 
+    fn group(
+        &mut self,
+        row: &Row<'_>,
+        c: &GroupColumns,
+        batch: &mut Batch,
+    ) -> Result<Fate, Invalid> {
+        let (home, group, created_ms) = groups::group(row, c)?;
+        self.first_of_its_id(&group.source, "group_id")?;
+        if self.known.groups.len() >= GROUPS_MAX {
+            return Err(Invalid::new("group_id", "too_many"));
+        }
+        let network = &self.settings.network;
+        let id = RecordId::of_source(network, Kind::GROUP.0, &group.source, created_ms);
+        self.known.groups.insert(group.source.clone(), id);
+        if let (GroupKind::Cohort, Some(number)) = (group.kind, group.issue_no)
+            && self.known.cohorts.insert(number, id).is_some()
+        {
+            return Err(Invalid::new("issue_no", "taken"));
+        }
+        if !self.settings.served.contains(&home) {
+            return Ok(Fate::Skipped);
+        }
+        batch.put(&home, id, Value::Group(Box::new(group)), 1);
+        Ok(Fate::Taken)
+    }
+
+    fn place(
+        &mut self,
+        row: &Row<'_>,
+        c: &PlaceColumns,
+        batch: &mut Batch,
+    ) -> Result<Fate, Invalid> {
+        let group = row.required(c.group())?;
+        let group = match self.known.groups.get(group) {
+            Some(id) => *id,
+            None => {
+                let stored = (self.lookup)(Asked::Source(Kind::GROUP, group)).pop();
+                stored.ok_or_else(|| Invalid::new(c.group().name, "unknown_group"))?.id
+            }
+        };
+        let source = row.required(c.member())?;
+        let unknown = || Invalid::new(c.member().name, "unknown_member");
+        let (home, member, is_living, contact) = match self.known.people.get(source) {
+            Some(person) if person.state == Standing::Rejected => {
+                return Err(Invalid::new(c.member().name, "member_rejected"));
+            }
+            Some(person) => {
+                let home = self.known.homes[person.home as usize].clone();
+                (home, person.id, person.state == Standing::Living, person.contact)
+            }
+            None => {
+                let stored = (self.lookup)(Asked::Source(Kind::MEMBER, source)).pop();
+                let stored = stored.ok_or_else(unknown)?;
+                let held = self.in_force(&stored.home, stored.id);
+                let contact = held.iter().find(|(_, held)| *held == Purpose::ContactByPoints);
+                (stored.home, MemberId(stored.id.0), true, contact.map(|(id, _)| *id))
+            }
+        };
+        if !self.settings.served.contains(&home) {
+            return Ok(Fate::Skipped);
+        }
+        let mut place = groups::place(row, c, group)?;
+        self.first_of_its_id(&place.source, c.group().name)?;
+        place.token = self.settings.token(&member.0);
+        place.member = is_living.then_some(member);
+        place.grant = contact.filter(|_| is_living && !row.text(c.grant()).is_empty());
+        let network = &self.settings.network;
+        let id = RecordId::of_source(network, Kind::GROUP_MEMBER.0, &place.source, 0);
+        batch.put(&home, id, Value::Place { place: Box::new(place), only_new: false }, 1);
+        Ok(Fate::Taken)
+    }
+
+    /// The one group with the number of a cohort.
+    pub(super) fn cohort(&mut self, number: u32) -> Option<RecordId> {
+        if let Some(id) = self.known.cohorts.get(&number) {
+            return Some(*id);
+        }
+        let found = (self.lookup)(Asked::Cohort(number));
+        let [one] = &found[..] else { return None };
+        self.known.cohorts.insert(number, one.id);
+        Some(one.id)
+    }
+
     fn first_of_its_id(&mut self, source: &str, field: &str) -> Result<(), Invalid> {
-        if self.known.ids.insert((self.number, source.to_owned())) {
+        if self.known.ids.insert((self.table, source.to_owned())) {
             Ok(())
         } else {
             Err(Invalid::new(field, "duplicate_id"))
@@ -379,6 +592,21 @@ impl RowReader<'_, '_> {
     fn home_number(&mut self, home: &PointCode) -> u32 {
         self.known.home_numbers.get(home.as_str()).copied().unwrap_or(0)
     }
+}
+
+/// Rows of a member who does not go in.
+fn reject_all(batch: &mut Batch, rows: Vec<(Table, u64)>, reason: &'static str) {
+    for (table, row) in rows {
+        batch.reject(
+            table.file(),
+            row,
+            Invalid { field: "member_id".into(), reason, ..Invalid::default() },
+        );
+    }
+}
+
+fn series_code(known: &Known) -> Option<String> {
+    v1::Series::decode(&known.payload[..]).ok().map(|series| series.code)
 }
 
 /// The code in a cell. Files name few homes many times: each is read once.

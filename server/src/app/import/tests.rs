@@ -7,16 +7,24 @@ use crate::domain::{
     audience::Audience, disclosure, event::AppearanceState, id::PointCode, kind::Kind, time::Time,
 };
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 13] = [
     ("points.csv", include_str!("../../../data/demo/points.csv")),
     ("orgs.csv", include_str!("../../../data/demo/orgs.csv")),
+    ("org_figures.csv", include_str!("../../../data/demo/org_figures.csv")),
+    ("speakers.csv", include_str!("../../../data/demo/speakers.csv")),
+    ("seats.csv", include_str!("../../../data/demo/seats.csv")),
     ("members.csv", include_str!("../../../data/demo/members.csv")),
     ("grants.csv", include_str!("../../../data/demo/grants.csv")),
     ("series.csv", include_str!("../../../data/demo/series.csv")),
     ("events.csv", include_str!("../../../data/demo/events.csv")),
     ("event_hosts.csv", include_str!("../../../data/demo/event_hosts.csv")),
     ("appearances.csv", include_str!("../../../data/demo/appearances.csv")),
+    ("groups.csv", include_str!("../../../data/demo/groups.csv")),
+    ("group_members.csv", include_str!("../../../data/demo/group_members.csv")),
 ];
+
+const MEMBERS: (&str, &str) = FILES[5];
+const GRANTS: (&str, &str) = FILES[6];
 
 fn code(text: &str) -> PointCode {
     text.parse().unwrap()
@@ -31,6 +39,9 @@ fn settings(own: &str, nodes: &[&str]) -> Settings {
         served: HashSet::from([code(own)]),
         kind: None,
         now: Time::parse("2023-10-20T00:00:00Z", "now").unwrap(),
+        as_of: Time::parse("2023-10-20T00:00:00Z", "as_of").unwrap(),
+        home: code(own),
+        with_cells: false,
         token_key: [7; 32],
     }
 }
@@ -40,12 +51,12 @@ fn read(settings: Settings, files: &[(&str, &str)], piece: usize) -> Batch {
     let mut reading = Reading::new(settings);
     let mut all = Batch::default();
     let mut drain = |reading: &mut Reading| {
-        while reading.read(&mut |_, _| None, &mut all) == Step::Full {
+        while reading.read(&mut |_| Vec::new(), &mut all) == Step::Full {
             TAKEN.with_borrow_mut(|taken| taken.append(&mut all.items));
         }
     };
     for (name, text) in files {
-        reading.file(name);
+        reading.file(*name);
         for bytes in text.as_bytes().chunks(piece) {
             reading.bytes(bytes);
             drain(&mut reading);
@@ -88,6 +99,9 @@ fn a_node_alone_reads_every_row_of_the_data_set() {
         (Kind::GRANT, 3_400),
         (Kind::SERIES, 8),
         (Kind::EVENT_PLAN, 60),
+        (Kind::ORG_DETAIL, 4),
+        (Kind::GROUP, 11),
+        (Kind::GROUP_MEMBER, 363),
     ];
     assert_eq!(kinds(&batch), expected.map(|(kind, count)| (kind.0, count)).into());
 }
@@ -106,7 +120,7 @@ fn the_nodes_of_a_network_read_every_row_once() {
     }
     let lines: usize = FILES.iter().map(|(_, text)| text.lines().count() - 1).sum();
     assert_eq!(batches.iter().map(rows_of).sum::<u64>(), lines as u64);
-    assert_eq!(ids.len(), 13 + 210 + 1_203 + 3_400 + 8 + 60);
+    assert_eq!(ids.len(), 13 + 210 + 1_203 + 3_400 + 8 + 60 + 4 + 11 + 363);
 }
 
 #[test]
@@ -133,12 +147,12 @@ fn cards_rest_on_the_consents_of_living_members() {
         }
     }
     let holds = |purpose: &str| {
-        let grants = FILES[3]
+        let grants = GRANTS
             .1
             .lines()
             .filter(|line| line.contains(&format!(",{purpose},")) && line.contains(",given,"));
         let disclosable = |member: &str| {
-            FILES[2].1.lines().any(|line| {
+            MEMBERS.1.lines().any(|line| {
                 line.starts_with(&format!("{member},"))
                     && (line.contains(",active,") || line.contains(",resting,"))
             })
@@ -174,7 +188,7 @@ fn talks_carry_their_speakers_by_token_and_their_names_by_release() {
 
 #[test]
 fn rows_with_faults_stay_out_and_good_ones_go_in() {
-    let (name, members) = FILES[2];
+    let (name, members) = MEMBERS;
     let lines: Vec<&str> = members.lines().collect();
     let of = |id: &str| *lines.iter().find(|line| line.starts_with(id)).unwrap();
     let text = [
@@ -189,7 +203,7 @@ fn rows_with_faults_stay_out_and_good_ones_go_in() {
         of("M-000588,").to_owned(),
     ]
     .join("\r\n");
-    let grants = FILES[3].1.lines().take(3).collect::<Vec<_>>().join("\n")
+    let grants = GRANTS.1.lines().take(3).collect::<Vec<_>>().join("\n")
         + "\nC-9,M-000003,profile.all,,v1,en,web,2020-01-01T00:00:00Z,,given,,\n"
         + "C-10,M-000003,profile.network,,v1,en,web,2024-01-01T00:00:00Z,,given,,";
     let files = [FILES[0], (name, &text), ("grants.csv", &grants), ("notes.csv", "a\n1\n")];
@@ -197,7 +211,9 @@ fn rows_with_faults_stay_out_and_good_ones_go_in() {
     let rejected: Vec<_> = batch
         .rejected
         .iter()
-        .map(|verdict| (verdict.file, verdict.row, &*verdict.invalid.field, verdict.invalid.reason))
+        .map(|verdict| {
+            (&*verdict.file, verdict.row, &*verdict.invalid.field, verdict.invalid.reason)
+        })
         .collect();
     assert_eq!(
         rejected,
@@ -237,7 +253,7 @@ fn a_file_that_lacks_a_needed_column_is_not_read() {
 
 #[test]
 fn members_without_their_consents_are_disclosed_from_what_is_stored() {
-    let files = [FILES[0], FILES[2]];
+    let files = [FILES[0], MEMBERS];
     let batch = read(settings("CN-440000", &["CN-440000"]), &files, 64 * 1024);
     let again = batch.items.iter().filter(|item| item.value == Value::Redisclose).count();
     assert_eq!(again, 1_200);
@@ -264,14 +280,14 @@ proptest::proptest! {
             let mut batch = Batch::default();
             for (points, text) in &FILES[..1] {
                 if *points != name {
-                    reading.file(points);
+                    reading.file(*points);
                     reading.bytes(text.as_bytes());
                 }
             }
             reading.file(name);
             reading.bytes(&bytes);
             reading.end();
-            while reading.read(&mut |_, _| None, &mut batch) == Step::Full {
+            while reading.read(&mut |_| Vec::new(), &mut batch) == Step::Full {
                 batch.items.clear();
             }
         }

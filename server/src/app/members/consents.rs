@@ -11,14 +11,14 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        people,
+        groups, people,
         records::{self, Found},
     },
     domain::{
         audience::Audience,
         audit::Deed,
         disclosure,
-        grant::{GivenVia, Grant, GrantState, Purpose},
+        grant::{GivenVia, Grant, GrantState, Purpose, Scope},
         id::{GrantId, PointCode, RecordId},
         kind::Kind,
         member::Member,
@@ -87,6 +87,14 @@ pub async fn give(
         all.push(known);
     }
     change = put(change, &member, id, &grant);
+    if grant.purpose == Purpose::ContactByPoints && grant.scope == Scope::Unlimited {
+        let names = people::display_names(&member.value::<v1::Member, Member>()?.names);
+        change = groups::revise(app, change, &home, member_id, |place| {
+            place.grant = Some(GrantId(id.0));
+            place.display_names = names.clone();
+        })
+        .await?;
+    }
     let change = change.by(caller.deed(Operation::GiveConsent));
     match commit(app, &member, change, &all).await {
         Err(Error::Stale) if !request_id.is_empty() => match find(app, &home, id).await? {
@@ -140,6 +148,12 @@ pub async fn withdraw(
         change = people::revise(app, change, home, id, |appearance| {
             if appearance.release.is_some_and(|release| ids.contains(&release)) {
                 appearance.release = None;
+            }
+        })
+        .await?;
+        change = groups::revise(app, change, home, id, |place| {
+            if place.grant.is_some_and(|grant| ids.contains(&grant)) {
+                place.hide();
             }
         })
         .await?;

@@ -14,9 +14,10 @@ pub(crate) use consents::in_force;
 pub use consents::{give, list_grants, withdraw};
 pub use copies::list_copies;
 pub use disclosing::disclose;
+pub(crate) use read::own;
 pub use read::{Seen, get};
 pub use search::{Search, search};
-pub(crate) use write::erasure;
+pub(crate) use write::{commit_with, erasure};
 pub use write::{create, erase, leave, update};
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ pub(super) async fn find_own(
 }
 
 /// The same where nothing can be done without the home record.
-pub(super) async fn own(
+pub(crate) async fn own(
     app: &App,
     caller: &Caller,
     operation: Operation,

@@ -202,7 +202,7 @@ async fn pages_add_up_to_all_members_each_once() {
     }
     assert_eq!(ids.len(), all);
     // Staff of the node finds everybody whom it serves by the home record.
-    let members = FILES[2].1.lines().count() - 1 - 3;
+    let members = FILES[5].1.lines().count() - 1 - 3;
     let asked = |page_token| Search { page_size: 1_000, page_token, ..Search::default() };
     let first = search(app, &admin(FOUNDER), asked(String::new())).await.unwrap();
     let second = search(app, &admin(FOUNDER), asked(first.next_page_token)).await.unwrap();

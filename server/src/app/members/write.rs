@@ -12,7 +12,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        people,
+        groups, people,
         records::{self, Found},
         sight::{self, Sight},
     },
@@ -20,6 +20,7 @@ use crate::{
         audit::Deed,
         calendar::Date,
         disclosure::{self, Disclosed},
+        group::Place,
         id::{PointCode, RecordId},
         kind::Kind,
         member::{Member, MemberMove, MemberState},
@@ -77,6 +78,9 @@ pub async fn update(app: &App, caller: &Caller, mut changed: v1::Member) -> Resu
     changed.source.clone_from(&before.source);
     let member: Member = changed.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
     check_move(before.state, member.state)?;
+    if let (Some(known), Some(speaker)) = (&before.speaker, &member.speaker) {
+        known.state.moved_to(speaker.state).map_err(|invalid| invalid.under("member"))?;
+    }
     commit(app, &found, member, caller.deed(Operation::EditMember)).await?;
     stored(app, caller, id).await
 }
@@ -96,7 +100,11 @@ pub async fn leave(
     let ended_on = ended_on.or_else(|| today(app.outside.now()));
     member.ended_on = ended_on;
     member.update_time = app.outside.now();
-    commit(app, &found, member.checked()?, caller.deed(Operation::EditMember)).await?;
+    let deed = caller.deed(Operation::EditMember);
+    let change = groups::revise(app, Change::new(), &found.feed.home, id, |place| {
+        place.give_up(ended_on);
+    });
+    commit_with(app, change.await?.by(deed), &found, member.checked()?).await?;
     stored(app, caller, id).await
 }
 
@@ -137,26 +145,44 @@ pub(crate) async fn erasure(
         appearance.display_names = Default::default();
     })
     .await?;
+    // So does a place in a group.
+    change = groups::revise(app, change, home, id, Place::forget).await?;
     change = change.remove(home_feed(home), id, Reason::Erased);
     Ok(disclose(change, home, id, Disclosed::default(), Reason::Erased))
 }
 
 /// Stores the member and what follows for its cards, unless it changed meanwhile.
 pub(super) async fn commit(app: &App, found: &Found, member: Member, deed: Deed) -> Result<()> {
+    let change = change_of(app, Change::new().by(deed), found, member).await?;
+    app.writer.commit(change).await?;
+    Ok(())
+}
+
+/// Stores the member in one commit with what else has changed.
+pub(crate) async fn commit_with(
+    app: &App,
+    change: Change,
+    found: &Found,
+    member: Member,
+) -> Result<()> {
+    let change = change_of(app, change, found, member).await?;
+    app.writer.commit(change).await?;
+    Ok(())
+}
+
+async fn change_of(app: &App, change: Change, found: &Found, member: Member) -> Result<Change> {
     let (home, id) = (&found.feed.home, found.row.id);
     let grants = in_force(app, home, id).await?;
     let disclosed = disclosure::member(&member, grants.iter(), app.outside.now());
     let payload = v1::Member::from(member).encode_to_vec();
     // Whoever changes a consent writes the member too, so this also holds the consents still.
-    let change = Change::new().expect(found.feed.clone(), id, Some(found.row.sequence)).put(
+    let change = change.expect(found.feed.clone(), id, Some(found.row.sequence)).put(
         found.feed.clone(),
         Kind::MEMBER,
         id,
         payload,
     );
-    let change = disclose(change.by(deed), home, id, disclosed, Reason::Withdrawn);
-    app.writer.commit(change).await?;
-    Ok(())
+    Ok(disclose(change, home, id, disclosed, Reason::Withdrawn))
 }
 
 async fn stored(app: &App, caller: &Caller, id: RecordId) -> Result<v1::Member> {
@@ -185,8 +211,7 @@ fn check_move(from: MemberState, to: MemberState) -> Result<(), Invalid> {
     if known {
         return Ok(());
     }
-    let hint = format_args!("{} -> {}", from.name(), to.name()).to_string();
-    Err(Invalid::new("member.state", "move_refused").hint(hint))
+    Err(Invalid::new("member.state", "move_refused").hint(from.ways()))
 }
 
 /// The day it is in UTC.

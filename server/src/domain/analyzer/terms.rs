@@ -41,8 +41,12 @@ pub enum Filter {
     State,
     /// Id of the member that a consent is of, without hyphens.
     Member,
-    /// Name of the row that a record was imported from; home class only.
+    /// Name of the row that a record was imported from.
     Source,
+    /// Id of the group that a place is in, without hyphens.
+    Group,
+    /// What sort of organisation or group it is: `park`, `cohort`.
+    Sort,
     /// Records that this node cannot read.
     Quarantine,
 }
@@ -63,6 +67,8 @@ impl Filter {
             Filter::State => 't',
             Filter::Member => 'm',
             Filter::Source => 'i',
+            Filter::Group => 'g',
+            Filter::Sort => 'y',
             Filter::Quarantine => 'q',
         }
     }
