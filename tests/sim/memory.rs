@@ -260,7 +260,7 @@ impl FeedTx for MemoryTx {
     }
 
     async fn clear(&mut self, slot: Slot, limit: usize) -> Result<bool> {
-        self.unstage(slot, None).await?;
+        self.unstage(slot, Sequence::MAX, false).await?;
         let sequences: Vec<Sequence> = self.with(|disk, pending| {
             let rows = pending.records.after(&disk.records, slot, Sequence(0));
             rows.take(limit).map(|row| row.sequence).collect()
@@ -344,16 +344,14 @@ impl FeedTx for MemoryTx {
         }))
     }
 
-    async fn unstage(&mut self, slot: Slot, rows: Option<&[Sequence]>) -> Result<()> {
+    async fn unstage(&mut self, slot: Slot, to: Sequence, only_removed: bool) -> Result<()> {
         self.with(|disk, pending| {
-            let all: Vec<Sequence> = match rows {
-                Some(rows) => rows.to_vec(),
-                None => {
-                    let staged = pending.staged.after(&disk.staged, slot, Sequence(0));
-                    staged.map(|row| row.sequence).collect()
-                }
-            };
-            for sequence in all {
+            let staged = pending.staged.after(&disk.staged, slot, Sequence(0));
+            let gone = staged
+                .take_while(|row| row.sequence <= to)
+                .filter(|row| row.removed || !only_removed);
+            let gone: Vec<Sequence> = gone.map(|row| row.sequence).collect();
+            for sequence in gone {
                 pending.staged.delete(&disk.staged, slot, sequence);
             }
         });

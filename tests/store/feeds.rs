@@ -6,8 +6,8 @@ use yizhan_server::{
         time::Time,
     },
     store::{
-        CopyState, FeedStore, FeedTx, FoundEquivocation, Slot, database::Database, events,
-        feeds::SEALS_KEPT, records, search,
+        CopyState, FeedStore, FeedTx, FoundEquivocation, SEALS_KEPT, Slot, database::Database,
+        events, records, search,
     },
 };
 use yizhan_tests::postgres::Postgres;
@@ -199,9 +199,9 @@ async fn a_later_staged_row_replaces_an_earlier_one(db: &Database) {
     assert_eq!(all, [row(3, 3, b"c"), row(4, 1, b"new"), tombstone(5, 2)]);
     assert_eq!(tx.staged(slot, Sequence(0), true, 10).await.unwrap(), [tombstone(5, 2)]);
     assert_eq!(tx.staged(slot, Sequence(3), false, 1).await.unwrap(), [row(4, 1, b"new")]);
-    tx.unstage(slot, Some(&[Sequence(5)])).await.unwrap();
+    tx.unstage(slot, Sequence::MAX, true).await.unwrap();
     assert_eq!(tx.staged_extent(slot).await.unwrap(), Some((Sequence(4), 2)));
-    tx.unstage(slot, None).await.unwrap();
+    tx.unstage(slot, Sequence::MAX, false).await.unwrap();
     assert_eq!(tx.staged_extent(slot).await.unwrap(), None);
     FeedTx::commit(tx).await.unwrap();
 }

@@ -15,9 +15,8 @@ use crate::{
     },
     feed::{heads::Heads, keyring::Keyring, seal::Seal},
     store::{
-        FeedStore,
+        FeedStore, SEALS_KEPT,
         database::Database,
-        feeds::SEALS_KEPT,
         parcels::{self, Receipt},
         records,
     },

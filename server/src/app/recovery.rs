@@ -34,7 +34,7 @@ use crate::{
     },
     feed::change::{Change, CommitError},
     identity::caller::Caller,
-    store::{Slot, StoreError, records as stored},
+    store::{Slot, StoreError, bulk, records as stored},
 };
 
 /// Own feeds are few; a disk that takes longer than this has other troubles.
@@ -112,7 +112,7 @@ async fn gone(app: &App, home: &PointCode) -> Result<BTreeMap<RecordId, Gone>> {
             let reasons: BTreeMap<RecordId, Reason> =
                 cards.map(|row| (row.id, reason(&row.payload))).collect();
             let ids: Vec<RecordId> = reasons.keys().copied().collect();
-            let here = stored::versions(&mut db, app.db.dialect, members, &ids).await?;
+            let here = bulk::versions(&mut db, app.db.dialect, members, &ids).await?;
             for member in here.iter().filter(|row| !row.removed && row.kind == Kind::MEMBER) {
                 let gone = all.entry(member.id).or_default();
                 gone.is_erased |= reasons.get(&member.id) == Some(&Reason::Erased);

@@ -52,6 +52,8 @@ pub struct Inflow {
     pub mixed: bool,
     /// Number of the state that the copy was in.
     pub base: u64,
+    /// Rows have been put aside for the copy.
+    pub staged: bool,
 }
 
 impl Inflow {
@@ -122,7 +124,8 @@ fn arrive(copy: &mut Copy, sum: &Sum, seal: &Seal) {
     copy.target = Vec::new();
 }
 
-/// Takes a page into a copy that nobody sees yet.
+/// Takes a page into a copy that nobody sees yet. Where that leaves the copy is written down by the
+/// caller, once for all pages of its transaction.
 pub async fn fill<T: FeedTx>(
     tx: &mut T,
     copy: &mut Copy,
@@ -152,40 +155,37 @@ pub async fn fill<T: FeedTx>(
     }
     if !delivery.reaches_seal {
         copy.sum = sum.to_bytes();
-        tx.update_copy(copy).await?;
         return Ok(Outcome::Stored);
     }
     if !adds_up(copy, &sum, &delivery.seal) {
         copy.state = CopyState::Retired;
-        tx.update_copy(copy).await?;
         return Ok(Outcome::Mismatch);
     }
     arrive(copy, &sum, &delivery.seal);
     copy.state = CopyState::Indexing;
-    tx.update_copy(copy).await?;
     Ok(Outcome::Reached)
 }
 
-/// Takes a page for a copy that is in use.
+/// Takes a page for a copy that is in use; `staged`: rows have been put aside for it.
 pub async fn update<T: FeedTx>(
     tx: &mut T,
     copy: &mut Copy,
     home_state: CopyState,
+    staged: bool,
     delivery: &Delivery,
 ) -> Result<Outcome, StoreError> {
-    let staged = tx.staged_extent(copy.slot).await?;
     if !delivery.reaches_seal {
         tx.stage(copy.slot, &delivery.rows).await?;
         return Ok(Outcome::Stored);
     }
-    if staged.is_none() {
+    if !staged {
         // The usual case: one page brings the copy from one seal to the next.
         return update_at_once(tx, copy, home_state, &delivery.rows, &delivery.seal).await;
     }
     tx.stage(copy.slot, &delivery.rows).await?;
     let Some((_, count)) = tx.staged_extent(copy.slot).await? else { return Ok(Outcome::Stored) };
     if !staged_adds_up(tx, copy, &delivery.seal).await? {
-        tx.unstage(copy.slot, None).await?;
+        tx.unstage(copy.slot, Sequence::MAX, false).await?;
         return Ok(Outcome::Mismatch);
     }
     copy.target = delivery.seal.encode();
@@ -247,7 +247,8 @@ pub async fn advance<T: FeedTx>(
     home_state: CopyState,
 ) -> Result<bool, StoreError> {
     let mut rows = tx.staged(copy.slot, Sequence(0), true, CHUNK).await?;
-    if rows.is_empty() {
+    let removals = !rows.is_empty();
+    if !removals {
         rows = tx.staged(copy.slot, Sequence(0), false, CHUNK).await?;
     }
     let mut sum = sum_of(copy)?;
@@ -265,8 +266,8 @@ pub async fn advance<T: FeedTx>(
     }
     let old = tx.versions(copy.slot, &ids(&rows)).await?;
     apply::apply(tx, copy, &mut sum, &rows, &old).await?;
-    let sequences: Vec<Sequence> = rows.iter().map(|row| row.sequence).collect();
-    tx.unstage(copy.slot, Some(&sequences)).await?;
+    let last = rows.last().map_or(Sequence(0), |row| row.sequence);
+    tx.unstage(copy.slot, last, removals).await?;
     copy.sum = sum.to_bytes();
     tx.update_copy(copy).await?;
     Ok(false)

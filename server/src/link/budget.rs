@@ -20,6 +20,11 @@ pub const WINDOW_MAX: u64 = 8 * 1024 * 1024;
 pub const TOTAL_MAX: u64 = 256 * 1024 * 1024;
 /// Seconds of measured throughput that may be under way.
 const SECONDS: f64 = 2.0;
+/// At first, what came in a burst says how fast the line is, without its delay. Later it may as well
+/// be what a stall had held up.
+const RAMP: Duration = Duration::from_secs(2);
+/// What may be under way grows to so many times of what has arrived.
+const GROWTH: u64 = 4;
 /// How far back throughput is measured.
 const MEMORY: Duration = Duration::from_secs(1);
 /// Shorter than this, a measurement says nothing.
@@ -35,20 +40,32 @@ pub struct Window {
     /// Granted and not yet arrived and stored.
     outstanding: u64,
     arrived: VecDeque<(Instant, u64)>,
-    /// Since when there has been something to wait for without a pause.
+    /// Since when there has been something to wait for without a pause, and what came since.
     busy_since: Option<Instant>,
+    arrived_since: u64,
 }
 
 impl Window {
     pub fn new(total: Total) -> Window {
-        Window { total, outstanding: 0, arrived: VecDeque::new(), busy_since: None }
+        Window {
+            total,
+            outstanding: 0,
+            arrived: VecDeque::new(),
+            busy_since: None,
+            arrived_since: 0,
+        }
     }
 
-    /// Notes that a page has been stored.
-    pub fn stored(&mut self, bytes: u64, now: Instant) {
+    /// Notes that a page has been stored, or is not wanted any more.
+    pub fn stored(&mut self, bytes: u64) {
         let settled = bytes.min(self.outstanding);
         self.outstanding -= settled;
         self.total.0.fetch_sub(settled, Ordering::Relaxed);
+    }
+
+    /// Notes that a page has arrived.
+    pub fn arrived(&mut self, bytes: u64, now: Instant) {
+        self.arrived_since += bytes;
         self.arrived.push_back((now, bytes));
         while self.arrived.front().is_some_and(|(at, _)| now.duration_since(*at) > MEMORY) {
             self.arrived.pop_front();
@@ -67,6 +84,7 @@ impl Window {
             if self.outstanding == 0 { room.min(left.max(WINDOW_MIN)) } else { room.min(left) };
         if self.outstanding == 0 && self.arrived.back().is_none_or(|(at, _)| now - *at > MEMORY) {
             self.busy_since = Some(now);
+            self.arrived_since = 0;
         }
         self.outstanding += room;
         self.total.0.fetch_add(room, Ordering::Relaxed);
@@ -74,13 +92,18 @@ impl Window {
     }
 
     fn size(&self, now: Instant) -> u64 {
-        if self.arrived.is_empty() {
-            return WINDOW_FIRST;
-        }
+        let Some((first, first_bytes)) = self.arrived.front() else { return WINDOW_FIRST };
         let bytes: u64 = self.arrived.iter().map(|(_, bytes)| bytes).sum();
-        let since = self.busy_since.map_or(MEMORY, |since| now.duration_since(since)).min(MEMORY);
-        let rate = bytes as f64 / since.max(LEAST).as_secs_f64();
-        ((rate * SECONDS) as u64).clamp(WINDOW_MIN, WINDOW_MAX)
+        let rate = |bytes: u64, since: Duration| bytes as f64 / since.max(LEAST).as_secs_f64();
+        // From when it was asked for, which counts the line's delay too; and from the first arrival
+        // on, which does not, but takes two arrivals.
+        let asked = self.busy_since.map_or(RAMP, |since| now.duration_since(since));
+        let flowing = match asked < RAMP {
+            true => rate(bytes - first_bytes, now.duration_since(*first)),
+            false => 0.0,
+        };
+        let size = (rate(bytes, asked.min(MEMORY)).max(flowing) * SECONDS) as u64;
+        size.min(self.arrived_since.saturating_mul(GROWTH)).clamp(WINDOW_MIN, WINDOW_MAX)
     }
 }
 
@@ -102,10 +125,41 @@ mod tests {
         assert_eq!(granted, WINDOW_FIRST);
         for trip in 1..=4 {
             let now = start + Duration::from_millis(250 * trip);
-            window.stored(granted, now);
+            window.arrived(granted, now);
+            window.stored(granted);
             granted = window.grant(now);
         }
         assert_eq!(granted, WINDOW_MAX);
+    }
+
+    #[test]
+    fn a_burst_of_pages_fills_a_far_line_in_three_round_trips() {
+        let mut window = Window::new(Total::default());
+        let start = Instant::now();
+        let mut granted = window.grant(start);
+        for trip in 1..=3 {
+            let now = start + Duration::from_millis(250 * trip);
+            for page in 0..8 {
+                window.arrived(granted / 8, now + Duration::from_millis(page));
+            }
+            window.stored(granted);
+            granted = window.grant(now + Duration::from_millis(8));
+        }
+        assert_eq!(granted, WINDOW_MAX);
+    }
+
+    #[test]
+    fn what_a_stall_held_up_does_not_clog_a_thin_line() {
+        let mut window = Window::new(Total::default());
+        let start = Instant::now();
+        window.grant(start);
+        window.arrived(8_000, start + Duration::from_secs(1));
+        for page in 0..5 {
+            window.arrived(8_000, start + Duration::from_millis(6_000 + page));
+        }
+        window.stored(48_000);
+        window.grant(start + Duration::from_millis(6_010));
+        assert!(window.outstanding <= WINDOW_FIRST, "{}", window.outstanding);
     }
 
     #[test]
@@ -116,7 +170,8 @@ mod tests {
         // 8,000 bytes a second for twenty seconds.
         for second in 1..=20 {
             let now = start + Duration::from_secs(second);
-            window.stored(8_000, now);
+            window.arrived(8_000, now);
+            window.stored(8_000);
             window.grant(now);
         }
         assert!(window.outstanding <= 4 * 8_000, "{}", window.outstanding);

@@ -68,9 +68,9 @@ pub async fn serve<S: FeedStore>(
 ) {
     let Serving { pull, slot, epoch, mut after } = serving;
     let mut packer = Packer::new();
+    let mut read = store.page(slot, after, PAGE_ROWS, PAGE_BYTES).await;
     loop {
-        credit.wait().await;
-        let page = match store.page(slot, after, PAGE_ROWS, PAGE_BYTES).await {
+        let page = match read {
             Ok(Some(page)) => page,
             Ok(None) => return gone(pull, &pages).await,
             Err(error) => {
@@ -87,17 +87,28 @@ pub async fn serve<S: FeedStore>(
         };
         let seal: v1::Seal = seal;
         after = page.rows.last().map_or(after, |row| row.sequence);
-        let (rows_zstd, rows_len) = match page.rows.is_empty() {
-            true => Default::default(),
-            false => packer.pack(page.rows),
-        };
-        credit.spend(rows_zstd.len());
         let reaches_seal = page.reaches_end;
-        let page =
-            v1::Page { pull, rows_zstd, rows_len, seal: Some(seal), reaches_seal, gone: false };
-        if pages.send(frame(Kind::Page(page))).await.is_err() || reaches_seal {
+        let send = async {
+            let (rows_zstd, rows_len) = match page.rows.is_empty() {
+                true => Default::default(),
+                false => packer.pack(page.rows),
+            };
+            credit.wait().await;
+            credit.spend(rows_zstd.len());
+            let seal = Some(seal);
+            let page = v1::Page { pull, rows_zstd, rows_len, seal, reaches_seal, gone: false };
+            pages.send(frame(Kind::Page(page))).await.is_ok()
+        };
+        if reaches_seal {
+            send.await;
             return;
         }
+        // The next page is read while this one is packed and sent.
+        let (next, sent) = tokio::join!(store.page(slot, after, PAGE_ROWS, PAGE_BYTES), send);
+        if !sent {
+            return;
+        }
+        read = next;
     }
 }
 

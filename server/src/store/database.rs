@@ -34,6 +34,8 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (3, None, include_str!("../../migrations/0003_accounts.sql")),
     (4, None, include_str!("../../migrations/0004_parcels.sql")),
     (5, None, include_str!("../../migrations/0005_sharing.sql")),
+    (10, None, include_str!("../../migrations/0010_staging.sql")),
+    (10, Some(Dialect::Sqlite), include_str!("../../migrations/0010_terms.sqlite.sql")),
     (30, None, include_str!("../../migrations/0030_audit.sql")),
     (60, None, include_str!("../../migrations/0060_notices.sql")),
 ];
@@ -42,9 +44,10 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
 const SQLITE_SETTINGS: &str = "pragma busy_timeout = 5000; pragma foreign_keys = on;
     pragma trusted_schema = off; pragma cell_size_check = on; pragma mmap_size = 0;
     pragma secure_delete = on; pragma temp_store = memory; pragma synchronous = full;";
-/// Settings of the writer alone. Checkpoints of 20,000 pages suit its batches.
+/// Settings of the writer alone. Checkpoints of 20,000 pages suit its batches; a log of that size is
+/// kept, so that it is not cut off and made longer again at each of them.
 const SQLITE_WRITER_SETTINGS: &str = "pragma journal_mode = wal; pragma cache_size = -65536;
-    pragma wal_autocheckpoint = 20000; pragma journal_size_limit = 67108864;";
+    pragma wal_autocheckpoint = 20000; pragma journal_size_limit = 100663296;";
 const SQLITE_READER_SETTINGS: &str = "pragma query_only = on; pragma cache_size = -8192;";
 
 /// A connection for reading.

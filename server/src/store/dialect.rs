@@ -44,6 +44,25 @@ macro_rules! over_rows {
     };
 }
 
+/// A statement over `$1`, a JSON array of numbers: `number` is one of them.
+macro_rules! over_numbers {
+    ($before:literal, $after:literal) => {
+        $crate::store::dialect::Sql {
+            sqlite: concat!(
+                $before,
+                " from (select value as number from json_each($1)) as given ",
+                $after
+            ),
+            postgres: concat!(
+                $before,
+                " from (select cast(value as bigint) as number
+                        from json_array_elements_text(cast($1 as json)) as list(value)) as given ",
+                $after
+            ),
+        }
+    };
+}
+
 /// A statement over `$1`, a JSON array of numbers: `cast(value as bigint)` is one of them.
 macro_rules! over_list {
     ($before:literal, $after:literal) => {
@@ -58,7 +77,7 @@ macro_rules! over_list {
     };
 }
 
-pub(super) use {over_list, over_rows};
+pub(super) use {over_list, over_numbers, over_rows};
 
 /// Begins to read: all statements that follow see one state.
 pub const BEGIN_SNAPSHOT: Sql =

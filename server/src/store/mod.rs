@@ -5,6 +5,8 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod bulk;
+mod copies;
 pub mod database;
 pub mod dialect;
 pub mod events;
@@ -13,8 +15,11 @@ pub mod leases;
 pub mod notices;
 pub mod parcels;
 pub mod records;
+mod seals;
 pub mod search;
 pub mod tokens;
+
+pub use seals::SEALS_KEPT;
 
 use std::future::Future;
 
@@ -255,11 +260,12 @@ pub trait FeedTx: Send {
         slot: Slot,
     ) -> impl Future<Output = Result<Option<(Sequence, u64)>, StoreError>> + Send;
 
-    /// Takes staged rows away again: these, or all.
+    /// Takes staged rows away again, up to `to`: only tombstones if asked.
     fn unstage(
         &mut self,
         slot: Slot,
-        rows: Option<&[Sequence]>,
+        to: Sequence,
+        only_removed: bool,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Remembers a seal; answers with a different one of the same (feed, epoch counter, number) if

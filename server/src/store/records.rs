@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 use super::{
     Slot, StoreError,
     database::failed,
-    dialect::{Dialect, ENTER_TERMS, FIND_TERMS, REMOVE_TERMS, Sql, over_list, over_rows},
+    dialect::{Dialect, ENTER_TERMS, FIND_TERMS, REMOVE_TERMS, Sql, over_list},
 };
 use crate::domain::{
     entry::Entry,
@@ -15,33 +15,10 @@ use crate::domain::{
     position::{Row, Sequence},
 };
 
-const PUT: Sql = over_rows!(
-    "insert into records (position, slot, id, kind, removed, payload)
-     select cast(value->>0 as bigint), $2, substr($3, cast(value->>1 as int), 16),
-            cast(value->>2 as bigint), cast(value->>3 as bigint),
-            substr($4, cast(value->>4 as int), cast(value->>5 as int))",
-    "where true"
-);
-const STAGE: Sql = over_rows!(
-    "insert into staged (position, slot, id, kind, removed, payload)
-     select cast(value->>0 as bigint), $2, substr($3, cast(value->>1 as int), 16),
-            cast(value->>2 as bigint), cast(value->>3 as bigint),
-            substr($4, cast(value->>4 as int), cast(value->>5 as int))",
-    "where true
-     on conflict (id, slot) do update set position = excluded.position, kind = excluded.kind,
-       removed = excluded.removed, payload = excluded.payload"
-);
-const VERSIONS: Sql = over_list!(
-    "select records.position, records.id, records.kind, records.removed, records.payload",
-    "join records on records.id = substr($2, cast(value as int), 16) and records.slot = $3"
-);
 const REMOVE: Sql =
     over_list!("delete from records where position in (select cast(value as bigint)", ")");
 const REMOVE_EVENTS: Sql =
     over_list!("delete from events where position in (select cast(value as bigint)", ")");
-const UNSTAGE: Sql =
-    over_list!("delete from staged where position in (select cast(value as bigint)", ")");
-
 /// A stored version, with the copy it lies in.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -65,90 +42,6 @@ impl FromRow<'_, AnyRow> for Stored {
     }
 }
 
-/// Inserts rows of one copy in one statement.
-pub async fn put(
-    db: &mut AnyConnection,
-    dialect: Dialect,
-    slot: Slot,
-    rows: &[Row],
-) -> Result<(), StoreError> {
-    insert(db, dialect.pick(PUT), slot, rows).await
-}
-
-/// Puts rows aside; a later version takes the place of an earlier one.
-pub async fn stage(
-    db: &mut AnyConnection,
-    dialect: Dialect,
-    slot: Slot,
-    rows: &[Row],
-) -> Result<(), StoreError> {
-    insert(db, dialect.pick(STAGE), slot, rows).await
-}
-
-/// Binds one JSON array of offsets and two blobs, ids and payloads: one statement however many rows.
-async fn insert(
-    db: &mut AnyConnection,
-    sql: &'static str,
-    slot: Slot,
-    rows: &[Row],
-) -> Result<(), StoreError> {
-    use std::fmt::Write;
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let mut cells = String::with_capacity(rows.len() * 48);
-    let mut ids = Vec::with_capacity(rows.len() * 16);
-    let mut payloads = Vec::with_capacity(rows.iter().map(|row| row.payload.len()).sum());
-    for row in rows {
-        cells.push(if cells.is_empty() { '[' } else { ',' });
-        let _ = write!(
-            cells,
-            "[{},{},{},{},{},{}]",
-            slot.position(row.sequence),
-            ids.len() + 1,
-            row.kind.0,
-            u8::from(row.removed),
-            payloads.len() + 1,
-            row.payload.len()
-        );
-        ids.extend_from_slice(&row.id.0);
-        payloads.extend_from_slice(&row.payload);
-    }
-    cells.push(']');
-    // SQLite's substr of an empty blob is null; of one that is not empty it never is.
-    payloads.push(0);
-    sqlx::query(sql)
-        .bind(cells)
-        .bind(i64::from(slot.0))
-        .bind(ids)
-        .bind(payloads)
-        .execute(db)
-        .await
-        .map_err(failed)?;
-    Ok(())
-}
-
-/// The stored versions of these records in one copy, in no particular order.
-pub async fn versions(
-    db: &mut AnyConnection,
-    dialect: Dialect,
-    slot: Slot,
-    ids: &[RecordId],
-) -> Result<Vec<Row>, StoreError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let offsets = list((0..ids.len()).map(|at| at as i64 * 16 + 1));
-    let stored: Vec<Stored> = sqlx::query_as(dialect.pick(VERSIONS))
-        .bind(offsets)
-        .bind(ids.iter().flat_map(|id| id.0).collect::<Vec<u8>>())
-        .bind(i64::from(slot.0))
-        .fetch_all(db)
-        .await
-        .map_err(failed)?;
-    Ok(stored.into_iter().map(|stored| stored.row).collect())
-}
-
 /// Deletes rows and what was entered for them.
 pub async fn remove(
     db: &mut AnyConnection,
@@ -163,18 +56,6 @@ pub async fn remove(
     for sql in [REMOVE_TERMS, REMOVE_EVENTS, REMOVE] {
         sqlx::query(dialect.pick(sql)).bind(&positions).execute(&mut *db).await.map_err(failed)?;
     }
-    Ok(())
-}
-
-/// Takes staged rows away again.
-pub async fn unstage(
-    db: &mut AnyConnection,
-    dialect: Dialect,
-    slot: Slot,
-    rows: &[Sequence],
-) -> Result<(), StoreError> {
-    let positions = list(rows.iter().map(|sequence| slot.position(*sequence)));
-    sqlx::query(dialect.pick(UNSTAGE)).bind(positions).execute(db).await.map_err(failed)?;
     Ok(())
 }
 

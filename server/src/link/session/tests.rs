@@ -1,17 +1,29 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ed25519_dalek::SigningKey;
+use futures::StreamExt;
 use prost::Message;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
+use yizhan_proto::v1::{self, Frame};
 
 use super::*;
 use crate::{
     domain::{
+        audience::{Audience, FeedId},
         id::RecordId,
         kind::Kind as RecordKind,
         roster::{PointKind, RosterEntry, SealKey},
     },
-    feed::{change::Change, continuity::MarkFile, writer},
+    feed::{
+        change::Change,
+        continuity::MarkFile,
+        heads::Heads,
+        keyring::Keyring,
+        writer::{self, Writer},
+    },
+    link::budget::Total,
+    outside::Outside,
     store::{CopyState, database::Database},
 };
 

@@ -1,0 +1,253 @@
+//! A group of commands in one transaction, answered once it is durable.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tracing::{error, warn};
+
+use super::{
+    engine::{AFTER_FAILURE, Engine, Touched, UNKEPT_MAX, own_copy, stop_where_disk_fails},
+    handle::{Command, Granted},
+    work::Work,
+};
+use crate::{
+    domain::audit::Notes,
+    feed::{
+        change::{CommitError, Committed},
+        continuity::Mark,
+        inflow::Outcome,
+        own::{self, Gathering},
+    },
+    store::{FeedStore, FeedTx, StoreError},
+};
+
+impl<S: FeedStore> Engine<S> {
+    /// One group, one transaction. If it fails as a whole, each command is tried by itself, so that a
+    /// neighbour's malformed page costs nobody else anything.
+    pub(super) async fn handle(&mut self, group: Vec<Command>) {
+        let alone = group.len() == 1;
+        let mut prepared: Vec<Prepared> = Vec::with_capacity(group.len());
+        let unkept = std::mem::take(&mut self.unkept);
+        let alone = alone && unkept.is_empty();
+        prepared.extend(unkept.into_iter().map(|seal| Prepared::new(Command::Remember { seal })));
+        for command in group {
+            if let Some(command) = self.prepare(command) {
+                prepared.push(command);
+            }
+        }
+        if prepared.is_empty() {
+            return;
+        }
+        let result = self.transact(&mut prepared).await;
+        result.as_ref().inspect_err(|error| stop_where_disk_fails(error)).ok();
+        if result.is_err() {
+            self.take_back(&prepared);
+        }
+        match result {
+            Ok(()) => {}
+            Err(error) if alone => self.fail(prepared, &error).await,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "group failed, trying one by one");
+                for command in prepared {
+                    let mut single = vec![command.again()];
+                    if let Err(error) = self.transact(&mut single).await {
+                        stop_where_disk_fails(&error);
+                        self.take_back(&single);
+                        self.fail(single, &error).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What needs no transaction is answered here.
+    pub(super) fn prepare(&mut self, command: Command) -> Option<Prepared> {
+        match command {
+            Command::Close { feed, pull } => {
+                if self.inflows.get(&feed).is_some_and(|inflow| inflow.pull == pull) {
+                    self.end_inflow(&feed);
+                }
+                None
+            }
+            Command::OpenEpochs => {
+                self.work.push_back(Work::OpenEpochs);
+                None
+            }
+            Command::Refresh => {
+                if !self.work.contains(&Work::Refresh) {
+                    self.work.push_back(Work::Refresh);
+                }
+                None
+            }
+            Command::Reconciling(reconciling) => {
+                self.recovery.send_modify(|recovery| recovery.reconciling = reconciling);
+                None
+            }
+            Command::Commit { change, reconciles, reply } => {
+                let recovery = self.recovery.borrow().clone();
+                let open = recovery.is_over() || (reconciles && recovery.is_taken_back());
+                let refused = if !open {
+                    Some(CommitError::Recovering)
+                } else {
+                    own::check(&change, &self.keys).err()
+                };
+                match refused {
+                    Some(error) => {
+                        let _ = reply.send(Err(error));
+                        None
+                    }
+                    None => Some(Prepared::new(Command::Commit { change, reconciles, reply })),
+                }
+            }
+            other => Some(Prepared::new(other)),
+        }
+    }
+
+    pub(super) async fn transact(&mut self, group: &mut [Prepared]) -> Result<(), StoreError> {
+        let now = self.outside.now();
+        let mut tx = self.store.begin().await?;
+        let mut touched = Touched::default();
+        let mut gathering = Gathering::default();
+        let mut notes = Notes::default();
+
+        for prepared in group.iter_mut() {
+            prepared.answer = match prepared.command.as_ref().expect("BUG: taken when answered") {
+                Command::Commit { change, .. } => {
+                    let mut slots = BTreeMap::new();
+                    let writes = change.writes.iter().map(|write| &write.feed);
+                    for feed in writes.chain(change.expects.iter().map(|expect| &expect.feed)) {
+                        if !slots.contains_key(feed) {
+                            let copies = touched.copies(&mut tx, feed).await?;
+                            if let Some(own) = own_copy(copies) {
+                                slots.insert(feed.clone(), own.slot);
+                            }
+                        }
+                    }
+                    gathering.read(&mut tx, change, &slots).await?;
+                    let committed = gathering.add(change.clone());
+                    if let Ok(committed) = &committed {
+                        change.notes(&committed.changed, &mut notes);
+                    }
+                    Answer::Commit(committed)
+                }
+                Command::Open { seal, peer, .. } => {
+                    Answer::Open(self.open(&mut tx, &mut touched, seal, peer).await?)
+                }
+                Command::Deliver { delivery, .. } => {
+                    Answer::Deliver(self.deliver(&mut tx, &mut touched, delivery).await?)
+                }
+                Command::Remember { seal } => {
+                    self.remember(&mut tx, &mut touched, seal).await?;
+                    Answer::Nothing
+                }
+                Command::Hear { home, heard } => {
+                    tx.put_statement(home.as_str(), heard.number, &heard.statement, heard.at.0)
+                        .await?;
+                    Answer::Nothing
+                }
+                Command::Close { .. }
+                | Command::OpenEpochs
+                | Command::Refresh
+                | Command::Reconciling(_) => Answer::Nothing,
+            };
+        }
+
+        let mut sealed = Vec::new();
+        for (feed, old, new) in gathering.finish() {
+            let copies = touched.copies(&mut tx, &feed).await?;
+            if own_copy(copies).is_none() {
+                let copy = own::new_copy(feed.clone(), &self.keys, &self.outside);
+                copies.push(tx.insert_copy(copy).await?);
+            }
+            let copy = own_copy(copies).expect("BUG: was inserted above");
+            let seal = own::store(&mut tx, copy, &old, new, &self.keys, now).await?;
+            let mark = Mark { epoch: copy.epoch, number: copy.number };
+            sealed.push((feed, Arc::new(seal), mark));
+        }
+        if !notes.is_empty() {
+            tx.note(&notes, now, self.outside.random()).await?;
+        }
+        touched.write(&mut tx).await?;
+        tx.commit().await?;
+
+        if !sealed.is_empty() {
+            for (feed, seal, mark) in sealed {
+                self.marks.insert(feed, mark);
+                touched.raised.push(seal);
+            }
+            self.write_marks();
+        }
+        self.show(touched).await;
+        for prepared in group.iter_mut() {
+            prepared.reply();
+        }
+        Ok(())
+    }
+
+    pub(super) async fn fail(&mut self, group: Vec<Prepared>, error: &StoreError) {
+        error!(error = error as &dyn std::error::Error, "transaction failed");
+        let full = matches!(error, StoreError::Full(_));
+        for prepared in group {
+            match prepared.command {
+                Some(Command::Commit { reply, .. }) => {
+                    let why = if full { CommitError::DiskFull } else { CommitError::Storage };
+                    let _ = reply.send(Err(why));
+                }
+                Some(Command::Deliver { delivery, reply }) => {
+                    // A page that the tables refuse is not an honest one; a full disk is ours.
+                    self.end_inflow(&delivery.feed);
+                    let outcome = if full { Outcome::Dropped } else { Outcome::Mismatch };
+                    if !full {
+                        let _ = self.drop_filling(&delivery.feed).await;
+                    }
+                    let _ = reply.send(outcome);
+                }
+                // It may be half of a proof, and nobody says it twice in one session.
+                Some(Command::Remember { seal }) if self.unkept.len() < UNKEPT_MAX => {
+                    self.unkept.push(seal);
+                }
+                _ => {}
+            }
+        }
+        tokio::time::sleep(AFTER_FAILURE).await;
+    }
+}
+
+/// What a command is answered with once the transaction is durable.
+pub(super) enum Answer {
+    Nothing,
+    Commit(Result<Committed, CommitError>),
+    Open(Option<Granted>),
+    Deliver(Outcome),
+}
+
+pub(super) struct Prepared {
+    pub(super) command: Option<Command>,
+    pub(super) answer: Answer,
+}
+
+impl Prepared {
+    pub(super) fn new(command: Command) -> Prepared {
+        Prepared { command: Some(command), answer: Answer::Nothing }
+    }
+
+    /// The same command, to be tried by itself.
+    pub(super) fn again(self) -> Prepared {
+        Prepared { command: self.command, answer: Answer::Nothing }
+    }
+
+    pub(super) fn reply(&mut self) {
+        // A caller that has hung up does not want to know.
+        match (self.command.take(), std::mem::replace(&mut self.answer, Answer::Nothing)) {
+            (Some(Command::Commit { reply, .. }), Answer::Commit(result)) => {
+                let _ = reply.send(result);
+            }
+            (Some(Command::Open { reply, .. }), Answer::Open(granted)) => {
+                let _ = reply.send(granted);
+            }
+            (Some(Command::Deliver { reply, .. }), Answer::Deliver(outcome)) => {
+                let _ = reply.send(outcome);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Pulls that are granted to neighbours, and the pages that they deliver.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::{
+    engine::{Engine, Touched},
+    group::{Answer, Prepared},
+    handle::Granted,
+    work::Work,
+};
+use crate::{
+    domain::{
+        audience::{Audience, FeedId},
+        id::PointCode,
+        position::Sequence,
+        roster::{ApprovedEpoch, Roster},
+    },
+    feed::{
+        inflow::{self, Delivery, Inflow, Outcome},
+        seal::Seal,
+    },
+    store::{CopyState, FeedStore, FeedTx, StoreError},
+};
+
+impl<S: FeedStore> Engine<S> {
+    /// Grants a pull, if there is something to pull and nobody else delivers it.
+    pub(super) async fn open(
+        &mut self,
+        tx: &mut S::Tx,
+        touched: &mut Touched,
+        seal: &Arc<Seal>,
+        peer: &PointCode,
+    ) -> Result<Option<Granted>, StoreError> {
+        let statement = seal.statement();
+        let feed = &statement.feed;
+        let ours = self.keys.signer(feed).is_some();
+        if self.inflows.contains_key(feed)
+            || (ours && !self.recovery.borrow().awaits(feed))
+            || !(ours || self.keys.may_hold(feed))
+        {
+            return Ok(None);
+        }
+        let frozen = self.heads.find(feed).is_some_and(|view| view.frozen);
+        let roster = self.keys.roster();
+        let copies = touched.copies(tx, feed).await?;
+        let newest = copies
+            .iter()
+            .filter(|copy| copy.state != CopyState::Retired)
+            .max_by_key(|copy| copy.epoch.counter);
+        let newest_counter = newest.map_or(0, |copy| copy.epoch.counter);
+        let counter = statement.epoch.counter;
+        if frozen && (counter <= newest_counter || !approved(&roster, seal)) {
+            return Ok(None);
+        }
+
+        let same = copies
+            .iter()
+            .find(|copy| copy.epoch == statement.epoch && copy.state != CopyState::Retired);
+        let base = same.map_or(0, |copy| copy.number);
+        let mut staged = false;
+        let (slot, fills, after, mixed) = match same {
+            Some(copy) if copy.state == CopyState::Filling => {
+                (copy.slot, true, copy.sequence, copy.sequence > Sequence(0))
+            }
+            Some(copy) if matches!(copy.state, CopyState::Current | CopyState::Own) => {
+                if statement.number <= copy.number {
+                    return Ok(None);
+                }
+                let slot = copy.slot;
+                let base = copy.sequence;
+                match tx.staged_extent(slot).await? {
+                    Some((last, _)) => {
+                        staged = true;
+                        (slot, false, last, true)
+                    }
+                    None => (slot, false, base, false),
+                }
+            }
+            // Being made searchable, or being applied: its turn comes.
+            Some(_) => return Ok(None),
+            None if counter <= newest_counter => return Ok(None),
+            None => {
+                let copy = inflow::new_copy(feed.clone(), statement.epoch, statement.sequence);
+                let copy = tx.insert_copy(copy).await?;
+                let slot = copy.slot;
+                copies.push(copy);
+                (slot, true, Sequence(0), false)
+            }
+        };
+        // What another node puts aside for the same copy cannot be told from what this one does.
+        let mixed = mixed || self.store.is_shared();
+        let pull = self.next_pull;
+        self.next_pull += 1;
+        let inflow = Inflow {
+            pull,
+            peer: peer.clone(),
+            slot,
+            epoch: statement.epoch,
+            fills,
+            after,
+            mixed,
+            base,
+            staged,
+        };
+        self.inflows.insert(feed.clone(), inflow);
+        self.heads.update(feed, |view| view.busy = true);
+        Ok(Some(Granted { pull, epoch: statement.epoch, after }))
+    }
+
+    pub(super) async fn deliver(
+        &mut self,
+        tx: &mut S::Tx,
+        touched: &mut Touched,
+        delivery: &Delivery,
+    ) -> Result<Outcome, StoreError> {
+        let feed = &delivery.feed;
+        let Some(inflow) = self.inflows.get(feed).filter(|inflow| inflow.pull == delivery.pull)
+        else {
+            return Ok(Outcome::Dropped);
+        };
+        let mut inflow = inflow.clone();
+        let statement = delivery.seal.statement();
+        let in_order = delivery.rows.first().is_none_or(|row| row.sequence > inflow.after);
+        if statement.epoch != inflow.epoch || statement.feed != *feed || !in_order {
+            self.end_inflow(feed);
+            return Ok(Outcome::Dropped);
+        }
+        let settled = self.settled_state(feed);
+        let is_shared = self.store.is_shared();
+        let Some(copy) = touched.copy(tx, feed, inflow.slot).await? else {
+            self.end_inflow(feed);
+            return Ok(Outcome::Dropped);
+        };
+        if is_shared && inflow.is_overtaken(copy) {
+            self.end_inflow(feed);
+            return Ok(Outcome::Dropped);
+        }
+        let outcome = if inflow.fills {
+            inflow::fill(tx, copy, delivery).await?
+        } else {
+            // On a shared database another node may have put rows aside.
+            let staged = match is_shared {
+                true => tx.staged_extent(copy.slot).await?.is_some(),
+                false => inflow.staged,
+            };
+            inflow::update(tx, copy, settled, staged, delivery).await?
+        };
+        let (slot, state) = (copy.slot, copy.state);
+        if inflow.fills {
+            touched.unwritten.insert((feed.clone(), slot));
+        }
+        match outcome {
+            Outcome::Stored => {
+                if let Some(last) = delivery.rows.last() {
+                    inflow.after = last.sequence;
+                    inflow.staged |= !inflow.fills;
+                }
+                self.inflows.insert(feed.clone(), inflow);
+            }
+            Outcome::Reached => {
+                self.end_inflow(feed);
+                let seal = Arc::new(delivery.seal.clone());
+                let kept = tx
+                    .remember_seal(feed, statement.epoch.counter, statement.number, &seal.encode())
+                    .await?;
+                self.judge(tx, touched, &seal, kept).await?;
+                touched.raised.push(seal);
+                match state {
+                    CopyState::Indexing => touched.work.push(Work::Index(feed.clone(), slot)),
+                    CopyState::CatchingUp => touched.work.push(Work::Advance(feed.clone(), slot)),
+                    _ => {}
+                }
+            }
+            Outcome::Mismatch => {
+                self.end_inflow(feed);
+                warn!(%feed, peer = %inflow.peer, mixed = inflow.mixed, "what was delivered does not add up");
+                if state == CopyState::Retired {
+                    touched.work.push(Work::Clear(feed.clone(), slot));
+                }
+                // The home itself has no one to blame: its own seal and its own rows disagree.
+                let home_node = self.keys.roster().server_of(&feed.home).cloned();
+                if !inflow.mixed && home_node.as_ref() == Some(&inflow.peer) {
+                    self.freeze(tx, touched, &delivery.seal, None).await?;
+                }
+            }
+            Outcome::Dropped => {}
+        }
+        Ok(outcome)
+    }
+
+    /// A pull is over; others may have been waiting for their turn to deliver the feed.
+    pub(super) fn end_inflow(&mut self, feed: &FeedId) {
+        self.inflows.remove(feed);
+        self.heads.update(feed, |view| view.busy = false);
+    }
+
+    /// Pulls that a failed transaction had granted are nobody's.
+    pub(super) fn take_back(&mut self, group: &[Prepared]) {
+        for prepared in group {
+            if let Answer::Open(Some(granted)) = &prepared.answer {
+                let granted = |inflow: &Inflow| inflow.pull == granted.pull;
+                let feed = self.inflows.iter().find(|(_, inflow)| granted(inflow));
+                if let Some(feed) = feed.map(|(feed, _)| feed.clone()) {
+                    self.end_inflow(&feed);
+                }
+            }
+        }
+    }
+
+    /// Retires whatever was being filled for a feed.
+    pub(super) async fn drop_filling(&mut self, feed: &FeedId) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        let mut touched = Touched::default();
+        let mut retired = Vec::new();
+        for copy in touched.copies(&mut tx, feed).await? {
+            if copy.state == CopyState::Filling {
+                copy.state = CopyState::Retired;
+                tx.update_copy(copy).await?;
+                retired.push(Work::Clear(feed.clone(), copy.slot));
+            }
+        }
+        touched.work = retired;
+        tx.commit().await?;
+        self.show(touched).await;
+        Ok(())
+    }
+}
+
+/// After an equivocation or a compromise, a new epoch needs the issuer's word.
+fn approved(roster: &Roster, seal: &Seal) -> bool {
+    let statement = seal.statement();
+    let epoch = ApprovedEpoch {
+        audience: statement.feed.audience,
+        counter: statement.epoch.counter,
+        random: statement.epoch.random,
+    };
+    statement.feed.audience == Audience::Roster
+        || roster.get(&statement.feed.home).is_some_and(|entry| entry.approves(&epoch))
+}

@@ -1,0 +1,221 @@
+//! Heads: what the peer announces, checked; and what is announced to it.
+
+use std::sync::Arc;
+
+use tracing::debug;
+use yizhan_proto::v1::{self, frame::Kind};
+
+use super::running::{Ended, Session};
+use crate::{
+    domain::audience::{Audience, FeedId},
+    feed::{seal::Seal, statement},
+    link::frame::{HEADS_MAX, frame},
+    planted::{self, Fault},
+    store::FeedStore,
+};
+
+/// Feeds a peer may announce.
+const FEEDS_MAX: usize = 40_000;
+
+impl<S: FeedStore> Session<S> {
+    pub(super) async fn heads(&mut self, heads: v1::Heads) -> Result<(), Ended> {
+        if heads.seals.len() > HEADS_MAX {
+            return Err(Ended::Protocol("too many heads"));
+        }
+        for message in heads.seals {
+            let known = Seal::read(message.clone())
+                .ok()
+                .and_then(|seal| self.theirs.get(&seal.statement().feed).cloned())
+                .is_some_and(|known| *known.message() == message);
+            if known {
+                continue;
+            }
+            if self.theirs.len() + self.unchecked.len() > FEEDS_MAX {
+                return Err(Ended::Protocol("too many feeds"));
+            }
+            if let Some(seal) = self.check(message) {
+                self.learn(seal).await;
+            }
+        }
+        for message in heads.statements.into_iter().take(HEADS_MAX) {
+            self.statement(message).await;
+        }
+        for proof in heads.equivocations.into_iter().take(16) {
+            for message in [proof.one, proof.other].into_iter().flatten() {
+                if let Some(seal) = self.check(message) {
+                    self.parts.writer.remember(seal).await;
+                }
+            }
+        }
+        self.ask().await
+    }
+
+    pub(super) async fn statement(&mut self, message: v1::SignedHeads) {
+        let now = self.parts.outside.now();
+        let Some((home, heard)) = statement::verify(&message, &self.parts.keys, now) else {
+            if self.unchecked_statements.len() < HEADS_MAX {
+                self.unchecked_statements.push(message);
+            }
+            return;
+        };
+        self.statements_told.insert(home.clone(), heard.number);
+        if self.parts.heads.hear(&home, heard.clone()) {
+            self.parts.writer.hear(home, heard).await;
+        }
+    }
+
+    /// A seal that its home has signed and this node may hold the feed of. One that no key fits yet
+    /// is kept for when the roster has come.
+    pub(super) fn check(&mut self, message: v1::Seal) -> Option<Arc<Seal>> {
+        let seal = Seal::read(message).ok()?;
+        let feed = seal.statement().feed.clone();
+        if !feed.audience.is_shared() {
+            return None;
+        }
+        match self.parts.keys.verify(&seal) {
+            Ok(()) if self.parts.keys.may_hold(&feed) => Some(Arc::new(seal)),
+            Ok(()) => None,
+            Err(error) => {
+                debug!(?seal, %error, peer = %self.peer.point, "seal not accepted");
+                if seal.statement().network == self.parts.keys.network
+                    && feed.audience != Audience::Roster
+                {
+                    self.unchecked.insert(feed, seal);
+                }
+                None
+            }
+        }
+    }
+
+    pub(super) async fn learn(&mut self, seal: Arc<Seal>) {
+        let feed = seal.statement().feed.clone();
+        let newer = self.theirs.get(&feed).is_none_or(|known| seal.is_after(known));
+        // Kept whether it is news or not, unless it is the very one that is known: two seals of one
+        // number are found whatever order they come in, also when the feed has long moved on.
+        let known = self.parts.heads.find(&feed).is_some_and(|view| {
+            let held = view.held.as_ref().and_then(|held| held.seal.as_ref());
+            [view.head.as_ref(), held].into_iter().flatten().any(|known| **known == *seal)
+        });
+        if !known {
+            self.parts.heads.raise(&seal);
+            self.parts.writer.remember(seal.clone()).await;
+        }
+        if newer {
+            self.theirs.insert(feed, seal);
+        }
+    }
+
+    /// Announces what has changed here, re-checks the peer, and asks for what is missing.
+    pub(super) async fn look(&mut self, everything: bool) -> Result<(), Ended> {
+        if !self.greeted {
+            return Ok(());
+        }
+        let roster_feed = self.parts.keys.roster_feed();
+        if self.out.has_room() {
+            let (changed, revision) = self.parts.heads.since(self.revision);
+            let roster_changed = changed.iter().any(|(feed, _)| *feed == roster_feed);
+            if roster_changed {
+                self.roster_changed().await?;
+            }
+            let all = if roster_changed { self.parts.heads.all() } else { changed };
+            self.announce(all).await?;
+            self.revision = revision;
+            self.announce_statements()?;
+        }
+        if everything || !self.theirs.is_empty() {
+            self.ask().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn roster_changed(&mut self) -> Result<(), Ended> {
+        if !(self.peer.admitted)(&self.parts.keys) {
+            return Err(Ended::NotAdmitted);
+        }
+        let roster = self.parts.keys.roster();
+        let roster_feed = self.parts.keys.roster_feed();
+        // Feeds that the peer may not hold any more are not served to the end.
+        let entitled =
+            |feed: &FeedId| *feed == roster_feed || roster.may_node_hold(&self.peer.point, feed);
+        self.announced.retain(|feed, _| entitled(feed));
+        for message in std::mem::take(&mut self.unchecked_statements) {
+            self.statement(message).await;
+        }
+        for (_, seal) in std::mem::take(&mut self.unchecked) {
+            if let Some(seal) = self.check(seal.message().clone()) {
+                self.learn(seal).await;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn announce(
+        &mut self,
+        views: Vec<(FeedId, crate::feed::heads::View)>,
+    ) -> Result<(), Ended> {
+        let roster = self.parts.keys.roster();
+        let roster_feed = self.parts.keys.roster_feed();
+        let mut seals = Vec::new();
+        for (feed, view) in views {
+            let entitled = feed == roster_feed
+                || roster.may_node_hold(&self.peer.point, &feed)
+                || planted::is(Fault::SkipEntitlement);
+            if !feed.audience.is_shared() || !entitled {
+                continue;
+            }
+            if view.frozen && self.frozen_told.insert(feed.clone(), ()).is_none() {
+                self.tell_equivocation(&feed).await?;
+            }
+            let Some(seal) = view.relayed() else { continue };
+            let statement = seal.statement();
+            let version = (statement.epoch.counter, statement.number);
+            // The peer has said so itself, or we have.
+            let known = self.theirs.get(&feed).is_some_and(|theirs| theirs.hash() == seal.hash());
+            if self.announced.insert(feed.clone(), version) == Some(version) || known {
+                continue;
+            }
+            if feed == roster_feed {
+                seals.insert(0, seal.message().clone());
+            } else {
+                seals.push(seal.message().clone());
+            }
+        }
+        for chunk in seals.chunks(HEADS_MAX) {
+            let heads = v1::Heads { seals: chunk.to_vec(), ..Default::default() };
+            self.out.control(frame(Kind::Heads(heads)))?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn tell_equivocation(&mut self, feed: &FeedId) -> Result<(), Ended> {
+        use prost::Message;
+        let Ok(found) = self.parts.store.equivocations().await else { return Ok(()) };
+        let proofs = found.into_iter().filter(|found| found.feed == *feed);
+        let equivocations: Vec<v1::Equivocation> =
+            proofs.filter_map(|found| v1::Equivocation::decode(&found.proof[..]).ok()).collect();
+        let heads = v1::Heads { equivocations, ..Default::default() };
+        Ok(self.out.control(frame(Kind::Heads(heads)))?)
+    }
+
+    pub(super) fn announce_statements(&mut self) -> Result<(), Ended> {
+        use prost::Message;
+        let roster = self.parts.keys.roster();
+        let mut statements = Vec::new();
+        for (home, heard) in self.parts.heads.all_heard() {
+            if roster.get(&home).is_none()
+                || self.statements_told.get(&home).is_some_and(|told| *told >= heard.number)
+            {
+                continue;
+            }
+            self.statements_told.insert(home, heard.number);
+            if let Ok(statement) = v1::SignedHeads::decode(&heard.statement[..]) {
+                statements.push(statement);
+            }
+        }
+        for chunk in statements.chunks(64) {
+            let heads = v1::Heads { statements: chunk.to_vec(), ..Default::default() };
+            self.out.control(frame(Kind::Heads(heads)))?;
+        }
+        Ok(())
+    }
+}

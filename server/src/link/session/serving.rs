@@ -1,0 +1,92 @@
+//! What the peer asks for: pages and kept seals of feeds that it may hold.
+
+use yizhan_proto::v1::{self, frame::Kind};
+
+use super::running::{Ended, Session};
+use crate::{
+    domain::{
+        audience::{Audience, FeedId},
+        position::{Epoch, Sequence},
+    },
+    feed::seal,
+    link::{
+        frame::frame,
+        serving::{Serving, serve},
+    },
+    store::{FeedStore, Slot},
+};
+
+/// Seals handed over when a peer asks after a mismatch.
+pub(super) const RECENT_SEALS: usize = 1_024;
+/// Pulls a peer may have open with this side.
+const SERVED_MAX: usize = 32;
+
+impl<S: FeedStore> Session<S> {
+    pub(super) fn pull_asked(&mut self, pull: v1::Pull) -> Result<(), Ended> {
+        if pull.cancel {
+            if let Some(served) = self.served.remove(&pull.pull) {
+                served.abort();
+            }
+            return Ok(());
+        }
+        if self.served.len() >= SERVED_MAX {
+            return Err(Ended::Protocol("too many pulls"));
+        }
+        let parsed = (|| {
+            let audience = Audience::from_number(i64::from(pull.audience))?;
+            let feed = FeedId::new(pull.home.parse().ok()?, audience);
+            Some((feed, seal::epoch(pull.epoch?)?, Sequence(pull.after)))
+        })();
+        let Some((feed, epoch, after)) = parsed else { return Err(Ended::Protocol("bad pull")) };
+        let slot = self.servable(&feed, epoch, after);
+        let number = pull.pull;
+        let Some(slot) = slot else {
+            let page = v1::Page { pull: number, gone: true, ..Default::default() };
+            return Ok(self.out.control(frame(Kind::Page(page)))?);
+        };
+        let pages = match feed.audience {
+            Audience::Roster => self.out.roster_pages.clone(),
+            _ => self.out.pages.clone(),
+        };
+        let serving = Serving { pull: number, slot, epoch, after };
+        let (store, credit) = (self.parts.store.clone(), self.credit.clone());
+        let task = self.serving.spawn(async move {
+            serve(store, serving, credit, pages).await;
+            number
+        });
+        self.served.insert(number, task);
+        Ok(())
+    }
+
+    /// The copy to serve from: one that the peer may hold, of the epoch it asks for, that can be
+    /// relayed, and that is not behind the peer.
+    pub(super) fn servable(&self, feed: &FeedId, epoch: Epoch, after: Sequence) -> Option<Slot> {
+        let keys = &self.parts.keys;
+        let entitled = *feed == keys.roster_feed()
+            || (feed.audience.is_shared() && keys.roster().may_node_hold(&self.peer.point, feed));
+        let held = self.parts.heads.find(feed)?.held?;
+        let fits = held.epoch == epoch && held.state.is_relayed() && held.sequence >= after;
+        (entitled && fits).then_some(held.slot)
+    }
+
+    pub(super) async fn recent_seals_asked(
+        &mut self,
+        request: v1::RecentSealsRequest,
+    ) -> Result<(), Ended> {
+        let audience = Audience::from_number(i64::from(request.audience));
+        let (Some(audience), Ok(home)) = (audience, request.home.parse()) else {
+            return Err(Ended::Protocol("bad request for seals"));
+        };
+        let feed = FeedId::new(home, audience);
+        let keys = &self.parts.keys;
+        let entitled = feed.audience.is_shared()
+            && (feed == keys.roster_feed() || keys.roster().may_node_hold(&self.peer.point, &feed));
+        if !entitled {
+            return Ok(());
+        }
+        let kept = self.parts.store.recent_seals(&feed, RECENT_SEALS).await.unwrap_or_default();
+        let seals = kept.iter().filter_map(|bytes| prost::Message::decode(&bytes[..]).ok());
+        let seals: Vec<v1::Seal> = seals.collect();
+        Ok(self.out.control(frame(Kind::RecentSeals(v1::RecentSeals { seals })))?)
+    }
+}
