@@ -76,7 +76,7 @@ const GIVEN: [(&str, &str); 40] = [
 const CITIES: [&str; 8] =
     ["440100", "440300", "440400", "440600", "440700", "445300", "GBLON", "AUSYD"];
 const FIELDS: [&str; 6] =
-    ["engineering", "business_law", "arts_education", "medicine", "science", "it"];
+    ["engineering", "business_law", "arts_education", "ict", "natural_science", "health"];
 
 /// Numbers that look random and are the same in every run.
 fn draw(number: u32, version: u32, purpose: u8) -> [u8; 32] {
@@ -95,6 +95,11 @@ pub fn name(number: u32) -> (String, String, String) {
         if random[3] < 60 { one_latin.to_owned() } else { format!("{one_latin}{two_latin}") };
     let given = if random[3] < 60 { one.to_owned() } else { format!("{one}{two}") };
     (format!("{family}{given}"), family_latin.to_owned(), given_latin)
+}
+
+/// The first two characters of that name: every member is found by them.
+pub fn first_two(number: u32) -> String {
+    name(number).0.chars().take(2).collect()
 }
 
 fn title(text: &str) -> String {

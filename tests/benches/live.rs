@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::ensure;
 use serde_json::json;
 use yizhan_server::{
     domain::{id::RecordId, kind::Kind},
@@ -13,6 +14,9 @@ use yizhan_server::{
 };
 
 use crate::{cards, nodes};
+
+/// A commit that is not found by then never will be.
+const FOUND_WITHIN: Duration = Duration::from_secs(10);
 
 pub async fn run(dir: &Path, commits: u32, rows: u32) -> anyhow::Result<()> {
     let hub_dir = nodes::founded(dir, rows).await?;
@@ -28,14 +32,11 @@ pub async fn run(dir: &Path, commits: u32, rows: u32) -> anyhow::Result<()> {
     for number in rows..rows + commits {
         let id: RecordId = nodes::card_id(number);
         let change = Change::new().put(nodes::hub_cards(), Kind::CARD, id, cards::card(number, 1));
-        let (name, ..) = cards::name(number);
         let began = Instant::now();
         hub.app.writer.commit(change).await?;
         let mut changed = leaf.app.heads.watch();
-        loop {
-            if found(&leaf, id, &name).await? {
-                break;
-            }
+        while !found(&leaf, id, number).await? {
+            ensure!(began.elapsed() < FOUND_WITHIN, "card {number} is not found");
             // The state may have changed between the search and the wait.
             let _ = tokio::time::timeout(Duration::from_millis(1), changed.changed()).await;
         }
@@ -62,18 +63,17 @@ pub async fn run(dir: &Path, commits: u32, rows: u32) -> anyhow::Result<()> {
 async fn found(
     leaf: &yizhan_server::node::Running,
     id: RecordId,
-    name: &str,
+    number: u32,
 ) -> anyhow::Result<bool> {
     let stored = {
         let mut db = leaf.app.db.reader().await?;
         records::find(&mut db, id).await?
     };
     let Some(stored) = stored.first() else { return Ok(false) };
-    let two: String = name.chars().take(2).collect();
     let position = stored.slot.position(stored.row.sequence);
     let mut db = leaf.app.db.reader().await?;
-    let query = format!("\"{two}\"");
     let dialect = leaf.app.db.dialect;
+    let query = dialect.word(&cards::first_two(number));
     let hits = records::find_positions(&mut db, dialect, &query, position - 1, 1).await?;
     Ok(hits == [position])
 }

@@ -3,14 +3,17 @@
 //!
 //!     cargo run --release -p yizhan-tests --bin yizhan-bench -- catch-up --rows 1000000
 
+mod absence;
 mod cards;
 mod catch_up;
+mod import;
 mod live;
 mod nodes;
 mod start;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
+use catch_up::Line;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -24,19 +27,34 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// A fresh point takes all cards of another; then it is away while some change
+    /// A fresh point takes all cards of another
     CatchUp {
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
+        /// Pass all bytes through a proxy that counts them
+        #[arg(long)]
+        count_bytes: bool,
+    },
+    /// A point that holds all cards is away while some change
+    Absence {
         #[arg(long, default_value_t = 1_000_000)]
         rows: u32,
         /// Cards that change while the point is away
         #[arg(long, default_value_t = 100_000)]
         changed: u32,
-        /// Delay of each direction of the line, in milliseconds
-        #[arg(long, default_value_t = 0)]
+    },
+    /// A fresh point takes all cards over a near and over a far line
+    Delay {
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
+        /// Round trip of the far line, in milliseconds
+        #[arg(long, default_value_t = 250)]
         delay_ms: u64,
-        /// Pass all bytes through a proxy that counts them
-        #[arg(long)]
-        count_bytes: bool,
+    },
+    /// Members with two consents each go in through the client
+    Import {
+        #[arg(long, default_value_t = 100_000)]
+        members: u32,
     },
     /// One commit at a time, until the other node finds it
     Live {
@@ -71,9 +89,16 @@ async fn main() -> anyhow::Result<()> {
     let scratch = tempfile::tempdir()?;
     let dir = cli.dir.unwrap_or_else(|| scratch.path().to_owned());
     match cli.bench {
-        Bench::CatchUp { rows, changed, delay_ms, count_bytes } => {
-            catch_up::run(&dir, rows, changed, delay_ms, count_bytes).await
+        Bench::CatchUp { rows, count_bytes } => {
+            let line = match count_bytes {
+                true => Line::Proxied { round_trip: Duration::ZERO },
+                false => Line::Direct,
+            };
+            catch_up::run(&dir, rows, line).await
         }
+        Bench::Absence { rows, changed } => absence::run(&dir, rows, changed).await,
+        Bench::Delay { rows, delay_ms } => catch_up::delay(&dir, rows, delay_ms).await,
+        Bench::Import { members } => import::run(&dir, members).await,
         Bench::Live { commits, rows } => live::run(&dir, commits, rows).await,
         Bench::Start { rows } => start::run(&dir, rows).await,
         Bench::Load { node, from, to, version } => nodes::load(&node, from..to, version).await,

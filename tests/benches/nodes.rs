@@ -99,6 +99,7 @@ pub async fn load(dir: &Path, rows: Range<u32>, version: u32) -> anyhow::Result<
 pub struct Served {
     child: Child,
     pub link: String,
+    pub public: String,
 }
 
 impl Served {
@@ -113,15 +114,21 @@ impl Served {
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stderr.take().context("no stderr")?).lines();
-        let link = loop {
+        let ready = loop {
             let line = lines.next_line().await?.context("the node stopped at its start")?;
-            if let Some(rest) = line.strip_prefix("ready link=") {
-                break rest.split(' ').next().unwrap_or_default().to_owned();
+            if let Some(rest) = line.strip_prefix("ready ") {
+                break rest.to_owned();
             }
         };
+        let address = |name: &str| {
+            let mut words = ready.split(' ');
+            let found = words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            found.map(str::to_owned).context("no address in the ready line")
+        };
+        let (link, public) = (address("link")?, address("public")?);
         // Read on, so that the node never waits for us.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Served { child, link })
+        Ok(Served { child, link, public })
     }
 
     pub async fn stop(mut self) -> anyhow::Result<()> {
