@@ -7,6 +7,7 @@ pub mod error;
 pub mod pages;
 pub mod profiles;
 pub mod progress;
+pub mod sealed;
 pub mod secret;
 pub mod sheet;
 pub mod table;

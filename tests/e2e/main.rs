@@ -10,6 +10,7 @@ mod chain;
 mod crash;
 mod cut_off;
 mod damage;
+mod help;
 mod people;
 mod recovery;
 mod sheets;
