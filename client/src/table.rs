@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The tables that a node takes, in the order in which it needs them.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 15] = [
     "points",
     "orgs",
     "org_figures",
@@ -31,7 +31,6 @@ pub const TABLES: [&str; 16] = [
     "appearances",
     "groups",
     "group_members",
-    "requests",
     "key_contacts",
     "people",
 ];

@@ -6,11 +6,12 @@
 mod admission;
 mod agreement;
 mod audit;
+mod bad_input;
 mod chain;
 mod crash;
 mod cut_off;
 mod damage;
-mod help;
+mod exports;
 mod people;
 mod recovery;
 mod sheets;

@@ -8,7 +8,6 @@ pub mod answers;
 pub mod audit;
 pub mod event;
 pub mod group;
-pub mod help_request;
 pub mod member;
 pub mod node;
 pub mod org;

@@ -6,7 +6,6 @@
 
 mod arrival;
 mod delivery;
-mod help;
 mod lanes;
 pub mod letters;
 pub mod office;

@@ -11,7 +11,6 @@ pub mod database;
 pub mod dialect;
 pub mod events;
 pub mod feeds;
-pub mod help_requests;
 pub mod leases;
 pub mod notices;
 pub mod parcels;
