@@ -16,8 +16,9 @@ use tonic::{
 };
 use yizhan_proto::v1::{
     account_service_client::AccountServiceClient, audit_service_client::AuditServiceClient,
-    control_service_client::ControlServiceClient, event_service_client::EventServiceClient,
-    export_service_client::ExportServiceClient, group_service_client::GroupServiceClient,
+    control_service_client::ControlServiceClient, desk_service_client::DeskServiceClient,
+    event_service_client::EventServiceClient, group_service_client::GroupServiceClient,
+    help_request_service_client::HelpRequestServiceClient,
     import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
     node_service_client::NodeServiceClient, org_service_client::OrgServiceClient,
     point_service_client::PointServiceClient, series_service_client::SeriesServiceClient,
@@ -88,8 +89,9 @@ services!(
     groups: GroupServiceClient,
     orgs: OrgServiceClient,
     imports: ImportServiceClient,
-    exports: ExportServiceClient,
     audit: AuditServiceClient,
+    help_requests: HelpRequestServiceClient,
+    desk: DeskServiceClient,
     control: ControlServiceClient,
 );
 

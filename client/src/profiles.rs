@@ -27,15 +27,25 @@ struct Stored {
 }
 
 /// One profile.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// The server signed in to last: used without `--server`.
     #[serde(default)]
     pub server: String,
+    /// From which codes of help requests are derived, in hex: a submission that is repeated under
+    /// its key gets the same code. Empty until it is needed.
+    #[serde(default)]
+    pub help_secret: String,
     /// By server.
     #[serde(default)]
     pub sessions: BTreeMap<String, Session>,
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Profile({}, {:?})", self.server, self.sessions)
+    }
 }
 
 /// What is known of one server.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The tables that a node takes, in the order in which it needs them.
-pub const TABLES: [&str; 15] = [
+pub const TABLES: [&str; 16] = [
     "points",
     "orgs",
     "org_figures",
@@ -31,6 +31,7 @@ pub const TABLES: [&str; 15] = [
     "appearances",
     "groups",
     "group_members",
+    "requests",
     "key_contacts",
     "people",
 ];

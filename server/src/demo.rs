@@ -38,7 +38,7 @@ const AGREE_MAX: Duration = Duration::from_secs(120);
 const CHUNK: usize = 64 * 1024;
 
 /// The tables, in the order in which an import needs them.
-const TABLES: [(&str, &[u8]); 13] = [
+const TABLES: [(&str, &[u8]); 14] = [
     ("points.csv", include_bytes!("../data/demo/points.csv")),
     ("orgs.csv", include_bytes!("../data/demo/orgs.csv")),
     ("org_figures.csv", include_bytes!("../data/demo/org_figures.csv")),
@@ -52,6 +52,7 @@ const TABLES: [(&str, &[u8]); 13] = [
     ("appearances.csv", include_bytes!("../data/demo/appearances.csv")),
     ("groups.csv", include_bytes!("../data/demo/groups.csv")),
     ("group_members.csv", include_bytes!("../data/demo/group_members.csv")),
+    ("requests.csv", include_bytes!("../data/demo/requests.csv")),
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,10 @@ use yizhan_proto::v1;
 
 use crate::{
     api,
-    app::{self, App, accounts::Accounts, audit::Audit, leading::Leading, notices::Notices},
+    app::{
+        self, App, accounts::Accounts, audit::Audit, help_requests::Help, leading::Leading,
+        notices::Notices,
+    },
     backup,
     config::Config,
     domain::{id::PointCode, kind::Kind, language::Language},
@@ -198,6 +201,7 @@ impl Node {
             },
             accounts: Accounts::new(db.clone(), outside.random()),
             audit,
+            help: Help::new(directory.load_case()?),
             started: outside.now(),
             stale_after_ms: config.stale_after_ms,
             links: Arc::default(),
@@ -337,6 +341,17 @@ impl Node {
         tasks.spawn(keep_running_if_leading(receipts, jobs::receipts::EVERY, leading(), stop()));
         let delivering = jobs::notices::Delivering { notices: app.notices.clone() };
         tasks.spawn(keep_running_if_leading(delivering, jobs::notices::EVERY, leading(), stop()));
+        let figures = app.clone();
+        app.post.on_figures(Box::new(move |from| {
+            let app = figures.clone();
+            Box::pin(async move { app::desk::answer(&app, &from).await })
+        }));
+        let posting = jobs::help_posting::HelpPosting { app: app.clone() };
+        let every = jobs::help_posting::EVERY;
+        tasks.spawn(keep_running_if_leading(posting, every, leading(), stop()));
+        let escalation = jobs::help_escalation::HelpEscalation { app: app.clone() };
+        let every = jobs::help_escalation::EVERY;
+        tasks.spawn(keep_running_if_leading(escalation, every, leading(), stop()));
         let recovery = jobs::recovery::Recovery { app: app.clone() };
         tasks.spawn(keep_running_if_leading(recovery, jobs::recovery::EVERY, leading(), stop()));
     }

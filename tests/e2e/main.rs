@@ -6,12 +6,11 @@
 mod admission;
 mod agreement;
 mod audit;
-mod bad_input;
 mod chain;
 mod crash;
 mod cut_off;
 mod damage;
-mod exports;
+mod help;
 mod people;
 mod recovery;
 mod sheets;

@@ -188,6 +188,11 @@ impl Cluster {
         self.node(point).addresses()
     }
 
+    /// The last lines that a running node has said.
+    pub fn log(&self, point: &str) -> String {
+        self.node(point).log()
+    }
+
     /// A node's directory: database, keys, settings.
     pub fn path(&self, point: &str) -> PathBuf {
         self.directory.path().join(point)

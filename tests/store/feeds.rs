@@ -113,6 +113,7 @@ async fn rows_are_found_by_id_and_by_word(db: &Database) {
         sequence: Sequence(sequence),
         terms: terms.to_owned(),
         starts_at: None,
+        ..Entry::default()
     };
     tx.put(slot, &[row(1, 1, b"a"), row(2, 2, b"b"), tombstone(3, 3)]).await.unwrap();
     tx.put(other, &[row(1, 1, b"c")]).await.unwrap();
@@ -163,6 +164,7 @@ async fn events_are_found_by_the_calendar(db: &Database) {
         sequence: Sequence(sequence),
         terms: format!("xevent n{sequence}"),
         starts_at: Some(Time(start)),
+        ..Entry::default()
     };
     let mut tx = db.begin().await.unwrap();
     let rows: Vec<_> = (1..=4).map(|n| row(n, 100 + n, b"event")).collect();

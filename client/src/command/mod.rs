@@ -2,9 +2,10 @@
 
 pub mod account;
 pub mod audit;
+pub mod desk;
 pub mod event;
-pub mod export;
 pub mod group;
+pub mod help_request;
 pub mod import;
 pub mod member;
 pub mod org;
@@ -35,7 +36,8 @@ const FILE_MAX: u64 = 1024 * 1024;
 
 /// Yizhan (驿站): a network of contact points, from the command line
 #[derive(Parser)]
-#[command(name = "yizhan", version, propagate_version = true)]
+// `help` is a noun here: requests for it. `--help` explains.
+#[command(name = "yizhan", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -94,8 +96,12 @@ pub enum Command {
     /// Organisations: universities, parks, companies and others
     #[command(subcommand)]
     Org(org::Org),
-    /// Take records out: CSV, XLSX, vCard, iCalendar, JSON lines
-    Export(export::Export),
+    /// Ask for help, without an account
+    #[command(subcommand)]
+    Help(Box<help_request::Help>),
+    /// Work on the help requests of your point
+    #[command(subcommand)]
+    Desk(Box<desk::Desk>),
     /// Bring in tables: CSV, or a sheet of persons (XLSX)
     Import(import::Import),
 }
@@ -116,7 +122,8 @@ pub async fn run(cli: Cli) -> Result<Answer> {
         Command::Series(series) => series.run(&context).await,
         Command::Group(group) => group.run(&context).await,
         Command::Org(org) => org.run(&context).await,
-        Command::Export(export) => export.run(&context).await,
+        Command::Help(help) => help.run(&context).await,
+        Command::Desk(desk) => desk.run(&context).await,
         Command::Import(import) => import.run(&context).await,
     }
 }
@@ -140,6 +147,12 @@ impl Context {
         let target = self.target()?;
         let token = target.session.as_ref().map(|session| session.token.as_str());
         Node::connect(&target.server, target.ca.as_bytes()).await?.signed_in(token)
+    }
+
+    /// The node, as nobody in particular: whoever asks for help needs no account.
+    pub async fn anonymous(&self) -> Result<Node> {
+        let target = self.target()?;
+        Node::connect(&target.server, target.ca.as_bytes()).await
     }
 
     /// Flag or environment first, then the profile.
@@ -188,6 +201,20 @@ pub fn read_json(path: &Path) -> Result<Value> {
     read.map_err(|error| Error::failed("FILE", format!("cannot read {shown}: {error}")))?;
     serde_json::from_str(&text)
         .map_err(|error| Error::failed("FILE", format!("{shown} is not JSON: {error}")))
+}
+
+/// The text of a file, `-` for stdin.
+pub fn read_text(path: &Path) -> Result<String> {
+    let shown = path.display();
+    let mut text = String::new();
+    let read = match path.as_os_str() == "-" {
+        true => io::stdin().lock().take(FILE_MAX).read_to_string(&mut text),
+        false => {
+            fs::File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
+        }
+    };
+    read.map_err(|error| Error::failed("FILE", format!("cannot read {shown}: {error}")))?;
+    Ok(text)
 }
 
 /// Names a creation, so that repeating it has one effect.

@@ -2,16 +2,18 @@
 
 use tonic::service::Routes;
 use yizhan_proto::v1::{
-    audit_service_server::AuditServiceServer, event_service_server::EventServiceServer,
-    export_service_server::ExportServiceServer, group_service_server::GroupServiceServer,
+    audit_service_server::AuditServiceServer, desk_service_server::DeskServiceServer,
+    event_service_server::EventServiceServer, group_service_server::GroupServiceServer,
+    help_request_service_server::HelpRequestServiceServer,
     import_service_server::ImportServiceServer, member_service_server::MemberServiceServer,
     org_service_server::OrgServiceServer, point_service_server::PointServiceServer,
     series_service_server::SeriesServiceServer,
 };
 
 use super::{
-    audit::AuditApi, events::EventApi, exports::ExportApi, groups::GroupApi, imports::ImportApi,
-    members::MemberApi, orgs::OrgApi, points::PointApi, series::SeriesApi,
+    audit::AuditApi, desk::DeskApi, events::EventApi, groups::GroupApi,
+    help_requests::HelpRequestApi, imports::ImportApi, members::MemberApi, orgs::OrgApi,
+    points::PointApi, series::SeriesApi,
 };
 use crate::app::App;
 
@@ -25,6 +27,7 @@ pub fn add_to(routes: Routes, app: &App) -> Routes {
         .add_service(SeriesServiceServer::new(SeriesApi { app: app.clone() }))
         .add_service(GroupServiceServer::new(GroupApi { app: app.clone() }))
         .add_service(OrgServiceServer::new(OrgApi { app: app.clone() }))
-        .add_service(ExportServiceServer::new(ExportApi { app: app.clone() }))
+        .add_service(HelpRequestServiceServer::new(HelpRequestApi { app: app.clone() }))
+        .add_service(DeskServiceServer::new(DeskApi { app: app.clone() }))
         .add_service(ImportServiceServer::new(ImportApi { app: app.clone() }))
 }

@@ -32,7 +32,8 @@ pub fn public(app: &App) -> Router {
         Callers::Sessions { accounts: app.accounts.clone(), outside: app.outside.clone() };
     let routes = super::records::add_to(routes, app);
     let routes = shelter(routes.prepare().into_axum_router(), Shelter::new(app.outside.clone()));
-    guard(routes, callers)
+    // Browsers speak gRPC-Web; what is behind sees plain gRPC.
+    guard(routes, callers).layer(tonic_web::GrpcWebLayer::new())
 }
 
 /// The operator, on the local socket.

@@ -158,6 +158,12 @@ impl Accounts {
         Ok(store::accounts::list(db, point, after, limit).await?)
     }
 
+    /// An account by its name, for use cases that hand work to somebody.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<Account>> {
+        let mut db = self.db.reader().await?;
+        Ok(store::accounts::find(&mut db, name).await?.map(|(account, _)| account))
+    }
+
     /// Closes an account for good and ends its sessions.
     pub async fn disable(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
         let (mut account, _) = self.administered(caller, name).await?;

@@ -4,10 +4,11 @@ pub mod accounts;
 pub mod answers;
 pub mod audit;
 pub mod copies;
+pub mod desk;
 pub mod error;
 pub mod events;
-pub mod export;
 pub mod groups;
+pub mod help_requests;
 pub mod import;
 pub mod leading;
 pub mod members;
@@ -49,6 +50,7 @@ pub struct App {
     pub outside: Outside,
     pub accounts: accounts::Accounts,
     pub audit: audit::Audit,
+    pub help: Arc<help_requests::Help>,
     /// Whether this is the node of its point that dials and runs jobs.
     pub leading: leading::Leading,
     pub started: Time,

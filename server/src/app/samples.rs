@@ -108,10 +108,11 @@ pub async fn founder() -> Node {
     })
     .await
     .unwrap();
+    let case_key = CaseKey::generate();
     let post = Office::new(office::Parts {
         database: db.clone(),
         keys: keys.clone(),
-        case_key: CaseKey::generate(),
+        case_key: case_key.clone(),
         heads: heads.clone(),
         outside: outside.clone(),
     });
@@ -126,6 +127,7 @@ pub async fn founder() -> Node {
         notices,
         leading: super::leading::Leading::always(),
         post,
+        help: super::help_requests::Help::new(case_key),
         accounts: Accounts::new(db.clone(), [0; 32]),
         audit: Audit::start(db.clone(), outside.clone(), None, false).await.unwrap(),
         started: outside.now(),

@@ -57,6 +57,9 @@ impl AccessPurpose {
             GiveConsent | EraseMember | ReadCopies => AccessPurpose::SubjectRequest,
             TryImport | Import => AccessPurpose::DataQuality,
             ReadEvent | EditEvent | PublishEvent | CreateSeries => AccessPurpose::Event,
+            SubmitHelpRequest | TrackHelpRequest | ReadHelpRequest | ReplyHelpRequest
+            | AssignHelpRequest | WorkHelpRequest => AccessPurpose::Help,
+            ReadDeskFigures | SimulateRoutes => AccessPurpose::Statistics,
             ReadAudit | VerifyAudit | KeepNode | ManageAccounts => AccessPurpose::Security,
             _ => AccessPurpose::Service,
         }

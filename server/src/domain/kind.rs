@@ -17,6 +17,8 @@ impl Kind {
     pub const EVENT: Kind = Kind(6);
     /// A group of members. Lies in `network`.
     pub const GROUP: Kind = Kind(5);
+    /// A help request at its owner. Lies in `sealed`.
+    pub const HELP_REQUEST: Kind = Kind(11);
     /// A numbered series of events. Lies in `public`.
     pub const SERIES: Kind = Kind(13);
     /// What a member lets other points see. Lies in `domestic` or `network`; the id is the member's.
@@ -31,6 +33,13 @@ impl Kind {
     pub const GROUP_CARD: Kind = Kind(27);
     /// What points know of an organisation. Lies in `network`; the id is the organisation's.
     pub const ORG_DETAIL: Kind = Kind(28);
+    /// A message of a help request, or a note. Lies in `sealed`.
+    pub const HELP_MESSAGE: Kind = Kind(30);
+    /// The key of an hour's help requests, wrapped for who may open it. Lies in `sealed`.
+    pub const HELP_KEY: Kind = Kind(31);
+    /// What is left of a help request that another point handles; the id is the request's. Lies in
+    /// `sealed`.
+    pub const HELP_STUB: Kind = Kind(32);
     /// A point's entry in the roster: keys, parent, jurisdiction, revocation. Lies in `roster`.
     pub const ROSTER_POINT: Kind = Kind(40);
 }

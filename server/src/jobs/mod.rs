@@ -2,6 +2,8 @@
 //! may run twice. `runner` alone loops.
 
 pub mod auditing;
+pub mod help_escalation;
+pub mod help_posting;
 pub mod leading;
 pub mod notices;
 pub mod receipts;

@@ -4,6 +4,7 @@
 
 use yizhan_proto::v1::{self, Letter, letter::Kind};
 
+use super::help;
 use crate::{
     domain::{
         audience::{Audience, FeedId},
@@ -40,7 +41,16 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
     let feed = match &letter.kind {
         Some(Kind::RemovalReceipt(receipt)) => ("removal", &receipt.home, receipt.audience),
         Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, part.audience),
-        Some(Kind::EnrolmentForward(_) | Kind::EnrolmentAnswer(_)) | None => return Vec::new(),
+        Some(
+            Kind::EnrolmentForward(_)
+            | Kind::EnrolmentAnswer(_)
+            | Kind::HelpParcel(_)
+            | Kind::HelpCopies(_)
+            | Kind::HelpEscalation(_)
+            | Kind::HelpFiguresQuestion(_)
+            | Kind::HelpFigures(_),
+        )
+        | None => return Vec::new(),
     };
     let (purpose, home, audience) = feed;
     let hash = blake3::hash(format!("{purpose} {home} {audience}").as_bytes());
@@ -57,8 +67,16 @@ pub async fn act(
     match &letter.kind {
         Some(Kind::RemovalReceipt(receipt)) => enter_receipt(here, db, (from, to), receipt).await,
         // These are asked and answered at once, or not at all.
-        Some(Kind::EnrolmentForward(_) | Kind::EnrolmentAnswer(_)) => {
-            Ok(Verdict::Refused("NOT_EPHEMERAL"))
+        Some(
+            Kind::EnrolmentForward(_)
+            | Kind::EnrolmentAnswer(_)
+            | Kind::HelpFiguresQuestion(_)
+            | Kind::HelpFigures(_),
+        ) => Ok(Verdict::Refused("NOT_EPHEMERAL")),
+        Some(Kind::HelpParcel(parcel)) => help::arrive(here, db, (from, to), parcel).await,
+        Some(Kind::HelpCopies(copies)) => help::keep_copies(here, db, (from, to), copies).await,
+        Some(Kind::HelpEscalation(escalation)) => {
+            help::note_escalation(here, db, (from, to), escalation).await
         }
         Some(Kind::HomeHandOver(_)) => Ok(Verdict::Refused("NOT_EXPECTED")),
         // A kind that a newer version has added.

@@ -6,6 +6,7 @@
 
 mod arrival;
 mod delivery;
+mod help;
 mod lanes;
 pub mod letters;
 pub mod office;

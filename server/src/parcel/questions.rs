@@ -9,7 +9,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use yizhan_proto::v1::{EnrolmentAnswer, EnrolmentForward, Letter, letter::Kind};
+use yizhan_proto::v1::{EnrolmentAnswer, EnrolmentForward, HelpFigures, Letter, letter::Kind};
 
 use crate::domain::{id::PointCode, time::Time};
 
@@ -25,6 +25,9 @@ const SKEW_MS: i64 = 10 * 60 * 1_000;
 /// Answers a child's enrolment or renewal; the code is of the point that passes it on and vouches.
 pub type EnrolmentHandler =
     Box<dyn Fn(PointCode, EnrolmentForward) -> BoxFuture<'static, EnrolmentAnswer> + Send + Sync>;
+
+/// Counts this node's desks for the point that asks.
+pub type FiguresHandler = Box<dyn Fn(PointCode) -> BoxFuture<'static, HelpFigures> + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -53,6 +56,7 @@ pub(super) struct Questions {
     seen: Mutex<Seen>,
     answering: Arc<Semaphore>,
     enrolment: OnceLock<EnrolmentHandler>,
+    figures: OnceLock<FiguresHandler>,
 }
 
 impl Default for Questions {
@@ -62,6 +66,7 @@ impl Default for Questions {
             seen: Mutex::default(),
             answering: Arc::new(Semaphore::new(ANSWERING_MAX)),
             enrolment: OnceLock::new(),
+            figures: OnceLock::new(),
         }
     }
 }
@@ -81,6 +86,10 @@ impl Drop for Asked<'_> {
 impl Questions {
     pub fn set_enrolment(&self, handler: EnrolmentHandler) -> bool {
         self.enrolment.set(handler).is_ok()
+    }
+
+    pub fn set_figures(&self, handler: FiguresHandler) -> bool {
+        self.figures.set(handler).is_ok()
     }
 
     /// Notes a question to `to`. Only `to` can answer it.
@@ -147,7 +156,21 @@ impl Questions {
                     async move { Letter { kind: Some(Kind::EnrolmentAnswer(answer.await)) } },
                 ))
             }
-            Some(Kind::RemovalReceipt(_) | Kind::EnrolmentAnswer(_) | Kind::HomeHandOver(_))
+            Some(Kind::HelpFiguresQuestion(_)) => {
+                let answer = (self.figures.get()?)(from);
+                Some(Box::pin(
+                    async move { Letter { kind: Some(Kind::HelpFigures(answer.await)) } },
+                ))
+            }
+            Some(
+                Kind::RemovalReceipt(_)
+                | Kind::EnrolmentAnswer(_)
+                | Kind::HomeHandOver(_)
+                | Kind::HelpParcel(_)
+                | Kind::HelpCopies(_)
+                | Kind::HelpEscalation(_)
+                | Kind::HelpFigures(_),
+            )
             | None => None,
         }
     }

@@ -11,6 +11,7 @@ pub mod database;
 pub mod dialect;
 pub mod events;
 pub mod feeds;
+pub mod help_requests;
 pub mod leases;
 pub mod notices;
 pub mod parcels;

@@ -7,6 +7,7 @@ use super::{
     Slot, StoreError,
     database::failed,
     dialect::{Dialect, ENTER_TERMS, FIND_TERMS, REMOVE_TERMS, Sql, over_list},
+    help_requests::{self, REMOVE_MESSAGES, REMOVE_REQUESTS},
 };
 use crate::domain::{
     entry::Entry,
@@ -53,7 +54,8 @@ pub async fn remove(
         return Ok(());
     }
     let positions = list(rows.iter().map(|sequence| slot.position(*sequence)));
-    for sql in [REMOVE_TERMS, REMOVE_EVENTS, REMOVE] {
+    let removed = [REMOVE_TERMS, REMOVE_EVENTS, REMOVE_REQUESTS, REMOVE_MESSAGES, REMOVE];
+    for sql in removed {
         sqlx::query(dialect.pick(sql)).bind(&positions).execute(&mut *db).await.map_err(failed)?;
     }
     Ok(())
@@ -79,6 +81,7 @@ pub async fn enter(
             .await
             .map_err(failed)?;
     }
+    help_requests::enter(db, dialect, slot, entries).await?;
     for entry in entries {
         let Some(starts_at) = entry.starts_at else { continue };
         sqlx::query(

@@ -2,10 +2,12 @@
 
 pub mod account;
 pub mod audit;
+mod desk_entry;
 pub mod entry;
 pub mod event;
 pub mod grant;
 pub mod group;
+pub mod help_request;
 pub mod member;
 pub mod org;
 pub mod point;

@@ -15,7 +15,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        events, groups, members, people,
+        events, groups, help_requests, members, people,
         points::roster_entry,
     },
     domain::{
@@ -368,6 +368,9 @@ impl Committer {
                 }
                 None => false,
             },
+            Value::HelpRequest(_) => {
+                stored.contains_key(&(FeedId::new(item.home.clone(), Audience::Sealed), item.id))
+            }
             _ => false,
         })
     }
@@ -443,6 +446,16 @@ impl Committer {
             Value::EventPlan(plan) => {
                 let plan = self.without_the_gone((**plan).clone());
                 events::put(change.expect(inner, id, at), home, id, plan, true)
+            }
+            Value::HelpRequest(past) => {
+                let sealed = feed(home, Audience::Sealed);
+                // A dry run makes no keys.
+                let payload = match self.dry_run {
+                    true => Vec::new(),
+                    false => help_requests::past::payload(app, home, id, past).await?,
+                };
+                let change = change.expect(sealed.clone(), id, None);
+                change.put(sealed, Kind::HELP_REQUEST, id, payload)
             }
             Value::Disclosed(_) | Value::Redisclose => {
                 let Some(row) = row else {
@@ -585,6 +598,7 @@ fn operation(value: &Value) -> Operation {
         Value::Erased { .. } => Operation::EraseMember,
         Value::Grant(_) | Value::Disclosed(_) | Value::Redisclose => Operation::GiveConsent,
         Value::Series(_) => Operation::CreateSeries,
+        Value::HelpRequest(_) => Operation::WorkHelpRequest,
         Value::EventPlan(_) => Operation::PublishEvent,
     }
 }

@@ -1,6 +1,6 @@
 //! What reading yields: records to put, rows that stay out, and how many of each.
 
-use super::{speakers::Profile, table::Table};
+use super::{requests::PastRequest, speakers::Profile, table::Table};
 use crate::domain::{
     disclosure::Disclosed,
     event::EventPlan,
@@ -60,6 +60,8 @@ pub enum Value {
     Series(Box<Series>),
     /// The public event follows from it (`disclosure::event`).
     EventPlan(Box<EventPlan>),
+    /// Stays as it is once it is here: its content is sealed anew each time.
+    HelpRequest(Box<PastRequest>),
 }
 
 impl Value {
@@ -76,6 +78,7 @@ impl Value {
             Value::Place { .. } => Kind::GROUP_MEMBER,
             Value::Series(_) => Kind::SERIES,
             Value::EventPlan(_) => Kind::EVENT_PLAN,
+            Value::HelpRequest(_) => Kind::HELP_REQUEST,
         }
     }
 
@@ -92,6 +95,7 @@ impl Value {
             Value::Place { .. } => Table::GroupMembers,
             Value::Series(_) => Table::Series,
             Value::EventPlan(_) => Table::Events,
+            Value::HelpRequest(_) => Table::Requests,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
     reading::{
         Asked, EVENTS_MAX, GROUPS_MAX, Known, Lookup, ORGS_MAX, POINTS_MAX, PROFILES_MAX, Settings,
     },
+    requests::{self, RequestColumns},
     row::{Column, Header, Row},
     series::{self, SeriesColumns},
     speakers::{self, SeatColumns, SpeakerColumns, Waiting},
@@ -54,6 +55,7 @@ pub enum Columns {
     Groups(GroupColumns),
     Places(PlaceColumns),
     Persons(Box<PersonColumns>),
+    Requests(Box<RequestColumns>),
 }
 
 /// What earlier tables said.
@@ -81,6 +83,8 @@ pub struct Context {
     pub series: HashMap<String, String>,
     pub events: HashMap<String, EventAt>,
     pub plans: Vec<Planned>,
+    /// References of help requests by the name of their row.
+    pub requests: HashMap<String, String>,
 }
 
 pub enum EventAt {
@@ -138,6 +142,9 @@ pub fn columns(
         Table::KeyContacts | Table::People => {
             (Columns::Persons(Box::new(PersonColumns::of(header)?)), PersonColumns::NAMES)
         }
+        Table::Requests => {
+            (Columns::Requests(Box::new(RequestColumns::of(header)?)), RequestColumns::NAMES)
+        }
     })
 }
 
@@ -175,6 +182,7 @@ impl RowReader<'_, '_> {
             Columns::Events(columns) => self.event(row, columns),
             Columns::Hosts(columns) => self.host(row, columns),
             Columns::Appearances(columns) => self.appearance(row, columns),
+            Columns::Requests(columns) => self.request(row, columns, batch),
         }
     }
 
@@ -579,6 +587,27 @@ impl RowReader<'_, '_> {
         let [one] = &found[..] else { return None };
         self.known.cohorts.insert(number, one.id);
         Some(one.id)
+    }
+
+    fn request(
+        &mut self,
+        row: &Row<'_>,
+        c: &RequestColumns,
+        batch: &mut Batch,
+    ) -> Result<Fate, Invalid> {
+        let known = &self.known.requests;
+        let (home, past) = requests::request(row, c, |source| known.get(source).cloned())?;
+        self.first_of_its_id(&past.request.source, "request_id")?;
+        let (source, reference) = (&past.request.source, &past.request.reference);
+        self.known.requests.insert(source.clone(), reference.to_string());
+        if !self.settings.served.contains(&home) {
+            return Ok(Fate::Skipped);
+        }
+        let created_ms = past.request.received.millis().max(0) as u64;
+        let network = &self.settings.network;
+        let id = RecordId::of_source(network, Kind::HELP_REQUEST.0, source, created_ms);
+        batch.put(&home, id, Value::HelpRequest(Box::new(past)), 1);
+        Ok(Fate::Taken)
     }
 
     fn first_of_its_id(&mut self, source: &str, field: &str) -> Result<(), Invalid> {

@@ -17,6 +17,8 @@ pub enum Table {
     Appearances,
     Groups,
     GroupMembers,
+    /// Help requests of the past.
+    Requests,
     /// Key contacts as a point keeps them: persons without ids, in a cohort.
     KeyContacts,
     /// Members as a point keeps them: persons without ids.
@@ -24,7 +26,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 15] = [
+    pub const ALL: [Table; 16] = [
         Table::Points,
         Table::Orgs,
         Table::OrgFigures,
@@ -38,6 +40,7 @@ impl Table {
         Table::Appearances,
         Table::Groups,
         Table::GroupMembers,
+        Table::Requests,
         Table::KeyContacts,
         Table::People,
     ];
@@ -57,6 +60,7 @@ impl Table {
             Table::Appearances => "appearances.csv",
             Table::Groups => "groups.csv",
             Table::GroupMembers => "group_members.csv",
+            Table::Requests => "requests.csv",
             Table::KeyContacts => "key_contacts.csv",
             Table::People => "people.csv",
         }
@@ -72,6 +76,7 @@ impl Table {
             Table::Series => "series",
             Table::Events | Table::EventHosts | Table::Appearances => "event",
             Table::Groups | Table::GroupMembers => "group",
+            Table::Requests => "help_request",
         }
     }
 

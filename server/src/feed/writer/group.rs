@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::audit::Notes,
     feed::{
-        change::{CommitError, Committed},
+        change::{Change, CommitError, Committed, Expect},
         continuity::Mark,
         inflow::Outcome,
         own::{self, Gathering},
@@ -109,20 +109,23 @@ impl<S: FeedStore> Engine<S> {
         let mut gathering = Gathering::default();
         let mut notes = Notes::default();
 
+        // What all changes of the group meet is read at once: one query per feed, however many small
+        // changes there are. Nothing else in a group writes into own feeds; while one is taken back,
+        // changes are refused before they get here.
+        let met = met(group);
+        let mut slots = BTreeMap::new();
+        for feed in met.expects.iter().map(|expect| &expect.feed) {
+            if !slots.contains_key(feed) {
+                let copies = touched.copies(&mut tx, feed).await?;
+                if let Some(own) = own_copy(copies) {
+                    slots.insert(feed.clone(), own.slot);
+                }
+            }
+        }
+        gathering.read(&mut tx, &met, &slots).await?;
         for prepared in group.iter_mut() {
             prepared.answer = match prepared.command.as_ref().expect("BUG: taken when answered") {
                 Command::Commit { change, .. } => {
-                    let mut slots = BTreeMap::new();
-                    let writes = change.writes.iter().map(|write| &write.feed);
-                    for feed in writes.chain(change.expects.iter().map(|expect| &expect.feed)) {
-                        if !slots.contains_key(feed) {
-                            let copies = touched.copies(&mut tx, feed).await?;
-                            if let Some(own) = own_copy(copies) {
-                                slots.insert(feed.clone(), own.slot);
-                            }
-                        }
-                    }
-                    gathering.read(&mut tx, change, &slots).await?;
                     let committed = gathering.add(change.clone());
                     if let Ok(committed) = &committed {
                         change.notes(&committed.changed, &mut notes);
@@ -218,6 +221,20 @@ pub(super) enum Answer {
     Commit(Result<Committed, CommitError>),
     Open(Option<Granted>),
     Deliver(Outcome),
+}
+
+/// Every record that the changes of a group touch or expect.
+fn met(group: &[Prepared]) -> Change {
+    let mut met = Change::new();
+    for prepared in group {
+        let Some(Command::Commit { change, .. }) = &prepared.command else { continue };
+        let writes = change.writes.iter().map(|write| (&write.feed, write.id));
+        let expects = change.expects.iter().map(|expect| (&expect.feed, expect.id));
+        for (feed, id) in writes.chain(expects) {
+            met.expects.push(Expect { feed: feed.clone(), id, at: None });
+        }
+    }
+    met
 }
 
 pub(super) struct Prepared {

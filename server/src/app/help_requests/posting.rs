@@ -1,0 +1,212 @@
+//! Between points: requests on their way to the owner, and sealed copies on their way to the deputy.
+//!
+//! A stub is the durable intention to send; what has come lies in its own table until the owner's
+//! feed holds it. Both may be done twice and have one effect.
+
+use prost::Message;
+use tracing::warn;
+use yizhan_proto::v1::{self, Letter, help_copies::Copy, letter};
+
+use super::stored::{Stored, found_at, sealed_feed, with_lookup};
+use crate::{
+    app::{
+        App,
+        error::{Error, Result},
+        records::Found,
+    },
+    domain::{
+        deputy::deputy_of,
+        help_request::HelpRequest,
+        help_state::HelpMove,
+        id::{PointCode, RecordId},
+        kind::Kind,
+        position::Sequence,
+    },
+    feed::change::{Change, CommitError},
+    store::{
+        FeedStore, StoreError,
+        help_requests::{self, Arrival},
+    },
+    wire::help_request as wire,
+};
+
+/// Requests that are sent, or entered, in one run.
+const AT_ONCE: usize = 256;
+/// Sealed records of one letter to a deputy.
+const COPIES: usize = 512;
+const COPIES_BYTES: usize = 256 * 1024;
+/// Letters to a deputy in one run: copies never crowd out what people wait for.
+const COPY_LETTERS: usize = 16;
+
+/// Sends what other points are to handle.
+pub async fn send(app: &App) -> Result<()> {
+    for home in app.keys.homes() {
+        let feed = sealed_feed(&home);
+        let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { continue };
+        let stubs = {
+            let mut db = app.db.reader().await?;
+            let positions = help_requests::list_unsent(&mut db, held.slot, AT_ONCE).await?;
+            found_at(app, &mut db, &positions).await?
+        };
+        for found in stubs.iter().filter(|found| found.row.kind == Kind::HELP_STUB) {
+            if let Err(error) = send_one(app, &home, found).await {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "a help request waits to be sent to its owner");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn send_one(app: &App, home: &PointCode, found: &Found) -> Result<()> {
+    let mut stub: v1::HelpStub = found.message()?;
+    let Some(parcel) = stub.parcel.take() else { return Ok(()) };
+    let owner: PointCode = stub.owner.parse().map_err(Error::from)?;
+    let letter = Letter { kind: Some(letter::Kind::HelpParcel(parcel)) };
+    app.post
+        .send(home.clone(), owner, letter)
+        .await
+        .map_err(|error| Error::Precondition { reason: "NOT_SENT", message: error.to_string() })?;
+    let (feed, id) = (found.feed.clone(), found.row.id);
+    let change = Change::new().expect(feed.clone(), id, Some(found.row.sequence)).put(
+        feed,
+        Kind::HELP_STUB,
+        id,
+        stub.encode_to_vec(),
+    );
+    match app.writer.commit(change).await {
+        // Somebody else has sent it too: the owner takes one.
+        Ok(_) | Err(CommitError::Stale) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Enters what has come into the feeds of its owners.
+pub async fn enter(app: &App) -> Result<()> {
+    let arrivals = {
+        let mut db = app.db.reader().await?;
+        help_requests::list_arrivals(&mut db, AT_ONCE).await?
+    };
+    for arrival in arrivals {
+        enter_one(app, &arrival).await?;
+        let app = app.clone();
+        let removing = tokio::spawn(async move {
+            let mut db = app.db.local().await?;
+            help_requests::remove_arrival(&mut db, arrival.id).await
+        });
+        removing.await.map_err(|_| Error::Busy)??;
+    }
+    Ok(())
+}
+
+async fn enter_one(app: &App, arrival: &Arrival) -> Result<()> {
+    let damaged = || Error::Storage(StoreError::Damaged { what: "arrival" });
+    let parcel = v1::HelpParcel::decode(&arrival.parcel[..]).map_err(|_| damaged())?;
+    let owner: PointCode = arrival.owner.parse().map_err(|_| damaged())?;
+    let key_id = wire::id(&parcel.key_id, "key_id").map_err(|_| damaged())?;
+    let mut request: HelpRequest =
+        parcel.request.and_then(|request| request.try_into().ok()).ok_or_else(damaged)?;
+    merge(app, &owner, arrival.id, &mut request).await?;
+    let feed = sealed_feed(&owner);
+    let key = parcel.key.unwrap_or_default().encode_to_vec();
+    let payload = v1::HelpRequest::from(request).encode_to_vec();
+    let change = Change::new()
+        .expect(feed.clone(), arrival.id, None)
+        .put(feed.clone(), Kind::HELP_KEY, key_id, key)
+        .put(feed, Kind::HELP_REQUEST, arrival.id, payload);
+    match app.writer.commit(change).await {
+        // It came before.
+        Ok(_) | Err(CommitError::Stale) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// One key of a client that tried at two nodes makes two references: the later is a double of the
+/// first, and both codes are one.
+async fn merge(
+    app: &App,
+    owner: &PointCode,
+    id: RecordId,
+    request: &mut HelpRequest,
+) -> Result<()> {
+    let Some(lookup) = request.lookup_hash[..].first_chunk::<32>() else { return Ok(()) };
+    for found in with_lookup(app, lookup).await? {
+        if found.feed != sealed_feed(owner) || found.row.kind != Kind::HELP_REQUEST {
+            continue;
+        }
+        let known = Stored::of(found)?;
+        let same = !request.key_hash.is_empty()
+            && known.request.key_hash == request.key_hash
+            && known.request.mac_hash == request.mac_hash
+            && known.request.duplicate_of.is_none();
+        if same && known.id() != id {
+            let hours = app.help.desks.get(app).await?.hours(owner);
+            request.step(HelpMove::MarkDuplicate, app.outside.now(), &hours)?;
+            request.duplicate_of = Some(known.request.reference);
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Sends each home's newest sealed records to its deputy.
+pub async fn copy(app: &App) -> Result<()> {
+    let roster = app.keys.roster();
+    for home in app.keys.homes() {
+        let Some(deputy) = deputy_of(&roster, &home) else { continue };
+        for _ in 0..COPY_LETTERS {
+            if !copy_some(app, &home, &deputy).await? {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The next letter to a deputy; false if there is nothing to send.
+async fn copy_some(app: &App, home: &PointCode, deputy: &PointCode) -> Result<bool> {
+    let feed = sealed_feed(home);
+    let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { return Ok(false) };
+    let epoch = held.epoch.counter as i64;
+    let (marked, sequence) = {
+        let mut db = app.db.reader().await?;
+        help_requests::deputy_mark(&mut db, home.as_str(), deputy.as_str()).await?
+    };
+    let after = if marked == epoch { Sequence(sequence as u64) } else { Sequence(0) };
+    if held.sequence <= after {
+        return Ok(false);
+    }
+    let page = app.db.page(held.slot, after, COPIES, COPIES_BYTES).await?;
+    let Some((page, last)) = page.and_then(|page| {
+        let last = page.rows.last()?.sequence;
+        Some((page, last))
+    }) else {
+        return Ok(false);
+    };
+    let records = page.rows.iter().map(|row| Copy {
+        id: row.id.0.to_vec(),
+        kind: row.kind.0,
+        sequence: row.sequence.0,
+        removed: row.removed,
+        payload: if row.removed { Vec::new() } else { row.payload.to_vec() },
+    });
+    let copies = v1::HelpCopies { home: home.to_string(), records: records.collect() };
+    let letter = Letter { kind: Some(letter::Kind::HelpCopies(copies)) };
+    let (app, home, deputy) = (app.clone(), home.clone(), deputy.clone());
+    // In a task of its own, because it holds a transaction.
+    let posting = tokio::spawn(async move {
+        let mut tx = app.db.begin().await?;
+        if let Err(error) = app.post.write(tx.connection(), &home, &deputy, &letter).await {
+            // The deputy cannot be reached for long, or has no key: it is tried again.
+            warn!(%home, %deputy, %error, "sealed copies wait");
+            return Ok::<bool, Error>(false);
+        }
+        let mark = (epoch, last.0 as i64);
+        let (of, to) = (home.as_str(), deputy.as_str());
+        help_requests::set_deputy_mark(tx.connection(), of, to, mark).await?;
+        tx.commit().await?;
+        app.post.written(&home, &deputy);
+        Ok(true)
+    });
+    posting.await.map_err(|_| Error::Busy)?
+}

@@ -1,0 +1,293 @@
+//! Keys of sealed content. A request's keys lie under the intake key of its hour; that lies under the
+//! case keys of the handling point and its deputy, and is nowhere on a disk by itself.
+//!
+//! Asymmetric work is done once an hour and point, not per request.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use hpke::{
+    Deserializable, OpModeR, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256,
+};
+use prost::Message;
+use rand::{SeedableRng, rngs::StdRng};
+use yizhan_client::sealed::{self, Key};
+use yizhan_proto::v1;
+use zeroize::Zeroizing;
+
+use crate::{
+    app::{
+        App,
+        error::{Error, Result},
+    },
+    domain::{
+        audience::{Audience, FeedId},
+        deputy::deputy_of,
+        help_request::HelpRequest,
+        id::{PointCode, RecordId},
+        kind::Kind,
+        roster::Roster,
+    },
+    feed::change::Change,
+    identity::keys::{CaseKem, CaseKey},
+    store::{StoreError, help_requests, records},
+};
+
+/// What sealed bytes are for; each is bound to the id in brackets.
+/// A request's content (the request).
+pub const CONTENT: &str = "content";
+/// A message that the client reads (the message).
+pub const MESSAGE: &str = "message";
+/// An internal note (the message).
+pub const NOTE: &str = "note";
+/// Where a request was sent instead (the request).
+pub const REDIRECT: &str = "redirect";
+/// Content key and note key (the request).
+const KEYS: &str = "keys";
+
+const HPKE_INFO: &[u8] = b"yizhan help key v1\0";
+/// So long is one intake key used.
+const HOUR_US: i64 = 60 * 60 * 1_000_000;
+/// Intake keys that are kept open in memory.
+const OPENED_MAX: usize = 256;
+
+/// The keys of one request.
+pub struct RequestKeys {
+    /// Shared with the client.
+    pub content: Key,
+    /// The handlers' alone.
+    pub note: Key,
+}
+
+/// The key of an hour, and the record in which it lies wrapped.
+pub struct IntakeKey {
+    pub id: RecordId,
+    pub record: v1::HelpKey,
+    key: Key,
+    hour: i64,
+    deputy: Option<PointCode>,
+}
+
+pub struct IntakeKeys {
+    case_key: CaseKey,
+    current: Mutex<BTreeMap<PointCode, Arc<IntakeKey>>>,
+    making: tokio::sync::Mutex<()>,
+    opened: Mutex<VecDeque<(RecordId, Arc<Key>)>>,
+}
+
+impl IntakeKeys {
+    pub fn new(case_key: CaseKey) -> IntakeKeys {
+        IntakeKeys {
+            case_key,
+            current: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
+            opened: Mutex::default(),
+        }
+    }
+
+    /// This hour's key for requests that `owner` handles. Where the owner's feed is written here, the
+    /// key's record is durable before anything is sealed under it.
+    pub async fn current(&self, app: &App, owner: &PointCode) -> Result<Arc<IntakeKey>> {
+        let roster = app.keys.roster();
+        let hour = app.outside.now().0.div_euclid(HOUR_US);
+        let deputy = deputy_of(&roster, owner);
+        if let Some(key) = self.find(owner, hour, deputy.as_ref()) {
+            return Ok(key);
+        }
+        let _one_at_a_time = self.making.lock().await;
+        if let Some(key) = self.find(owner, hour, deputy.as_ref()) {
+            return Ok(key);
+        }
+        let made = Arc::new(self.make(app, &roster, owner, deputy, hour)?);
+        if app.keys.is_home(owner) {
+            let feed = FeedId::new(owner.clone(), Audience::Sealed);
+            let payload = made.record.encode_to_vec();
+            app.writer.commit(Change::new().put(feed, Kind::HELP_KEY, made.id, payload)).await?;
+        }
+        lock(&self.current).insert(owner.clone(), made.clone());
+        Ok(made)
+    }
+
+    fn find(
+        &self,
+        owner: &PointCode,
+        hour: i64,
+        deputy: Option<&PointCode>,
+    ) -> Option<Arc<IntakeKey>> {
+        let current = lock(&self.current);
+        let key = current.get(owner)?;
+        (key.hour == hour && key.deputy.as_ref() == deputy).then(|| key.clone())
+    }
+
+    fn make(
+        &self,
+        app: &App,
+        roster: &Roster,
+        owner: &PointCode,
+        deputy: Option<PointCode>,
+        hour: i64,
+    ) -> Result<IntakeKey> {
+        let id = app.outside.record_id();
+        let mut key = Key::default();
+        *key = app.outside.random();
+        let mut wraps = Vec::new();
+        for point in std::iter::once(owner).chain(&deputy) {
+            // A point that has just been founded is in no roster yet, and is us.
+            let own = || app.keys.is_home(point).then(|| self.case_key.public());
+            let public = roster.case_key(point).copied().or_else(own);
+            let public = public.ok_or_else(|| no_key(point))?;
+            wraps.push(wrap(&key, id, point, &public, app.outside.random())?);
+        }
+        Ok(IntakeKey { id, record: v1::HelpKey { wraps }, key, hour, deputy })
+    }
+
+    /// The keys of a request of one of our homes.
+    pub async fn open(
+        &self,
+        app: &App,
+        found: &FeedId,
+        id: RecordId,
+        request: &HelpRequest,
+    ) -> Result<RequestKeys> {
+        let Some(key_id) = request.intake_key else {
+            return Err(Error::Precondition {
+                reason: "NO_SEALED_CONTENT",
+                message: "the request has no sealed content".into(),
+            });
+        };
+        let key = match self.find_opened(key_id) {
+            Some(key) => key,
+            None => {
+                let record = key_record(app, found, key_id).await?;
+                let key = Arc::new(self.unwrap(&record, key_id).ok_or_else(lost)?);
+                let mut opened = lock(&self.opened);
+                opened.push_back((key_id, key.clone()));
+                if opened.len() > OPENED_MAX {
+                    opened.pop_front();
+                }
+                key
+            }
+        };
+        keys_of(&key, id, &request.wrap).ok_or_else(lost)
+    }
+
+    /// The points whose case keys open a request.
+    pub async fn readers(
+        &self,
+        app: &App,
+        feed: &FeedId,
+        request: &HelpRequest,
+    ) -> Result<Vec<String>> {
+        let Some(id) = request.intake_key else { return Ok(Vec::new()) };
+        let record = key_record(app, feed, id).await?;
+        Ok(record.wraps.into_iter().map(|wrap| wrap.point).collect())
+    }
+
+    fn find_opened(&self, id: RecordId) -> Option<Arc<Key>> {
+        lock(&self.opened).iter().find(|(known, _)| *known == id).map(|(_, key)| key.clone())
+    }
+
+    /// Opens an intake key with our case key, if it is wrapped for it.
+    pub fn unwrap(&self, record: &v1::HelpKey, id: RecordId) -> Option<Key> {
+        record.wraps.iter().find_map(|wrap| {
+            let encapsulated =
+                <CaseKem as hpke::Kem>::EncappedKey::from_bytes(&wrap.encapsulated).ok()?;
+            let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, CaseKem>(
+                &OpModeR::Base,
+                &self.case_key.private(),
+                &encapsulated,
+                &info(id, &wrap.point),
+                &wrap.ciphertext,
+                &[],
+            )
+            .ok()?;
+            let plain = Zeroizing::new(plain.to_vec());
+            let mut key = Key::default();
+            *key = plain[..].try_into().ok()?;
+            Some(key)
+        })
+    }
+}
+
+impl IntakeKey {
+    /// Seals a request's keys.
+    pub fn wrap(&self, id: RecordId, keys: &RequestKeys) -> Vec<u8> {
+        let mut both = Zeroizing::new(keys.content.to_vec());
+        both.extend_from_slice(keys.note.as_ref());
+        sealed::seal_exactly(&self.key, KEYS, &id.0, &both)
+    }
+}
+
+fn keys_of(key: &Key, id: RecordId, wrap: &[u8]) -> Option<RequestKeys> {
+    let both = sealed::open_exactly(key, KEYS, &id.0, wrap)?;
+    let mut keys = RequestKeys { content: Key::default(), note: Key::default() };
+    *keys.content = both.get(..32)?.try_into().ok()?;
+    *keys.note = both.get(32..64)?.try_into().ok()?;
+    Some(keys)
+}
+
+async fn key_record(app: &App, feed: &FeedId, id: RecordId) -> Result<v1::HelpKey> {
+    let readable = app.heads.readable_slots();
+    let mut db = app.db.reader().await?;
+    let stored = records::find(&mut db, id).await?;
+    let row = stored
+        .into_iter()
+        .find(|stored| readable.get(&stored.slot) == Some(feed) && !stored.row.removed)
+        .map(|stored| stored.row.payload.to_vec());
+    let payload = match row {
+        Some(payload) => Some(payload),
+        None => help_requests::find_copy(&mut db, feed.home.as_str(), id).await?,
+    };
+    let damaged = || Error::Storage(StoreError::Damaged { what: "intake key" });
+    v1::HelpKey::decode(&payload.ok_or_else(damaged)?[..]).map_err(|_| damaged())
+}
+
+fn wrap(
+    key: &Key,
+    id: RecordId,
+    point: &PointCode,
+    public: &[u8; 32],
+    seed: [u8; 32],
+) -> Result<v1::help_key::Wrap> {
+    let public =
+        <CaseKem as hpke::Kem>::PublicKey::from_bytes(public).map_err(|_| no_key(point))?;
+    let (encapsulated, ciphertext) =
+        hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, CaseKem>(
+            &OpModeS::Base,
+            &public,
+            &info(id, point.as_str()),
+            key.as_ref(),
+            &[],
+            &mut StdRng::from_seed(seed),
+        )
+        .map_err(|_| no_key(point))?;
+    Ok(v1::help_key::Wrap {
+        point: point.to_string(),
+        encapsulated: encapsulated.to_bytes().to_vec(),
+        ciphertext: ciphertext.to_vec(),
+    })
+}
+
+fn info(id: RecordId, point: &str) -> Vec<u8> {
+    [HPKE_INFO, &id.0, point.as_bytes()].concat()
+}
+
+fn no_key(point: &PointCode) -> Error {
+    Error::Precondition {
+        reason: "NO_CASE_KEY",
+        message: format!("the roster names no case key for {point}"),
+    }
+}
+
+fn lost() -> Error {
+    Error::Precondition {
+        reason: "KEY_LOST",
+        message: "the point's case key does not open this request: ask its deputy point".into(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,165 @@
+//! Help requests as they are stored: finding them, and changing them by a decision that is made again
+//! if somebody else was faster.
+
+use prost::Message;
+use yizhan_proto::v1;
+
+use crate::{
+    app::{
+        App,
+        error::{Error, Result},
+        records::Found,
+    },
+    domain::{
+        audience::{Audience, FeedId},
+        audit::Deed,
+        help_reference::Reference,
+        help_request::HelpRequest,
+        id::RecordId,
+        kind::Kind,
+        working_time::WorkingTime,
+    },
+    feed::change::{Change, CommitError},
+    store::{help_requests, records},
+};
+
+/// Tries of a change that others keep overtaking.
+const TRIES: usize = 8;
+
+/// A request, and where it lies.
+pub struct Stored {
+    pub found: Found,
+    pub request: HelpRequest,
+}
+
+impl Stored {
+    pub fn of(found: Found) -> Result<Stored> {
+        let request = found.value::<v1::HelpRequest, HelpRequest>()?;
+        Ok(Stored { found, request })
+    }
+
+    pub fn feed(&self) -> &FeedId {
+        &self.found.feed
+    }
+
+    pub fn id(&self) -> RecordId {
+        self.found.row.id
+    }
+}
+
+pub fn not_found() -> Error {
+    Error::NotFound { noun: "help request" }
+}
+
+/// A message that goes in together with a change.
+pub struct NewMessage {
+    pub id: RecordId,
+    pub message: v1::HelpMessage,
+}
+
+/// All sealed records with this reference: at most one request, and stubs.
+pub async fn with_reference(app: &App, reference: &Reference) -> Result<Vec<Found>> {
+    let mut db = app.db.reader().await?;
+    let positions = help_requests::find_by_reference(&mut db, reference.as_str()).await?;
+    found_at(app, &mut db, &positions).await
+}
+
+/// All sealed records with this look-up id.
+pub async fn with_lookup(app: &App, lookup_hash: &[u8; 32]) -> Result<Vec<Found>> {
+    let half = lookup_hash.first_chunk().expect("BUG: a hash has 32 bytes");
+    let mut db = app.db.reader().await?;
+    let positions = help_requests::find_by_lookup(&mut db, half).await?;
+    found_at(app, &mut db, &positions).await
+}
+
+/// The records at these positions, as far as they may be read.
+pub async fn found_at(
+    app: &App,
+    db: &mut crate::store::parcels::Connection,
+    positions: &[i64],
+) -> Result<Vec<Found>> {
+    if positions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let readable = app.heads.readable_slots();
+    let stored = records::at(db, app.db.dialect, positions).await?;
+    Ok(stored.into_iter().filter_map(|stored| Found::of(&readable, stored)).collect())
+}
+
+/// A request of a home by its id.
+pub async fn get(app: &App, feed: &FeedId, id: RecordId) -> Result<Stored> {
+    let found = crate::app::records::find(app, id).await?;
+    let found =
+        found.into_iter().find(|found| found.feed == *feed && found.row.kind == Kind::HELP_REQUEST);
+    Stored::of(found.ok_or_else(not_found)?)
+}
+
+/// Changes a request by `decide`, which sees it as it is now with its owner's working time, and
+/// yields the messages that go with the change. Asked again if the request changed meanwhile.
+pub async fn amend(
+    app: &App,
+    feed: &FeedId,
+    id: RecordId,
+    deed: &Deed,
+    mut decide: impl FnMut(&mut HelpRequest, &WorkingTime) -> Result<Vec<NewMessage>>,
+) -> Result<Stored> {
+    let hours = app.help.desks.get(app).await?.hours(&feed.home);
+    for _ in 0..TRIES {
+        let mut stored = get(app, feed, id).await?;
+        let messages = decide(&mut stored.request, &hours)?;
+        let payload = v1::HelpRequest::from(stored.request.clone()).encode_to_vec();
+        let mut change = Change::new()
+            .by(deed.clone())
+            .expect(feed.clone(), id, Some(stored.found.row.sequence))
+            .put(feed.clone(), Kind::HELP_REQUEST, id, payload);
+        for new in messages {
+            let payload = new.message.encode_to_vec();
+            change = change.expect(feed.clone(), new.id, None);
+            change = change.put(feed.clone(), Kind::HELP_MESSAGE, new.id, payload);
+        }
+        match app.writer.commit(change).await {
+            Err(CommitError::Stale) => continue,
+            done => drop(done?),
+        }
+        return get(app, feed, id).await;
+    }
+    Err(Error::Busy)
+}
+
+/// Is there such a message already? Then the change that brought it was made before.
+pub async fn has_message(
+    app: &App,
+    feed: &FeedId,
+    request: RecordId,
+    id: RecordId,
+) -> Result<bool> {
+    let found = crate::app::records::find(app, id).await?;
+    let Some(found) = found.iter().find(|found| found.feed == *feed) else { return Ok(false) };
+    let known = found.row.kind == Kind::HELP_MESSAGE
+        && found.message::<v1::HelpMessage>()?.request == request.0;
+    if known { Ok(true) } else { Err(Error::Exists { noun: "record with this id" }) }
+}
+
+/// A request's newest messages, oldest first.
+pub async fn messages(
+    app: &App,
+    feed: &FeedId,
+    request: RecordId,
+    limit: usize,
+) -> Result<Vec<(RecordId, v1::HelpMessage)>> {
+    let mut db = app.db.reader().await?;
+    let positions = help_requests::list_messages(&mut db, request, limit).await?;
+    let found = found_at(app, &mut db, &positions).await?;
+    let mut messages = Vec::with_capacity(found.len());
+    for found in found.iter().filter(|found| found.feed == *feed) {
+        messages.push((found.row.id, found.message::<v1::HelpMessage>()?));
+    }
+    messages
+        .sort_by_key(|(id, message)| (message.time.map(|time| (time.seconds, time.nanos)), *id));
+    Ok(messages)
+}
+
+/// The sealed feed of a home.
+pub fn sealed_feed(home: &crate::domain::id::PointCode) -> FeedId {
+    FeedId::new(home.clone(), Audience::Sealed)
+}

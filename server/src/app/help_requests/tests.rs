@@ -1,0 +1,180 @@
+use yizhan_client::sealed::{TrackingCode, random_key, seal_exactly};
+
+use super::*;
+use crate::{
+    app::{
+        accounts::NewAccount,
+        desk,
+        error::Error,
+        samples::{FOUNDER, Node, account, admin, code, founder},
+    },
+    domain::{help_state::HelpState, id::RecordId, policy::Role},
+    identity::caller::Caller,
+};
+use yizhan_proto::v1;
+
+/// A request, and the code that its client keeps.
+fn request(text: &str, key: &str) -> (v1::SubmitHelpRequestRequest, TrackingCode) {
+    let tracking = TrackingCode::random();
+    let content_key = random_key();
+    let lookup_id = tracking.lookup_id();
+    let message = v1::SubmitHelpRequestRequest {
+        category: "legal".into(),
+        country: "KE".into(),
+        language: "en".into(),
+        content: Some(v1::HelpContent { text: text.into(), ..v1::HelpContent::default() }),
+        key: key.into(),
+        secret: Some(secret(&tracking)),
+        content_key: content_key.to_vec(),
+        client_wrap: seal_exactly(
+            &tracking.reply_key(),
+            "client wrap",
+            &lookup_id,
+            content_key.as_ref(),
+        ),
+        ..v1::SubmitHelpRequestRequest::default()
+    };
+    (message, tracking)
+}
+
+fn secret(tracking: &TrackingCode) -> v1::HelpSecret {
+    let (lookup_id, mac_key) = (tracking.lookup_id().to_vec(), tracking.mac_key().to_vec());
+    v1::HelpSecret { lookup_id, mac_key }
+}
+
+async fn asked(node: &Node, text: &str) -> (String, TrackingCode) {
+    let (message, tracking) = request(text, "");
+    let new = message.try_into().unwrap();
+    let done = submit(&node.app, &Caller::Anonymous, new).await.unwrap();
+    (done.reference, tracking)
+}
+
+fn named(name: &str, role: Role) -> Caller {
+    match account(role, FOUNDER) {
+        Caller::Account { account, role, point, also, member, purpose, expires, .. } => {
+            let name = name.into();
+            Caller::Account { account, name, role, point, also, member, purpose, expires }
+        }
+        other => other,
+    }
+}
+
+#[tokio::test]
+async fn what_is_submitted_is_opened_by_handlers_and_nobody_else() {
+    let node = founder().await;
+    let (reference, tracking) = asked(&node, "a lease").await;
+    let opened = desk::get(&node.app, &admin(FOUNDER), &reference, "").await.unwrap();
+    assert_eq!(opened.content.unwrap().text, "a lease");
+    assert_eq!(opened.readers, [FOUNDER]);
+    for stranger in [account(Role::ProvincialAdmin, FOUNDER), named("v", Role::Volunteer)] {
+        let refused = desk::get(&node.app, &stranger, &reference, "").await;
+        assert!(matches!(refused, Err(Error::NotFound { .. })));
+    }
+    let secret = Secret::parse(&reference, Some(secret(&tracking))).unwrap();
+    let tracked = track(&node.app, &Caller::Anonymous, &secret, 0).await.unwrap();
+    assert_eq!((tracked.reference, tracked.owner), (reference, FOUNDER.to_owned()));
+}
+
+#[tokio::test]
+async fn one_key_has_one_effect_and_serves_one_client() {
+    let node = founder().await;
+    let (message, _) = request("once", "key");
+    let submit = async |message: v1::SubmitHelpRequestRequest| {
+        submit(&node.app, &Caller::Anonymous, message.try_into().unwrap()).await
+    };
+    let first = submit(message.clone()).await.unwrap();
+    let second = submit(message.clone()).await.unwrap();
+    assert_eq!(first.reference, second.reference);
+    assert_eq!(first.first_answer_by, second.first_answer_by);
+    let (other, _) = request("once", "key");
+    assert!(matches!(submit(other).await, Err(Error::Exists { .. })));
+    let asked = desk::Asked::default();
+    let items = desk::list(&node.app, &admin(FOUNDER), asked).await.unwrap().items;
+    assert_eq!(items.len(), 1);
+}
+
+#[tokio::test]
+async fn numbers_rise_without_a_gap_while_the_node_runs() {
+    let node = founder().await;
+    let mut references = Vec::new();
+    for n in 0..20 {
+        references.push(asked(&node, &format!("{n}")).await.0);
+    }
+    let number = |reference: &String| reference.split('-').nth(2).unwrap().parse::<u32>().unwrap();
+    let numbers: Vec<u32> = references.iter().map(number).collect();
+    assert_eq!(numbers, (1..=20).collect::<Vec<u32>>());
+}
+
+#[tokio::test]
+async fn a_volunteer_sees_what_is_assigned_and_no_more() {
+    let node = founder().await;
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let new = NewAccount {
+        name: "wang".into(),
+        password: "long enough".into(),
+        role: Role::Volunteer,
+        point: None,
+    };
+    let now = node.app.outside.now();
+    node.app.accounts.create(&operator, new, now, [3; 32]).await.unwrap();
+    let (mine, _) = asked(&node, "mine").await;
+    let (other, _) = asked(&node, "other").await;
+    desk::assign(&node.app, &admin(FOUNDER), &mine, "wang").await.unwrap();
+    let wang = named("wang", Role::Volunteer);
+    let items = desk::list(&node.app, &wang, desk::Asked::default()).await.unwrap().items;
+    let listed: Vec<&str> = items.iter().map(|item| item.reference.as_str()).collect();
+    assert_eq!(listed, [mine.as_str()]);
+    assert_eq!(desk::get(&node.app, &wang, &mine, "").await.unwrap().content.unwrap().text, "mine");
+    let refused = desk::reply(&node.app, &wang, &other, "x", None).await;
+    assert!(matches!(refused, Err(Error::NotFound { .. })));
+    desk::reply(&node.app, &wang, &mine, "x", None).await.unwrap();
+    let nobody = desk::assign(&node.app, &admin(FOUNDER), &mine, "nobody").await;
+    assert!(matches!(nobody, Err(Error::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_reply_that_is_sent_twice_is_there_once_and_another_node_key_opens_nothing() {
+    let node = founder().await;
+    let (reference, _) = asked(&node, "x").await;
+    let id = RecordId([7; 16]);
+    for _ in 0..2 {
+        desk::reply(&node.app, &admin(FOUNDER), &reference, "once", Some(id)).await.unwrap();
+    }
+    let opened = desk::get(&node.app, &admin(FOUNDER), &reference, "").await.unwrap();
+    assert_eq!(opened.messages.len(), 1);
+    let stored = stored::with_reference(
+        &node.app,
+        &crate::domain::help_reference::Reference::parse(&reference, "r").unwrap(),
+    )
+    .await
+    .unwrap();
+    let stored = stored::Stored::of(stored.into_iter().next().unwrap()).unwrap();
+    let other = sealing::IntakeKeys::new(crate::identity::keys::CaseKey::generate());
+    let opened = other.open(&node.app, stored.feed(), stored.id(), &stored.request).await;
+    assert!(opened.is_err());
+}
+
+#[tokio::test]
+async fn a_client_who_writes_again_is_not_done() {
+    let node = founder().await;
+    let (reference, tracking) = asked(&node, "x").await;
+    let handler = admin(FOUNDER);
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let new = NewAccount {
+        name: "somebody".into(),
+        password: "long enough".into(),
+        role: Role::PointAdmin,
+        point: None,
+    };
+    let now = node.app.outside.now();
+    node.app.accounts.create(&operator, new, now, [4; 32]).await.unwrap();
+    desk::assign(&node.app, &handler, &reference, "").await.unwrap();
+    desk::resolve(&node.app, &handler, &reference, ("", "advised")).await.unwrap();
+    let secret = Secret::parse(&reference, Some(secret(&tracking))).unwrap();
+    let anybody = Caller::Anonymous;
+    let state = reply(&node.app, &anybody, &secret, RecordId([9; 16]), vec![1; 256]).await.unwrap();
+    assert_eq!(state, HelpState::InProgress);
+    assert_eq!(withdraw(&node.app, &anybody, &secret).await.unwrap(), HelpState::Withdrawn);
+    let again = reply(&node.app, &anybody, &secret, RecordId([8; 16]), vec![1; 256]).await;
+    assert!(matches!(again, Err(Error::Invalid(_))));
+}

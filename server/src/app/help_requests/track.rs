@@ -1,0 +1,300 @@
+//! What a client does with its reference and tracking code. Whoever does not hold the code learns
+//! nothing, not even whether there is such a request.
+
+use subtle::ConstantTimeEq;
+use yizhan_proto::v1::{self, sealed_message::Author};
+
+use super::stored::{self, NewMessage, Stored, amend, messages, not_found, with_lookup};
+use crate::{
+    app::{
+        App,
+        error::{Error, Result},
+    },
+    domain::{
+        help_category::{Answer, HelpCategory},
+        help_reference::Reference,
+        help_request::{HelpRequest, SEALED_MAX},
+        help_state::{HelpMove, HelpState},
+        id::{PointCode, RecordId},
+        kind::Kind,
+        policy::Operation,
+        text::Invalid,
+    },
+    identity::caller::Caller,
+    wire::{
+        help_request::{clock_message, rating, route_message, secret_hashes},
+        value::{texts_message, time_message},
+    },
+};
+
+/// Messages that are shown unless more are asked for.
+const MESSAGES_DEFAULT: usize = 50;
+pub const MESSAGES_MAX: usize = 200;
+
+/// A reference, and what was derived from the code that belongs to it.
+pub struct Secret {
+    reference: Reference,
+    lookup_hash: [u8; 32],
+    mac_hash: [u8; 32],
+}
+
+impl Secret {
+    /// A mistyped reference is told as such, before anything is looked up.
+    pub fn parse(reference: &str, secret: Option<v1::HelpSecret>) -> Result<Secret, Invalid> {
+        let reference = Reference::parse(reference, "reference")?;
+        let (lookup_hash, mac_hash) = secret_hashes(secret)?;
+        Ok(Secret { reference, lookup_hash, mac_hash })
+    }
+
+    fn fits(&self, reference: &str, lookup_hash: &[u8], mac_hash: &[u8]) -> bool {
+        let same = lookup_hash.ct_eq(&self.lookup_hash) & mac_hash.ct_eq(&self.mac_hash);
+        bool::from(same) && reference == self.reference.as_str()
+    }
+}
+
+/// What a code leads to.
+enum Led {
+    Here(Box<Stored>),
+    /// To a request that another point handles.
+    On(Box<v1::HelpStub>),
+}
+
+/// Looks up by the code alone: an unknown reference and a wrong code take the same way.
+async fn lead(app: &App, secret: &Secret) -> Result<Led> {
+    let mut on = None;
+    for found in with_lookup(app, &secret.lookup_hash).await? {
+        match found.row.kind {
+            Kind::HELP_REQUEST => {
+                let stored = Stored::of(found)?;
+                let request = &stored.request;
+                let reference = request.reference.as_str();
+                if secret.fits(reference, &request.lookup_hash, &request.mac_hash) {
+                    return Ok(Led::Here(Box::new(stored)));
+                }
+            }
+            Kind::HELP_STUB => {
+                let stub: v1::HelpStub = found.message()?;
+                if secret.fits(&stub.reference, &stub.lookup_hash, &stub.mac_hash) {
+                    on = Some(stub);
+                }
+            }
+            _ => (),
+        }
+    }
+    on.map(|stub| Led::On(Box::new(stub))).ok_or_else(not_found)
+}
+
+/// The request that a code leads to, at its owner.
+async fn owned(app: &App, secret: &Secret) -> Result<Box<Stored>> {
+    match lead(app, secret).await? {
+        Led::Here(stored) => Ok(stored),
+        Led::On(stub) => Err(Error::Precondition {
+            reason: "HANDLED_ELSEWHERE",
+            message: format!("the request is handled by {}: write to that point", stub.owner),
+        }),
+    }
+}
+
+pub async fn track(
+    app: &App,
+    caller: &Caller,
+    secret: &Secret,
+    limit: usize,
+) -> Result<v1::TrackHelpRequestResponse> {
+    caller.may(Operation::TrackHelpRequest)?;
+    match lead(app, secret).await? {
+        Led::Here(stored) => shown(app, *stored, limit).await,
+        Led::On(stub) => shown_stub(app, *stub).await,
+    }
+}
+
+async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpRequestResponse> {
+    let (id, feed) = (stored.id(), stored.feed().clone());
+    let limit = if limit == 0 { MESSAGES_DEFAULT } else { limit.min(MESSAGES_MAX) };
+    let request = stored.request;
+    let desks = app.help.desks.get(app).await?;
+    let hours = desks.hours(&feed.home);
+    let now = app.outside.now();
+    let all = messages(app, &feed, id, limit).await?;
+    let shown = all.into_iter().filter(|(_, message)| message.author() != Author::Note);
+    let (label_code, labels) = labels(&request, &feed.home);
+    Ok(v1::TrackHelpRequestResponse {
+        reference: request.reference.to_string(),
+        state: request.state.number(),
+        label_code,
+        labels,
+        owner: feed.home.to_string(),
+        owner_names: desks
+            .find(&feed.home)
+            .map(|desk| texts_message(desk.names.clone()))
+            .unwrap_or_default(),
+        messages: shown
+            .map(|(id, message)| v1::SealedMessage {
+                id: id.to_string(),
+                author: message.author,
+                time: message.time,
+                sealed: message.sealed,
+            })
+            .collect(),
+        clocks: request.clocks.0.iter().map(|clock| clock_message(clock, now, &hours)).collect(),
+        client_wrap: request.client_wrap,
+        content: request.content,
+        id: id.to_string(),
+        redirect: request.redirect,
+        duplicate_of: request.duplicate_of.map(|of| of.to_string()).unwrap_or_default(),
+        received_time: Some(time_message(request.received)),
+        language: request.language.to_string(),
+        route: Some(route_message(request.route)),
+    })
+}
+
+/// What the node that took a request in knows while another point handles it.
+async fn shown_stub(app: &App, stub: v1::HelpStub) -> Result<v1::TrackHelpRequestResponse> {
+    let desks = app.help.desks.get(app).await?;
+    let owner: PointCode = stub.owner.parse().map_err(Error::from)?;
+    let (label_code, labels) = passed_on(&owner);
+    Ok(v1::TrackHelpRequestResponse {
+        reference: stub.reference,
+        state: HelpState::Received.number(),
+        label_code,
+        labels,
+        owner_names: desks
+            .find(&owner)
+            .map(|desk| texts_message(desk.names.clone()))
+            .unwrap_or_default(),
+        owner: stub.owner,
+        received_time: stub.received_time,
+        route: stub.route,
+        ..v1::TrackHelpRequestResponse::default()
+    })
+}
+
+fn labels(request: &HelpRequest, owner: &PointCode) -> (String, Vec<v1::LocalText>) {
+    // Its first word about a request that came from elsewhere is that it came.
+    if request.state == HelpState::Received && request.intake != owner.as_str() {
+        return passed_on(owner);
+    }
+    let (code, texts) = request.state.label();
+    (code.to_owned(), in_three(texts.map(str::to_owned)))
+}
+
+fn passed_on(owner: &PointCode) -> (String, Vec<v1::LocalText>) {
+    let texts =
+        [format!("已转交 {owner}"), format!("已轉交 {owner}"), format!("Passed to {owner}")];
+    ("passed_on".to_owned(), in_three(texts))
+}
+
+/// zh-Hans, zh-Hant, en.
+fn in_three(texts: [String; 3]) -> Vec<v1::LocalText> {
+    let tags = ["zh-Hans", "zh-Hant", "en"];
+    let text = |(tag, text): (&str, String)| v1::LocalText { language: tag.to_owned(), text };
+    tags.into_iter().zip(texts).map(text).collect()
+}
+
+/// Adds a message that the client has sealed, and ends a pause.
+pub async fn reply(
+    app: &App,
+    caller: &Caller,
+    secret: &Secret,
+    message_id: RecordId,
+    sealed: Vec<u8>,
+) -> Result<HelpState> {
+    caller.may(Operation::TrackHelpRequest)?;
+    if sealed.is_empty() || sealed.len() > SEALED_MAX {
+        return Err(Invalid::new("sealed", "wrong_length").into());
+    }
+    let stored = owned(app, secret).await?;
+    let (feed, id) = (stored.feed().clone(), stored.id());
+    if stored::has_message(app, &feed, id, message_id).await? {
+        return Ok(stored.request.state);
+    }
+    let now = app.outside.now();
+    let done =
+        amend(app, &feed, id, &caller.deed(Operation::TrackHelpRequest), |request, hours| {
+            request.step(HelpMove::Answer, now, hours)?;
+            let message = v1::HelpMessage {
+                request: id.0.to_vec(),
+                author: Author::Client.into(),
+                time: Some(time_message(now)),
+                sealed: sealed.clone(),
+            };
+            Ok(vec![NewMessage { id: message_id, message }])
+        })
+        .await?;
+    Ok(done.request.state)
+}
+
+/// Takes a request back; one that was taken back stays so.
+pub async fn withdraw(app: &App, caller: &Caller, secret: &Secret) -> Result<HelpState> {
+    caller.may(Operation::TrackHelpRequest)?;
+    let stored = owned(app, secret).await?;
+    if stored.request.state == HelpState::Withdrawn {
+        return Ok(HelpState::Withdrawn);
+    }
+    let now = app.outside.now();
+    let done = amend(
+        app,
+        stored.feed(),
+        stored.id(),
+        &caller.deed(Operation::TrackHelpRequest),
+        |request, hours| {
+            request.step(HelpMove::Withdraw, now, hours)?;
+            Ok(Vec::new())
+        },
+    )
+    .await?;
+    Ok(done.request.state)
+}
+
+/// Notes how it went.
+pub async fn rate(app: &App, caller: &Caller, secret: &Secret, stars: u32) -> Result<HelpState> {
+    caller.may(Operation::TrackHelpRequest)?;
+    if rating(stars)? == 0 {
+        return Err(Invalid::new("rating", "out_of_range").hint("1 to 5").into());
+    }
+    let stored = owned(app, secret).await?;
+    let done = amend(
+        app,
+        stored.feed(),
+        stored.id(),
+        &caller.deed(Operation::TrackHelpRequest),
+        |request, _| {
+            if !matches!(request.state, HelpState::Resolved | HelpState::Closed) {
+                return Err(Invalid::new("state", "move_refused")
+                    .hint(request.state.name())
+                    .into());
+            }
+            request.rating = stars;
+            Ok(Vec::new())
+        },
+    )
+    .await?;
+    Ok(done.request.state)
+}
+
+/// What can be asked for, and what is asked in return.
+pub fn categories(caller: &Caller) -> Result<Vec<v1::HelpCategory>> {
+    caller.may(Operation::SubmitHelpRequest)?;
+    let question = |question: &crate::domain::help_category::Question| {
+        use v1::help_question::Type;
+        let (kind, choices) = match question.answer {
+            Answer::Text => (Type::Text, &[][..]),
+            Answer::YesNo => (Type::YesNo, &[][..]),
+            Answer::Number => (Type::Number, &[][..]),
+            Answer::Date => (Type::Date, &[][..]),
+            Answer::Choice(choices) => (Type::Choice, choices),
+        };
+        v1::HelpQuestion {
+            code: question.code.to_owned(),
+            texts: in_three(question.texts.map(str::to_owned)),
+            r#type: kind.into(),
+            choices: choices.iter().map(|choice| (*choice).to_owned()).collect(),
+        }
+    };
+    let category = |category: &HelpCategory| v1::HelpCategory {
+        code: category.name().to_owned(),
+        names: in_three(category.names().map(str::to_owned)),
+        questions: category.questions().iter().map(question).collect(),
+    };
+    Ok(HelpCategory::ALL.iter().map(category).collect())
+}

@@ -1,0 +1,163 @@
+//! A help request: what a queue knows of it in clear, beside sealed bytes that nobody here can read.
+
+use super::{
+    help_category::HelpCategory,
+    help_clock::Clocks,
+    help_reference::Reference,
+    help_state::{HelpMove, HelpState, Urgency, may_reopen},
+    id::RecordId,
+    language::Language,
+    region::Region,
+    routing::Route,
+    text::Invalid,
+    time::Time,
+    working_time::WorkingTime,
+};
+
+/// Longest text of a request or a message, in characters.
+pub const TEXT_MAX: usize = 8_000;
+/// Longest name or contact of a client, in characters.
+pub const CONTACT_MAX: usize = 300;
+pub const SUPPLIES_MAX: usize = 50;
+pub const ATTACHMENTS_MAX: usize = 20;
+/// Longest key of a submission, in characters.
+pub const KEY_MAX: usize = 128;
+/// Largest count of a supply line.
+pub const QUANTITY_MAX: u32 = 1_000_000;
+/// Longest sealed message of a client, in bytes.
+pub const SEALED_MAX: usize = 48 * 1024;
+/// Longest wrap of a content key by its client, in bytes.
+pub const WRAP_MAX: usize = 256;
+
+/// A request as its owner's `sealed` feed holds it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HelpRequest {
+    pub reference: Reference,
+    pub category: HelpCategory,
+    pub urgency: Urgency,
+    pub region: Region,
+    pub language: Language,
+    pub state: HelpState,
+    pub received: Time,
+    pub route: Route,
+    pub clocks: Clocks,
+    /// Empty: nobody yet.
+    pub assignee: String,
+    pub lookup_hash: Vec<u8>,
+    pub mac_hash: Vec<u8>,
+    pub client_wrap: Vec<u8>,
+    /// Record of the key that wraps this request's keys; none for what was imported.
+    pub intake_key: Option<RecordId>,
+    pub wrap: Vec<u8>,
+    pub content: Vec<u8>,
+    pub reopened: u32,
+    pub resolved: Option<Time>,
+    pub closed: Option<Time>,
+    pub redirect: Vec<u8>,
+    pub duplicate_of: Option<Reference>,
+    pub outcome: String,
+    /// 0: none.
+    pub rating: u32,
+    pub source: String,
+    /// Code of the point whose node took it in.
+    pub intake: String,
+    pub key_hash: Vec<u8>,
+    pub for_other: bool,
+    pub escalation: u32,
+    pub channel: String,
+    pub updated: Time,
+    pub triaged: Option<Time>,
+    pub assigned: Option<Time>,
+    pub waiting: Option<Time>,
+}
+
+impl HelpRequest {
+    /// Moves on by the table, and lets the clocks follow.
+    pub fn step(&mut self, step: HelpMove, at: Time, hours: &WorkingTime) -> Result<(), Invalid> {
+        let next = self.state.moved(step)?;
+        if next == HelpState::InProgress && matches!(step, HelpMove::Reopen | HelpMove::Answer) {
+            may_reopen(self.state, self.closed, at)?;
+        }
+        let (before, urgency) = (self.state, self.urgency);
+        match step {
+            HelpMove::Triage => self.triaged = self.triaged.or(Some(at)),
+            HelpMove::Assign => self.assigned = Some(at),
+            HelpMove::Reply => self.clocks.on_reply(urgency, at, hours),
+            HelpMove::Wait => {
+                self.clocks.on_wait(at, hours);
+                self.waiting = Some(at);
+            }
+            HelpMove::Answer | HelpMove::Reopen => {
+                self.waiting = None;
+                if matches!(before, HelpState::Resolved | HelpState::Closed) {
+                    self.reopened += 1;
+                    (self.resolved, self.closed) = (None, None);
+                    self.clocks.on_reopen(urgency, at, hours);
+                } else {
+                    self.clocks.on_answer(at, hours);
+                }
+            }
+            HelpMove::Resolve => {
+                self.clocks.on_resolved(at, hours);
+                self.resolved = Some(at);
+            }
+            HelpMove::Close => self.closed = Some(at),
+            HelpMove::Redirect | HelpMove::MarkDuplicate | HelpMove::Withdraw => {
+                self.clocks.on_end(at, hours);
+                self.closed = Some(at);
+            }
+        }
+        // A reply while the client is waited for stops what it has just started.
+        if step == HelpMove::Reply && next == HelpState::WaitingClient {
+            self.clocks.on_wait(at, hours);
+        }
+        self.state = next;
+        self.updated = at;
+        Ok(())
+    }
+}
+
+/// What is needed, pledged, sent and received: each at most what comes before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quantities {
+    pub needed: u32,
+    pub pledged: u32,
+    pub sent: u32,
+    pub received: u32,
+}
+
+impl Quantities {
+    pub fn check(self, field: &str) -> Result<(), Invalid> {
+        let wrong = |reason, hint: String| Err(Invalid::new(field, reason).hint(hint));
+        if self.needed == 0 || self.needed > QUANTITY_MAX {
+            return wrong("out_of_range", format!("1 to {QUANTITY_MAX}"));
+        }
+        if self.pledged > self.needed {
+            return wrong("pledged_beyond_need", format!("at most {}", self.needed));
+        }
+        if self.sent > self.pledged {
+            return wrong("sent_beyond_pledge", format!("at most {}", self.pledged));
+        }
+        if self.received > self.sent {
+            return wrong("received_beyond_sent", format!("at most {}", self.sent));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_pledged_than_needed_sent_than_pledged_received_than_sent() {
+        let check = |needed, pledged, sent, received| {
+            Quantities { needed, pledged, sent, received }.check("l").map_err(|bad| bad.reason)
+        };
+        assert_eq!(check(10, 10, 10, 10), Ok(()));
+        assert_eq!(check(10, 11, 0, 0), Err("pledged_beyond_need"));
+        assert_eq!(check(10, 5, 6, 0), Err("sent_beyond_pledge"));
+        assert_eq!(check(10, 5, 5, 6), Err("received_beyond_sent"));
+        assert_eq!(check(0, 0, 0, 0), Err("out_of_range"));
+    }
+}

@@ -1,0 +1,102 @@
+//! What letters about help requests do where they arrive. Content stays sealed on the way: what is
+//! kept here is ciphertext, and what names nobody.
+
+use prost::Message;
+use yizhan_proto::v1;
+
+use super::letters::{Here, Verdict};
+use crate::{
+    domain::{
+        deputy::deputy_of, help_reference::Reference, help_request::HelpRequest, id::PointCode,
+        id::RecordId, position::PAYLOAD_MAX,
+    },
+    store::{
+        StoreError,
+        help_requests::{self, Arrival},
+        parcels::Connection,
+    },
+};
+
+/// Records of one letter to a deputy.
+const COPIES_MAX: usize = 4_096;
+
+/// A request that this point is to handle: kept until it is in its feed.
+pub async fn arrive(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    parcel: &v1::HelpParcel,
+) -> Result<Verdict, StoreError> {
+    let malformed = Verdict::Refused("MALFORMED");
+    let Some(id) = record_id(&parcel.id) else { return Ok(malformed) };
+    let request = parcel.request.clone().map(HelpRequest::try_from);
+    let Some(Ok(request)) = request else { return Ok(malformed) };
+    let is_whole = record_id(&parcel.key_id) == request.intake_key
+        && parcel.key.is_some()
+        && parcel.encoded_len() <= PAYLOAD_MAX;
+    // A point sends on what it took in itself, and nothing else.
+    if !is_whole || request.intake != from.as_str() {
+        return Ok(malformed);
+    }
+    let arrival = Arrival {
+        id,
+        owner: to.to_string(),
+        parcel: parcel.encode_to_vec(),
+        arrived_us: here.now.0,
+    };
+    help_requests::put_arrival(db, &arrival, from.as_str()).await?;
+    Ok(Verdict::Done)
+}
+
+/// Sealed records of a home that names this point as its deputy.
+pub async fn keep_copies(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    copies: &v1::HelpCopies,
+) -> Result<Verdict, StoreError> {
+    if copies.home != from.as_str() || copies.records.len() > COPIES_MAX {
+        return Ok(Verdict::Refused("MALFORMED"));
+    }
+    if deputy_of(&here.keys.roster(), from).as_ref() != Some(to) {
+        // The roster may be on its way.
+        return Ok(Verdict::Later);
+    }
+    for copy in &copies.records {
+        let Some(id) = record_id(&copy.id) else { return Ok(Verdict::Refused("MALFORMED")) };
+        if copy.payload.len() > PAYLOAD_MAX {
+            return Ok(Verdict::Refused("MALFORMED"));
+        }
+        match copy.removed {
+            true => help_requests::remove_copy(db, from.as_str(), id).await?,
+            false => {
+                let version = (id, copy.kind, copy.sequence);
+                help_requests::put_copy(db, from.as_str(), version, &copy.payload).await?;
+            }
+        }
+    }
+    Ok(Verdict::Done)
+}
+
+/// A promise that a point below did not keep.
+pub async fn note_escalation(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    escalation: &v1::HelpEscalation,
+) -> Result<Verdict, StoreError> {
+    let roster = here.keys.roster();
+    let Ok(reference) = Reference::parse(&escalation.reference, "reference") else {
+        return Ok(Verdict::Refused("MALFORMED"));
+    };
+    if roster.parent(from) != Some(to) {
+        return Ok(Verdict::Refused("NOT_ENTITLED"));
+    }
+    let of = (reference.as_str(), from.as_str(), to.as_str());
+    help_requests::put_escalation(db, of, &escalation.encode_to_vec(), here.now.0).await?;
+    Ok(Verdict::Done)
+}
+
+fn record_id(bytes: &[u8]) -> Option<RecordId> {
+    bytes.try_into().map(RecordId).ok()
+}

@@ -1,0 +1,537 @@
+//! The desk's queries: by look-up id, by reference, by what runs out next; counters of references; and
+//! the local tables beside the feeds.
+
+use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
+
+use super::{
+    Slot, StoreError,
+    database::failed,
+    dialect::{Dialect, Sql, over_list, over_rows},
+};
+use crate::domain::{
+    entry::{DeskEntry, Entry},
+    id::RecordId,
+    position::Sequence,
+};
+
+const ENTER_REQUESTS: Sql = over_rows!(
+    "insert into help_requests (position, slot, id, reference, lookup, state, is_open, category,
+       urgency, region, language, assignee, received_us, due_us)
+     select cast(value->>0 as bigint), $2, substr($3, cast(value->>1 as int), 16), value->>2,
+            substr($4, cast(value->>1 as int), 16), cast(value->>3 as bigint),
+            cast(value->>4 as bigint), value->>5, cast(value->>6 as bigint), value->>7, value->>8,
+            value->>9, cast(value->>10 as bigint), cast(value->>11 as bigint)",
+    "where true"
+);
+const ENTER_MESSAGES: Sql = over_rows!(
+    "insert into help_messages (position, id, request, time_us)
+     select cast(value->>0 as bigint), substr($2, cast(value->>1 as int), 16),
+            substr($3, cast(value->>1 as int), 16), cast(value->>2 as bigint)",
+    "where true"
+);
+pub(super) const REMOVE_REQUESTS: Sql =
+    over_list!("delete from help_requests where position in (select cast(value as bigint)", ")");
+pub(super) const REMOVE_MESSAGES: Sql =
+    over_list!("delete from help_messages where position in (select cast(value as bigint)", ")");
+
+/// Makes requests, stubs and messages findable; one statement per sort, however many there are.
+pub(super) async fn enter(
+    db: &mut AnyConnection,
+    dialect: Dialect,
+    slot: Slot,
+    entries: &[Entry],
+) -> Result<(), StoreError> {
+    let (mut requests, mut ids, mut lookups) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut messages, mut message_ids, mut parents) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in entries {
+        let position = slot.position(entry.sequence);
+        match &entry.desk {
+            None => (),
+            Some(DeskEntry::Request(one)) => {
+                requests.push(serde_json::json!([
+                    position,
+                    ids.len() + 1,
+                    one.reference,
+                    one.state,
+                    i64::from(one.is_open),
+                    one.category,
+                    one.urgency,
+                    one.region,
+                    one.language,
+                    one.assignee,
+                    one.received_us,
+                    one.due_us,
+                ]));
+                ids.extend(one.id.0);
+                lookups.extend(one.lookup);
+            }
+            Some(DeskEntry::Message { id, request, time_us }) => {
+                messages.push(serde_json::json!([position, message_ids.len() + 1, time_us]));
+                message_ids.extend(id.0);
+                parents.extend(request.0);
+            }
+        }
+    }
+    if !requests.is_empty() {
+        sqlx::query(dialect.pick(ENTER_REQUESTS))
+            .bind(serde_json::Value::from(requests).to_string())
+            .bind(i64::from(slot.0))
+            .bind(ids)
+            .bind(lookups)
+            .execute(&mut *db)
+            .await
+            .map_err(failed)?;
+    }
+    if !messages.is_empty() {
+        sqlx::query(dialect.pick(ENTER_MESSAGES))
+            .bind(serde_json::Value::from(messages).to_string())
+            .bind(message_ids)
+            .bind(parents)
+            .execute(&mut *db)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A row that is all a queue needs to page on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Queued {
+    pub position: i64,
+    /// What the queue is ordered by.
+    pub at_us: i64,
+    pub id: RecordId,
+}
+
+impl FromRow<'_, AnyRow> for Queued {
+    fn from_row(row: &AnyRow) -> Result<Queued, sqlx::Error> {
+        let id: Vec<u8> = row.try_get("id")?;
+        let id = id.try_into().map_err(|_| sqlx::Error::Decode("id length".into()))?;
+        Ok(Queued {
+            position: row.try_get("position")?,
+            at_us: row.try_get("at_us")?,
+            id: RecordId(id),
+        })
+    }
+}
+
+/// Positions of records with this look-up id. Wrong codes and unknown references find nothing alike.
+pub async fn find_by_lookup(
+    db: &mut AnyConnection,
+    lookup: &[u8; 16],
+) -> Result<Vec<i64>, StoreError> {
+    sqlx::query_scalar("select position from help_requests where lookup = $1 order by position")
+        .bind(lookup.to_vec())
+        .fetch_all(db)
+        .await
+        .map_err(failed)
+}
+
+/// Positions of records with this reference, stubs included.
+pub async fn find_by_reference(
+    db: &mut AnyConnection,
+    reference: &str,
+) -> Result<Vec<i64>, StoreError> {
+    sqlx::query_scalar("select position from help_requests where reference = $1 order by position")
+        .bind(reference)
+        .fetch_all(db)
+        .await
+        .map_err(failed)
+}
+
+/// Open requests of one copy by what runs out next, from just after a place.
+pub async fn list_open(
+    db: &mut AnyConnection,
+    slot: Slot,
+    after: (i64, RecordId),
+    limit: usize,
+) -> Result<Vec<Queued>, StoreError> {
+    sqlx::query_as(
+        "select position, due_us as at_us, id from help_requests
+         where slot = $1 and is_open = 1 and state > 0 and (due_us, id) > ($2, $3)
+         order by due_us, id limit $4",
+    )
+    .bind(i64::from(slot.0))
+    .bind(after.0)
+    .bind(after.1.0.to_vec())
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Open requests of one copy in one state, by what runs out next.
+pub async fn list_open_in(
+    db: &mut AnyConnection,
+    slot: Slot,
+    state: i64,
+    after: (i64, RecordId),
+    limit: usize,
+) -> Result<Vec<Queued>, StoreError> {
+    sqlx::query_as(
+        "select position, due_us as at_us, id from help_requests
+         where slot = $1 and is_open = 1 and state = $5 and (due_us, id) > ($2, $3)
+         order by due_us, id limit $4",
+    )
+    .bind(i64::from(slot.0))
+    .bind(after.0)
+    .bind(after.1.0.to_vec())
+    .bind(limit as i64)
+    .bind(state)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Requests of one copy that ended in one state, the newest first, from just before a place.
+pub async fn list_ended(
+    db: &mut AnyConnection,
+    slot: Slot,
+    state: i64,
+    before: (i64, RecordId),
+    limit: usize,
+) -> Result<Vec<Queued>, StoreError> {
+    sqlx::query_as(
+        "select position, received_us as at_us, id from help_requests
+         where slot = $1 and is_open = 0 and state = $5 and (received_us, id) < ($2, $3)
+         order by received_us desc, id desc limit $4",
+    )
+    .bind(i64::from(slot.0))
+    .bind(before.0)
+    .bind(before.1.0.to_vec())
+    .bind(limit as i64)
+    .bind(state)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Requests of a copy, open and ended, in the order of their versions: for those who replay them.
+pub async fn list_received(
+    db: &mut AnyConnection,
+    slot: Slot,
+    span: std::ops::Range<i64>,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    sqlx::query_scalar(
+        "select position from help_requests
+         where position > $1 and position <= $2 and state > 0
+           and received_us >= $3 and received_us < $4 order by position limit $5",
+    )
+    .bind(after.max(slot.position(Sequence(0))))
+    .bind(slot.position(Sequence::MAX))
+    .bind(span.start)
+    .bind(span.end)
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Open requests of one copy one of whose clocks has run out, the earliest first.
+pub async fn list_overdue(
+    db: &mut AnyConnection,
+    slot: Slot,
+    now_us: i64,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    sqlx::query_scalar(
+        "select position from help_requests where slot = $1 and is_open = 1 and state > 0
+           and due_us < $2 order by due_us, id limit $3",
+    )
+    .bind(i64::from(slot.0))
+    .bind(now_us)
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Stubs of one copy whose request is still to be sent.
+pub async fn list_unsent(
+    db: &mut AnyConnection,
+    slot: Slot,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    sqlx::query_scalar(
+        "select position from help_requests where slot = $1 and is_open = 1 and state = 0
+         order by due_us, id limit $2",
+    )
+    .bind(i64::from(slot.0))
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// How many requests of one copy there are per category and state.
+pub async fn count(
+    db: &mut AnyConnection,
+    slot: Slot,
+) -> Result<Vec<(String, i64, i64)>, StoreError> {
+    sqlx::query_as(
+        "select category, state, count(*) from help_requests where slot = $1 and state > 0
+         group by category, state order by category, state",
+    )
+    .bind(i64::from(slot.0))
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Open requests of one copy: how many, how many are overdue, when the oldest was received.
+pub async fn count_open(
+    db: &mut AnyConnection,
+    slot: Slot,
+    now_us: i64,
+) -> Result<(i64, i64, Option<i64>), StoreError> {
+    sqlx::query_as(
+        "select count(*), coalesce(sum(case when due_us < $2 then 1 else 0 end), 0) + 0,
+                min(received_us)
+         from help_requests where slot = $1 and is_open = 1 and state > 0",
+    )
+    .bind(i64::from(slot.0))
+    .bind(now_us)
+    .fetch_one(db)
+    .await
+    .map_err(failed)
+}
+
+/// Positions of a request's newest messages, oldest first.
+pub async fn list_messages(
+    db: &mut AnyConnection,
+    request: RecordId,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    let mut newest: Vec<i64> = sqlx::query_scalar(
+        "select position from help_messages where request = $1
+         order by time_us desc, id desc limit $2",
+    )
+    .bind(request.0.to_vec())
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    newest.reverse();
+    Ok(newest)
+}
+
+/// Takes the next `block` numbers of a point and year, and gives the first. Where the epoch is
+/// another than before, `skip` numbers are left out: people may have seen them.
+pub async fn take_numbers(
+    db: &mut AnyConnection,
+    (point, year): (&str, i64),
+    epoch: i64,
+    block: i64,
+    skip: i64,
+) -> Result<i64, StoreError> {
+    let newest: i64 = sqlx::query_scalar(
+        "insert into help_counters (point, year, epoch, newest) values ($1, $2, $3, $4)
+         on conflict (point, year) do update set
+           newest = help_counters.newest + $4
+             + case when help_counters.epoch = excluded.epoch then 0 else $5 end,
+           epoch = excluded.epoch
+         returning newest",
+    )
+    .bind(point)
+    .bind(year)
+    .bind(epoch)
+    .bind(block)
+    .bind(skip)
+    .fetch_one(db)
+    .await
+    .map_err(failed)?;
+    Ok(newest - block + 1)
+}
+
+/// A request that has come by parcel.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub id: RecordId,
+    pub owner: String,
+    pub parcel: Vec<u8>,
+    pub arrived_us: i64,
+}
+
+/// Keeps a request that has come; one that is here already stays as it is.
+pub async fn put_arrival(
+    db: &mut AnyConnection,
+    arrival: &Arrival,
+    sender: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into help_arrivals (id, owner, sender, parcel, arrived_us)
+         values ($1, $2, $3, $4, $5) on conflict (id) do nothing",
+    )
+    .bind(arrival.id.0.to_vec())
+    .bind(&arrival.owner)
+    .bind(sender)
+    .bind(&arrival.parcel[..])
+    .bind(arrival.arrived_us)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// What has come and is not entered yet, oldest first.
+pub async fn list_arrivals(
+    db: &mut AnyConnection,
+    limit: usize,
+) -> Result<Vec<Arrival>, StoreError> {
+    let rows: Vec<(Vec<u8>, String, Vec<u8>, i64)> = sqlx::query_as(
+        "select id, owner, parcel, arrived_us from help_arrivals
+         order by arrived_us, id limit $1",
+    )
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    rows.into_iter()
+        .map(|(id, owner, parcel, arrived_us)| {
+            let id = id.try_into().map_err(|_| StoreError::Damaged { what: "arrival" })?;
+            Ok(Arrival { id: RecordId(id), owner, parcel, arrived_us })
+        })
+        .collect()
+}
+
+pub async fn remove_arrival(db: &mut AnyConnection, id: RecordId) -> Result<(), StoreError> {
+    sqlx::query("delete from help_arrivals where id = $1")
+        .bind(id.0.to_vec())
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Another home's sealed record; a newer version takes the place of an older one.
+pub async fn put_copy(
+    db: &mut AnyConnection,
+    home: &str,
+    (id, kind, sequence): (RecordId, u32, u64),
+    payload: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into help_copies (home, id, kind, sequence, payload) values ($1, $2, $3, $4, $5)
+         on conflict (home, id) do update set kind = excluded.kind,
+           sequence = excluded.sequence, payload = excluded.payload
+         where help_copies.sequence < excluded.sequence",
+    )
+    .bind(home)
+    .bind(id.0.to_vec())
+    .bind(i64::from(kind))
+    .bind(sequence as i64)
+    .bind(payload)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// The record is no more at its home.
+pub async fn remove_copy(
+    db: &mut AnyConnection,
+    home: &str,
+    id: RecordId,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_copies where home = $1 and id = $2")
+        .bind(home)
+        .bind(id.0.to_vec())
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Another home's sealed record, as its deputy keeps it.
+pub async fn find_copy(
+    db: &mut AnyConnection,
+    home: &str,
+    id: RecordId,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    sqlx::query_scalar("select payload from help_copies where home = $1 and id = $2")
+        .bind(home)
+        .bind(id.0.to_vec())
+        .fetch_optional(db)
+        .await
+        .map_err(failed)
+}
+
+/// Up to where a deputy was sent a home's sealed records, in which epoch.
+pub async fn deputy_mark(
+    db: &mut AnyConnection,
+    home: &str,
+    deputy: &str,
+) -> Result<(i64, i64), StoreError> {
+    let mark =
+        sqlx::query_as("select epoch, sequence from help_deputies where home = $1 and deputy = $2")
+            .bind(home)
+            .bind(deputy)
+            .fetch_optional(db)
+            .await
+            .map_err(failed)?;
+    Ok(mark.unwrap_or((0, 0)))
+}
+
+pub async fn set_deputy_mark(
+    db: &mut AnyConnection,
+    home: &str,
+    deputy: &str,
+    (epoch, sequence): (i64, i64),
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into help_deputies (home, deputy, epoch, sequence) values ($1, $2, $3, $4)
+         on conflict (home, deputy) do update set epoch = excluded.epoch,
+           sequence = excluded.sequence",
+    )
+    .bind(home)
+    .bind(deputy)
+    .bind(epoch)
+    .bind(sequence)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// The newest word on a request that a point below could not keep to.
+pub async fn put_escalation(
+    db: &mut AnyConnection,
+    (reference, owner, parent): (&str, &str, &str),
+    escalation: &[u8],
+    arrived_us: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into help_escalations (reference, owner, parent, escalation, arrived_us)
+         values ($1, $2, $3, $4, $5)
+         on conflict (reference, parent) do update set owner = excluded.owner,
+           escalation = excluded.escalation, arrived_us = excluded.arrived_us",
+    )
+    .bind(reference)
+    .bind(owner)
+    .bind(parent)
+    .bind(escalation)
+    .bind(arrived_us)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// Owner, encoded escalation, arrival; newest first.
+pub async fn list_escalations(
+    db: &mut AnyConnection,
+    parent: &str,
+    limit: usize,
+) -> Result<Vec<(String, Vec<u8>, i64)>, StoreError> {
+    sqlx::query_as(
+        "select owner, escalation, arrived_us from help_escalations where parent = $1
+         order by arrived_us desc, reference limit $2",
+    )
+    .bind(parent)
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}

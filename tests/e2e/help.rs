@@ -1,0 +1,378 @@
+//! A stranger asks for help, and the right desk answers: through the real client, on real nodes.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use yizhan_tests::{client::exit, cluster::Cluster};
+
+use crate::people::{demo_data, scratch, text};
+
+const TEXT: &str = "低烧两天,想问要不要去急诊。";
+
+/// Asks for help in London, in Chinese.
+fn in_london<'a>(words: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec![
+        "help",
+        "submit",
+        "--category",
+        "medical_advice",
+        "--country",
+        "GB",
+        "--city",
+        "GBLON",
+        "--lang",
+        "zh-Hans",
+        "--text",
+        words,
+    ];
+    arguments.extend(more);
+    arguments
+}
+
+fn word<'a>(document: &'a Value, key: &str) -> &'a str {
+    document[key].as_str().unwrap_or_else(|| panic!("no {key} in {document}"))
+}
+
+fn texts(messages: &Value) -> Vec<(String, String)> {
+    let messages = messages.as_array().expect("messages");
+    messages.iter().map(|one| (word(one, "from").into(), word(one, "text").into())).collect()
+}
+
+fn field_reason(document: &Value) -> (String, String) {
+    let field = &document["error"]["fields"][0];
+    (word(field, "field").to_owned(), word(field, "reason").to_owned())
+}
+
+/// A province and London, with the reference data's points.
+async fn province_and_london() -> Cluster {
+    let mut cluster = Cluster::found("CN-440000").await;
+    cluster.join("GB-LON", "CN-440000").await;
+    let points = scratch(&cluster).join("points");
+    fs::create_dir_all(&points).expect("a directory");
+    fs::copy(format!("{}/points.csv", demo_data()), points.join("points.csv")).expect("points");
+    for point in ["CN-440000", "GB-LON"] {
+        cluster.admin(point).await.ask(&["import", &text(&points)]).await;
+    }
+    for point in ["CN-440000", "GB-LON"] {
+        let client = cluster.admin(point).await;
+        cluster
+            .eventually("the directory is everywhere", async || {
+                client.list(&["point", "list"]).await.len() >= 12
+            })
+            .await;
+    }
+    cluster
+}
+
+#[tokio::test]
+async fn a_student_in_london_is_answered_at_the_right_desk() {
+    let cluster = province_and_london().await;
+    let student = cluster.visitor("GB-LON");
+
+    let asked = student.ask(&in_london(TEXT, &["--key", "k-1", "--contact", "wechat: abc"])).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    assert!(reference.starts_with("LON-"), "{asked}");
+    assert_eq!(word(&asked, "owner"), "GB-LON");
+    assert!(word(&asked["route"], "reason").starts_with("because area GB + category + zh"));
+    assert_eq!(word(&asked["route"], "rule"), "area=GB category=medical_advice lang=zh-Hans");
+    assert_eq!(asked["emergency_numbers"][0], "999");
+    assert!(asked["emergency_numbers"].as_array().unwrap().contains(&json!("112")));
+    assert_eq!(word(&asked, "time_zone"), "Europe/London");
+    let first_answer_by = word(&asked, "first_answer_by");
+    assert!(first_answer_by.ends_with("+00:00") || first_answer_by.ends_with("+01:00"));
+    assert_eq!(code.len(), 24);
+
+    // The same key has one effect, and the same answer.
+    let again = student.ask(&in_london(TEXT, &["--key", "k-1"])).await;
+    assert_eq!((word(&again, "reference"), word(&again, "code")), (reference, code));
+
+    let desk = cluster.admin("GB-LON").await;
+    let queue = desk.list(&["desk", "queue"]).await;
+    assert_eq!(queue.len(), 1);
+    assert_eq!(word(&queue[0], "state"), "received");
+    let opened = desk.ask(&["desk", "show", reference]).await;
+    assert_eq!(word(&opened["content"], "text"), TEXT);
+    assert_eq!(word(&opened["content"], "contact"), "wechat: abc");
+    assert_eq!(
+        opened["readers"],
+        json!(["GB-LON", "CN-440000"]),
+        "the deputy is the only other node"
+    );
+
+    desk.ask(&["desk", "assign", reference]).await;
+    desk.ask(&["desk", "note", reference, "--text", "ask the clinic"]).await;
+    let replied = desk.ask(&["desk", "reply", reference, "--text", "请先测体温"]).await;
+    assert_eq!(word(&replied, "state"), "in_progress");
+
+    let tracked = student.ask(&["help", "track", reference, "--code", code]).await;
+    assert_eq!((word(&tracked, "label"), word(&tracked, "owner")), ("处理中", "GB-LON"));
+    let said =
+        [("client".to_owned(), TEXT.to_owned()), ("desk".to_owned(), "请先测体温".to_owned())];
+    assert_eq!(texts(&tracked["messages"]), said, "and no note");
+
+    let waits = desk.ask(&["desk", "wait", reference, "--text", "体温多少?"]).await;
+    assert_eq!(word(&waits, "state"), "waiting_client");
+    assert!(
+        waits["clocks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|clock| { clock["paused"] == true || !clock["met_at"].is_null() })
+    );
+    let tracked = student.ask(&["help", "track", reference, "--code", code]).await;
+    assert_eq!(word(&tracked, "label"), "等待您回复");
+    let reply = ["help", "reply", reference, "--code", code, "--text", "37.8"];
+    assert_eq!(word(&student.ask(&reply).await, "state"), "in_progress");
+    let opened = desk.ask(&["desk", "show", reference]).await;
+    let all = texts(&opened["messages"]);
+    let from: Vec<&str> = all.iter().map(|(from, _)| from.as_str()).collect();
+    assert_eq!(from, ["note", "desk", "desk", "client"]);
+    assert_eq!(all[3].1, "37.8");
+
+    desk.ask(&["desk", "resolve", reference, "--outcome", "advised", "--text", "祝早日康复"]).await;
+    let tracked = student.ask(&["help", "track", reference, "--code", code]).await;
+    assert_eq!(word(&tracked, "label"), "已办结");
+    student.ask(&["help", "rate", reference, "--code", code, "--stars", "5"]).await;
+    let reopened = desk.ask(&["desk", "reopen", reference]).await;
+    assert_eq!((word(&reopened, "state"), &reopened["reopened"]), ("in_progress", &json!(1)));
+    cluster.yizhand("verify", "GB-LON", &[]).await.expect_code(exit::DONE);
+}
+
+#[tokio::test]
+async fn what_no_point_covers_is_in_the_duty_queue_at_once() {
+    let cluster = province_and_london().await;
+    let asker = cluster.visitor("GB-LON");
+    let submit = [
+        "help",
+        "submit",
+        "--category",
+        "documents",
+        "--country",
+        "KE",
+        "--lang",
+        "en",
+        "--text",
+        "a lost certificate",
+    ];
+    let asked = asker.ask(&submit).await;
+    assert_eq!(word(&asked, "owner"), "CN-440000");
+    assert!(word(&asked["route"], "reason").contains("no point covers KE"));
+    let reference = word(&asked, "reference");
+    let duty = cluster.admin("CN-440000").await;
+    cluster
+        .eventually("it has come to the duty desk", async || {
+            let queue = duty.list(&["desk", "queue"]).await;
+            queue.iter().any(|one| one["reference"] == reference)
+        })
+        .await;
+    let opened = duty.ask(&["desk", "show", reference]).await;
+    assert_eq!(word(&opened["content"], "text"), "a lost certificate");
+    assert!(!opened["clocks"][0]["due_at"].is_null(), "the clock runs");
+    let london = cluster.admin("GB-LON").await;
+    assert_eq!(london.refused(&["desk", "show", reference]).await, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_mainland_place_needs_a_city_that_exists() {
+    let cluster = province_and_london().await;
+    let asker = cluster.visitor("CN-440000");
+    let submit = |more: &[&'static str]| {
+        let mut all = vec![
+            "help",
+            "submit",
+            "--category",
+            "legal",
+            "--country",
+            "CN",
+            "--lang",
+            "zh-Hans",
+            "--text",
+            "合同",
+        ];
+        all.extend(more);
+        all
+    };
+    let refused = asker.run(&submit(&[])).await.expect_code(exit::REFUSED).json();
+    assert_eq!(refused["error"]["code"], "INVALID_ARGUMENT");
+    assert_eq!(field_reason(&refused), ("region_code".into(), "choose_city".into()));
+    assert!(word(&refused["error"]["fields"][0], "message").contains("445300"));
+    let refused = asker.run(&submit(&["--region", "999999"])).await.expect_code(exit::REFUSED);
+    assert_eq!(field_reason(&refused.json()), ("region_code".into(), "unknown_code".into()));
+    let asked = asker.ask(&submit(&["--region", "445300"])).await;
+    assert_eq!(word(&asked, "owner"), "CN-445300");
+}
+
+#[tokio::test]
+async fn a_code_is_needed_and_wrong_ones_look_alike() {
+    let cluster = Cluster::found("GB-LON").await;
+    let student = cluster.visitor("GB-LON");
+    let asked = student.ask(&in_london(TEXT, &[])).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    let other = student.ask(&in_london("another", &[])).await;
+
+    let track = async |reference: &str, code: &str| {
+        student.run(&["help", "track", reference, "--code", code]).await.expect_code(exit::REFUSED)
+    };
+    let wrong_code = track(reference, word(&other, "code")).await.json();
+    let unknown = track("LON-23-00012-A", code).await.json();
+    assert_eq!(wrong_code["error"]["code"], "NOT_FOUND");
+    assert_eq!(wrong_code, unknown);
+
+    let (last, rest) = (code.chars().last().unwrap(), &code[..code.len() - 1]);
+    let slip = format!("{rest}{}", if last == '0' { '1' } else { '0' });
+    let mistyped = track(reference, &slip).await.json();
+    assert_eq!(mistyped["error"]["code"], "INVALID_ARGUMENT");
+    assert_eq!(field_reason(&mistyped), ("code".into(), "code_mistyped".into()));
+    let mistyped = track("LON-23-00012-B", code).await.json();
+    assert_eq!(field_reason(&mistyped), ("reference".into(), "reference_mistyped".into()));
+
+    let withdrawn = student.ask(&["help", "withdraw", reference, "--code", code]).await;
+    assert_eq!(word(&withdrawn, "state"), "withdrawn");
+    student.ask(&["help", "withdraw", reference, "--code", code]).await;
+    let desk = cluster.admin("GB-LON").await;
+    let refused = desk.run(&["desk", "reply", reference, "--text", "x"]).await;
+    let refused = refused.expect_code(exit::REFUSED).json();
+    assert_eq!(field_reason(&refused), ("state".into(), "move_refused".into()));
+}
+
+/// Files below `directory` with any of these bytes.
+fn files_with(directory: &std::path::Path, marks: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut below = vec![directory.to_owned()];
+    while let Some(directory) = below.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                below.push(path);
+                continue;
+            }
+            // A socket cannot be read and holds nothing.
+            let Ok(bytes) = fs::read(&path) else { continue };
+            for mark in marks {
+                if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
+                    found.push(format!("{mark} in {}", path.display()));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn no_word_of_a_request_is_in_any_file_of_any_node() {
+    const MARKS: [&str; 6] = [
+        "qxvopl-text",
+        "qxvopl-name",
+        "qxvopl-contact",
+        "qxvopl-reply",
+        "qxvopl-note",
+        "qxvopl-more",
+    ];
+    let cluster = province_and_london().await;
+    let student = cluster.visitor("GB-LON");
+    let more = ["--name", MARKS[1], "--contact", MARKS[2]];
+    let asked = student.ask(&in_london(MARKS[0], &more)).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    let desk = cluster.admin("GB-LON").await;
+    desk.ask(&["desk", "assign", reference]).await;
+    desk.ask(&["desk", "reply", reference, "--text", MARKS[3]]).await;
+    desk.ask(&["desk", "note", reference, "--text", MARKS[4]]).await;
+    student.ask(&["help", "reply", reference, "--code", code, "--text", MARKS[5]]).await;
+    // One that goes to another node, and one that is refused.
+    let elsewhere = [
+        "help",
+        "submit",
+        "--category",
+        "legal",
+        "--country",
+        "KE",
+        "--lang",
+        "en",
+        "--text",
+        MARKS[0],
+    ];
+    let elsewhere = student.ask(&elsewhere).await;
+    student
+        .run(&[
+            "help",
+            "submit",
+            "--category",
+            MARKS[0],
+            "--country",
+            "GB",
+            "--lang",
+            "en",
+            "--text",
+            MARKS[0],
+        ])
+        .await
+        .expect_code(exit::REFUSED);
+    let duty = cluster.admin("CN-440000").await;
+    cluster
+        .eventually("the other has come", async || {
+            let queue = duty.list(&["desk", "queue"]).await;
+            queue.iter().any(|one| one["reference"] == elsewhere["reference"])
+        })
+        .await;
+
+    let codes = [code, word(&elsewhere, "code")];
+    let all: Vec<&str> = MARKS.iter().copied().chain(codes).collect();
+    for point in ["CN-440000", "GB-LON"] {
+        assert_eq!(files_with(&cluster.path(point), &all), [""; 0], "{point}");
+        let log = cluster.log(point);
+        assert!(all.iter().all(|mark| !log.contains(mark)), "in the log of {point}");
+    }
+    // The control: what is searched for can be found.
+    let plain = scratch(&cluster).join("plain");
+    fs::write(&plain, MARKS[0]).expect("a file");
+    assert_eq!(files_with(&scratch(&cluster), &all).len(), 1);
+
+    // The province may not read it, not even by its reference, and finds no word.
+    cluster.add_user("CN-440000", "province", "provincial_admin").await;
+    let province = cluster.user("CN-440000", "province").await;
+    assert_eq!(province.refused(&["desk", "show", reference]).await, "NOT_FOUND");
+    assert_eq!(province.list(&["desk", "queue"]).await, [Value::Null; 0]);
+    assert_eq!(province.finds("qxvopl").await, [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn the_province_counts_and_small_cells_are_hidden() {
+    let cluster = province_and_london().await;
+    let student = cluster.visitor("GB-LON");
+    for n in 0..3 {
+        student.ask(&in_london(&format!("case {n}"), &[])).await;
+    }
+    cluster.add_user("CN-440000", "province", "provincial_admin").await;
+    let province = cluster.user("CN-440000", "province").await;
+    let figures = province.ask(&["desk", "figures", "--point", "GB-LON"]).await;
+    let london = &figures["points"][0];
+    assert_eq!((word(london, "point"), &london["answered"]), ("GB-LON", &json!(true)));
+    assert_eq!(london["cells"][0]["count"], "<5");
+    assert_eq!(london["open"], "<5");
+    let own = cluster.admin("GB-LON").await;
+    let figures = own.ask(&["desk", "figures"]).await;
+    assert_eq!(figures["points"][0]["cells"][0]["count"], "3");
+}
+
+#[tokio::test]
+async fn a_draft_is_held_against_past_requests() {
+    let cluster = province_and_london().await;
+    let data = scratch(&cluster).join("requests");
+    fs::create_dir_all(&data).expect("a directory");
+    fs::copy(format!("{}/requests.csv", demo_data()), data.join("requests.csv")).expect("requests");
+    let admin = cluster.admin("GB-LON").await;
+    let report = admin.ask(&["import", &text(&data)]).await;
+    let accepted = report["accepted"].as_u64().expect("a count");
+    assert!(accepted > 30, "{report}");
+    assert_eq!(admin.ask(&["import", &text(&data)]).await["accepted"], 0, "twice is once");
+    let draft = scratch(&cluster).join("draft.json");
+    fs::write(&draft, json!({"points": [{"code": "GB-LON", "areas": ["IE"]}]}).to_string())
+        .unwrap();
+    let replay = admin.ask(&["desk", "route", "--simulate", &text(&draft)]).await;
+    assert_eq!(replay["replayed"], accepted);
+    assert_eq!(replay["fallback_before"], 0);
+    assert!(replay["moved"].as_u64().unwrap() > 0 && replay["fallback_after"] == replay["moved"]);
+    let none = scratch(&cluster).join("none.json");
+    fs::write(&none, "{}").unwrap();
+    assert_eq!(admin.ask(&["desk", "route", "--simulate", &text(&none)]).await["moved"], 0);
+}
