@@ -194,6 +194,7 @@ impl Node {
         });
         let app = App {
             post,
+            attachments: Arc::default(),
             notices,
             leading: match db.dialect {
                 Dialect::Sqlite => Leading::always(),
@@ -346,6 +347,16 @@ impl Node {
             let app = figures.clone();
             Box::pin(async move { app::desk::answer(&app, &from).await })
         }));
+        let lookups = app.clone();
+        app.post.on_lookup(Box::new(move |lookup| {
+            let app = lookups.clone();
+            Box::pin(async move { app::handoffs::answer_lookup(&app, lookup).await })
+        }));
+        let sweeping = jobs::sweeping::Sweeping { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(sweeping, jobs::sweeping::EVERY, leading(), stop()));
+        let handoffs = jobs::handoffs::Handoffs { app: app.clone() };
+        let every = jobs::handoffs::EVERY;
+        tasks.spawn(keep_running_if_leading(handoffs, every, leading(), stop()));
         let posting = jobs::help_posting::HelpPosting { app: app.clone() };
         let every = jobs::help_posting::EVERY;
         tasks.spawn(keep_running_if_leading(posting, every, leading(), stop()));

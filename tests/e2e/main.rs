@@ -5,11 +5,13 @@
 
 mod admission;
 mod agreement;
+mod attachment;
 mod audit;
 mod chain;
 mod crash;
 mod cut_off;
 mod damage;
+mod handoff;
 mod help;
 mod people;
 mod recovery;

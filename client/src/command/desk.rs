@@ -8,6 +8,7 @@ use yizhan_client::{
     answer::Answer,
     channel::{Node, once, repeating},
     document::{
+        self,
         help_request::{self as shown, QUEUE_COLUMNS, Queued},
         json as to_json, parse_time, time,
     },
@@ -17,12 +18,13 @@ use yizhan_client::{
 use yizhan_proto::v1::{
     AssignDeskRequestRequest, DeskFigures, DeskRequest, DuplicateDeskRequestRequest,
     GetDeskFiguresRequest, GetDeskRequestRequest, GetDeskRequestResponse, ListDeskRequestsRequest,
-    NoteDeskRequestRequest, RedirectDeskRequestRequest, ReopenDeskRequestRequest,
-    ReplyDeskRequestRequest, ResolveDeskRequestRequest, SimulateDeskRoutesRequest,
-    SupplyDeskRequestRequest, SupplyLine, TriageDeskRequestRequest, WaitDeskRequestRequest,
+    NoteDeskRequestRequest, OfferHandoffRequest, RedirectDeskRequestRequest,
+    ReopenDeskRequestRequest, ReplyDeskRequestRequest, ResolveDeskRequestRequest,
+    SimulateDeskRoutesRequest, SupplyDeskRequestRequest, SupplyLine, TriageDeskRequestRequest,
+    WaitDeskRequestRequest,
 };
 
-use super::{Context, read_text, request_id};
+use super::{Context, attachment, handoff, read_text, request_id};
 
 #[derive(Subcommand)]
 pub enum Desk {
@@ -34,6 +36,15 @@ pub enum Desk {
         /// Why; goes into the audit
         #[arg(long, default_value = "")]
         purpose: String,
+    },
+    /// Save a file of a request
+    Attachment {
+        reference: String,
+        /// Id of the file, as `show` names it
+        id: String,
+        /// Where to; it must not be there yet
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
     },
     /// Put category and urgency right
     Triage {
@@ -112,6 +123,48 @@ pub enum Desk {
     },
     /// Hold past requests against a draft of areas and hours
     Route(Route),
+    /// Offer a request to another point; its client is asked first
+    Handoff {
+        reference: String,
+        /// Code of the point
+        #[arg(long, value_name = "POINT")]
+        to: String,
+        /// What it is about, in at most 280 characters that name nobody
+        #[arg(long, value_name = "T")]
+        summary: String,
+        /// Why the client is not asked
+        #[arg(long = "override", default_value = "", value_name = "REASON")]
+        override_reason: String,
+    },
+    /// Take over a request that was offered
+    Accept {
+        #[arg(value_name = "HANDOFF")]
+        id: String,
+    },
+    /// Say why an offered request is not taken over
+    Decline {
+        #[arg(value_name = "HANDOFF")]
+        id: String,
+        #[arg(long)]
+        reason: String,
+        /// Code of a point that could take it
+        #[arg(long, default_value = "", value_name = "POINT")]
+        suggest: String,
+    },
+    /// Take an offer back
+    Recall {
+        #[arg(value_name = "HANDOFF")]
+        id: String,
+    },
+    /// Handoffs to and from your point
+    Handoffs {
+        /// Those that have ended too
+        #[arg(long)]
+        ended: bool,
+        /// All pages: there is one
+        #[arg(long, hide = true)]
+        all: bool,
+    },
     /// Say what is pledged, sent and received, or fix an appointment
     Supply(Supply),
 }
@@ -161,6 +214,19 @@ impl Desk {
         let done = match self {
             Desk::Queue(queue) => return queue.run(&node).await,
             Desk::Show { reference, purpose } => return show(&node, reference, purpose).await,
+            Desk::Attachment { reference, id, to } => {
+                return attachment::save(&node, reference, id, &to).await;
+            }
+            Desk::Handoff { reference, to, summary, override_reason } => {
+                let request = OfferHandoffRequest { reference, to, summary, override_reason };
+                return handoff::offer(&node, request).await;
+            }
+            Desk::Accept { id } => return handoff::accept(&node, id).await,
+            Desk::Decline { id, reason, suggest } => {
+                return handoff::decline(&node, id, reason, suggest).await;
+            }
+            Desk::Recall { id } => return handoff::recall(&node, id).await,
+            Desk::Handoffs { ended, all: _ } => return handoff::list(&node, ended).await,
             Desk::Supply(supply) => return supply.run(&node).await,
             Desk::Figures { point } => return figures(&node, point).await,
             Desk::Route(route) => return route.run(&node).await,
@@ -244,7 +310,11 @@ impl Queue {
             })
             .collect();
         let items = page.items.iter().map(queued).collect();
+        // Whoever may not pass requests on sees none.
+        let offered = handoff::fetch(node, false).await.unwrap_or_default();
+        let offered: Vec<Value> = offered.iter().map(document::handoff::document).collect();
         Ok(Answer::list(items, page.next_page_token, QUEUE_COLUMNS)
+            .with("handoffs", offered.into())
             .with("escalations", escalations.into()))
     }
 }

@@ -16,12 +16,13 @@ use yizhan_client::{
     sealed::{self, BadCode, Key, TrackingCode},
 };
 use yizhan_proto::v1::{
-    HelpAnswer, HelpContent, HelpSecret, HelpText, ListHelpCategoriesRequest,
-    RateHelpRequestRequest, ReplyToHelpRequestRequest, SubmitHelpRequestRequest, SupplyLine,
-    TrackHelpRequestRequest, TrackHelpRequestResponse, WithdrawHelpRequestRequest,
+    ConsentHelpRequestRequest, HelpAnswer, HelpContent, HelpSecret, HelpText,
+    ListHelpCategoriesRequest, RateHelpRequestRequest, ReplyToHelpRequestRequest,
+    SubmitHelpRequestRequest, SupplyLine, TrackHelpRequestRequest, TrackHelpRequestResponse,
+    WithdrawHelpRequestRequest,
 };
 
-use super::{Context, read_text};
+use super::{Context, attachment, read_text};
 
 /// What the client's own copy of the content key is sealed for; bound to the look-up id.
 const CLIENT_WRAP: &str = "client wrap";
@@ -43,6 +44,14 @@ pub enum Help {
     },
     /// Take a request back
     Withdraw(Tracked),
+    /// Agree to pass a request to another point, or not
+    Consent {
+        #[command(flatten)]
+        tracked: Tracked,
+        /// It stays where it is
+        #[arg(long)]
+        no: bool,
+    },
     /// Say how it went
     Rate {
         #[command(flatten)]
@@ -89,6 +98,9 @@ pub struct Submit {
     /// What you need, for supplies
     #[arg(long, value_name = "ITEM:UNIT:NUMBER")]
     supply: Vec<String>,
+    /// A file to send along: pictures, PDF, plain text; at most 20, of 20 MB each
+    #[arg(long, value_name = "F")]
+    attach: Vec<PathBuf>,
     /// For somebody else, who agrees
     #[arg(long)]
     for_other: bool,
@@ -131,6 +143,20 @@ impl Help {
             }
             Help::Reply { tracked, text } => tracked.reply(context, text).await,
             Help::Withdraw(tracked) => tracked.withdraw(context).await,
+            Help::Consent { tracked, no } => {
+                let code = tracked.code()?;
+                let node = context.anonymous().await?;
+                let request = ConsentHelpRequestRequest {
+                    reference: tracked.reference.clone(),
+                    secret: Some(secret(&code)),
+                    agree: !no,
+                };
+                let done = repeating(|| {
+                    let (mut help, request) = (node.help_requests(), request.clone());
+                    async move { help.consent_help_request(request).await }
+                });
+                Ok(tracked.moved(done.await?.state).with("agreed", (!no).into()))
+            }
             Help::Rate { tracked, stars } => {
                 let code = tracked.code()?;
                 let node = context.anonymous().await?;
@@ -156,6 +182,8 @@ impl Submit {
             Some(key) => (TrackingCode::of_key(&secret_of(context)?, key), key.clone()),
             None => (TrackingCode::random(), uuid::Uuid::now_v7().to_string()),
         };
+        let node = context.anonymous().await?;
+        let files = attachment::upload(&node, &self.attach).await?;
         let content_key = sealed::random_key();
         let lookup_id = code.lookup_id();
         let request = SubmitHelpRequestRequest {
@@ -171,6 +199,8 @@ impl Submit {
                 name: self.name,
                 answers: self.answer.iter().map(|text| answer(text)).collect::<Result<_>>()?,
                 supplies: self.supply.iter().map(|text| supply(text)).collect::<Result<_>>()?,
+                attachments: files.iter().map(|file| file.name.clone()).collect(),
+                files,
                 ..HelpContent::default()
             }),
             key,
@@ -185,7 +215,6 @@ impl Submit {
             for_other: self.for_other,
             point: self.point,
         };
-        let node = context.anonymous().await?;
         let done = repeating(|| {
             let (mut help, request) = (node.help_requests(), request.clone());
             async move { help.submit_help_request(request).await }

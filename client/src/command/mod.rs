@@ -1,10 +1,12 @@
 //! The commands of `yizhan`, one file per noun: arguments in, an answer out.
 
 pub mod account;
+mod attachment;
 pub mod audit;
 pub mod desk;
 pub mod event;
 pub mod group;
+pub mod handoff;
 pub mod help_request;
 pub mod import;
 pub mod member;

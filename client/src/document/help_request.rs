@@ -162,8 +162,17 @@ pub fn content(content: &v1::HelpContent) -> Value {
         "answers": answers,
         "supplies": content.supplies.iter().map(supply).collect::<Vec<_>>(),
         "advice_slot_at": time(content.advice_slot_time.as_ref()),
-        "attachments": content.attachments,
+        "attachments": attachments(content),
     })
+}
+
+/// Names alone where files were only named; a file's key is nobody's to print.
+fn attachments(content: &v1::HelpContent) -> Vec<Value> {
+    if content.files.is_empty() {
+        return content.attachments.iter().map(|name| json!({"name": name})).collect();
+    }
+    let file = |file: &v1::HelpFile| json!({"id": file.id, "name": file.name, "media_type": file.media_type, "size": file.size});
+    content.files.iter().map(file).collect()
 }
 
 fn supply(line: &v1::SupplyLine) -> Value {

@@ -8,6 +8,7 @@ pub mod answers;
 pub mod audit;
 pub mod event;
 pub mod group;
+pub mod handoff;
 pub mod help_request;
 pub mod member;
 pub mod node;

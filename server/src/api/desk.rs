@@ -1,11 +1,13 @@
 //! The desk service: for the handlers of the owning point.
 
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{self, desk_service_server::DeskService};
 
 use super::decode::{optional_point, record};
 use crate::{
-    app::{App, desk, error::Error},
+    app::{App, attachments, desk, error::Error},
     domain::{
         help_category::HelpCategory,
         help_state::{HelpState, Urgency},
@@ -14,6 +16,9 @@ use crate::{
     identity::caller::Caller,
     wire::value::{optional, optional_time},
 };
+
+/// Pieces of a file that wait for its reader.
+const PIECES: usize = 4;
 
 pub struct DeskApi {
     pub app: App,
@@ -53,6 +58,35 @@ impl DeskService for DeskApi {
         let request = request.into_inner();
         let opened = desk::get(&self.app, &caller, &request.reference, &request.purpose).await?;
         Ok(Response::new(opened))
+    }
+
+    type GetDeskAttachmentStream = ReceiverStream<Result<v1::GetDeskAttachmentResponse, Status>>;
+
+    async fn get_desk_attachment(
+        &self,
+        request: Request<v1::GetDeskAttachmentRequest>,
+    ) -> Result<Response<Self::GetDeskAttachmentStream>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let (owner, file) =
+            desk::attachment(&self.app, &caller, &request.reference, &request.id).await?;
+        let (pieces, stream) = mpsc::channel(PIECES);
+        let app = self.app.clone();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let piece = match attachments::read(&app, owner, &file, number).await {
+                    Ok(Some(data)) => Ok(v1::GetDeskAttachmentResponse { data }),
+                    Ok(None) => return,
+                    Err(error) => Err(Status::from(error)),
+                };
+                let over = piece.is_err();
+                // Nobody reads any more, or there is nothing more to read.
+                if pieces.send(piece).await.is_err() || over {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn triage_desk_request(

@@ -1,19 +1,23 @@
 //! The help service: for whoever asks, without an account.
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use yizhan_proto::v1::{self, help_request_service_server::HelpRequestService};
 
-use super::decode::record;
 use crate::{
     app::{
         App,
+        attachments::{self, FileKey},
         error::Error,
-        help_requests::{self, NewHelpRequest, Secret},
+        handoffs,
+        help_requests::{self, NewHelpRequest},
     },
-    domain::text::Invalid,
+    domain::{policy::Operation, text::Invalid},
     identity::caller::Caller,
     wire::help_request::route_message,
 };
+
+/// Bytes of one part of an upload.
+const UPLOAD_PART_MAX: usize = 64 * 1_024;
 
 pub struct HelpRequestApi {
     pub app: App,
@@ -42,16 +46,49 @@ impl HelpRequestService for HelpRequestApi {
         }))
     }
 
+    async fn upload_attachment(
+        &self,
+        request: Request<Streaming<v1::UploadAttachmentRequest>>,
+    ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
+        use v1::upload_attachment_request::Part;
+        Caller::of(&request).may(Operation::SubmitHelpRequest).map_err(Error::from)?;
+        let mut parts = request.into_inner();
+        let head = match parts.message().await?.and_then(|first| first.part) {
+            Some(Part::Head(head)) => head,
+            _ => return Err(Error::from(Invalid::new("head", "required")).into()),
+        };
+        let mut key = FileKey::default();
+        *key = head.key[..]
+            .try_into()
+            .map_err(|_| Error::from(Invalid::new("head.key", "wrong_length")))?;
+        let upload = attachments::upload(&self.app, &head.name, key).await?;
+        while let Some(part) = parts.message().await? {
+            let Some(Part::Data(bytes)) = part.part else {
+                return Err(Error::from(Invalid::new("data", "required")).into());
+            };
+            if bytes.len() > UPLOAD_PART_MAX {
+                return Err(Error::from(Invalid::new("data", "too_long")).into());
+            }
+            if !upload.push(attachments::Part::Bytes(bytes)).await {
+                break;
+            }
+        }
+        upload.push(attachments::Part::End).await;
+        let (id, accepted) = upload.finish().await?;
+        Ok(Response::new(v1::UploadAttachmentResponse {
+            id: id.to_string(),
+            name: accepted.name,
+            media_type: accepted.media.name().to_owned(),
+            size: i64::try_from(accepted.size).unwrap_or(i64::MAX),
+        }))
+    }
+
     async fn track_help_request(
         &self,
         request: Request<v1::TrackHelpRequestRequest>,
     ) -> Result<Response<v1::TrackHelpRequestResponse>, Status> {
         let caller = Caller::of(&request);
-        let request = request.into_inner();
-        let secret = Secret::parse(&request.reference, request.secret).map_err(Error::from)?;
-        let limit = usize::try_from(request.message_limit)
-            .map_err(|_| Error::from(Invalid::new("message_limit", "negative")))?;
-        let shown = help_requests::track(&self.app, &caller, &secret, limit).await?;
+        let shown = handoffs::track(&self.app, &caller, request.into_inner()).await?;
         Ok(Response::new(shown))
     }
 
@@ -60,11 +97,7 @@ impl HelpRequestService for HelpRequestApi {
         request: Request<v1::ReplyToHelpRequestRequest>,
     ) -> Result<Response<v1::ReplyToHelpRequestResponse>, Status> {
         let caller = Caller::of(&request);
-        let request = request.into_inner();
-        let secret = Secret::parse(&request.reference, request.secret).map_err(Error::from)?;
-        let id = record(&request.message_id, "message_id")?;
-        let state =
-            help_requests::reply(&self.app, &caller, &secret, id, request.sealed).await?.number();
+        let state = handoffs::reply(&self.app, &caller, request.into_inner()).await?.number();
         Ok(Response::new(v1::ReplyToHelpRequestResponse { state }))
     }
 
@@ -73,9 +106,7 @@ impl HelpRequestService for HelpRequestApi {
         request: Request<v1::WithdrawHelpRequestRequest>,
     ) -> Result<Response<v1::WithdrawHelpRequestResponse>, Status> {
         let caller = Caller::of(&request);
-        let request = request.into_inner();
-        let secret = Secret::parse(&request.reference, request.secret).map_err(Error::from)?;
-        let state = help_requests::withdraw(&self.app, &caller, &secret).await?.number();
+        let state = handoffs::withdraw(&self.app, &caller, request.into_inner()).await?.number();
         Ok(Response::new(v1::WithdrawHelpRequestResponse { state }))
     }
 
@@ -84,12 +115,17 @@ impl HelpRequestService for HelpRequestApi {
         request: Request<v1::RateHelpRequestRequest>,
     ) -> Result<Response<v1::RateHelpRequestResponse>, Status> {
         let caller = Caller::of(&request);
-        let request = request.into_inner();
-        let secret = Secret::parse(&request.reference, request.secret).map_err(Error::from)?;
-        let rating = u32::try_from(request.rating)
-            .map_err(|_| Error::from(Invalid::new("rating", "negative")))?;
-        let state = help_requests::rate(&self.app, &caller, &secret, rating).await?.number();
+        let state = handoffs::rate(&self.app, &caller, request.into_inner()).await?.number();
         Ok(Response::new(v1::RateHelpRequestResponse { state }))
+    }
+
+    async fn consent_help_request(
+        &self,
+        request: Request<v1::ConsentHelpRequestRequest>,
+    ) -> Result<Response<v1::ConsentHelpRequestResponse>, Status> {
+        let caller = Caller::of(&request);
+        let state = handoffs::consent(&self.app, &caller, request.into_inner()).await?.number();
+        Ok(Response::new(v1::ConsentHelpRequestResponse { state }))
     }
 
     async fn list_help_categories(

@@ -8,6 +8,7 @@ pub mod desk;
 pub mod enrolment;
 pub mod events;
 pub mod groups;
+pub mod handoffs;
 pub mod help_requests;
 pub mod imports;
 pub mod link;

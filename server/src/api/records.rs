@@ -4,6 +4,7 @@ use tonic::service::Routes;
 use yizhan_proto::v1::{
     audit_service_server::AuditServiceServer, desk_service_server::DeskServiceServer,
     event_service_server::EventServiceServer, group_service_server::GroupServiceServer,
+    handoff_service_server::HandoffServiceServer,
     help_request_service_server::HelpRequestServiceServer,
     import_service_server::ImportServiceServer, member_service_server::MemberServiceServer,
     org_service_server::OrgServiceServer, point_service_server::PointServiceServer,
@@ -11,7 +12,7 @@ use yizhan_proto::v1::{
 };
 
 use super::{
-    audit::AuditApi, desk::DeskApi, events::EventApi, groups::GroupApi,
+    audit::AuditApi, desk::DeskApi, events::EventApi, groups::GroupApi, handoffs::HandoffApi,
     help_requests::HelpRequestApi, imports::ImportApi, members::MemberApi, orgs::OrgApi,
     points::PointApi, series::SeriesApi,
 };
@@ -29,5 +30,6 @@ pub fn add_to(routes: Routes, app: &App) -> Routes {
         .add_service(OrgServiceServer::new(OrgApi { app: app.clone() }))
         .add_service(HelpRequestServiceServer::new(HelpRequestApi { app: app.clone() }))
         .add_service(DeskServiceServer::new(DeskApi { app: app.clone() }))
+        .add_service(HandoffServiceServer::new(HandoffApi { app: app.clone() }))
         .add_service(ImportServiceServer::new(ImportApi { app: app.clone() }))
 }

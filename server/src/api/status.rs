@@ -24,6 +24,10 @@ impl From<Error> for Status {
         if let Error::Invalid(fields) = &error {
             details.set_bad_request(fields.iter().map(violation).collect::<Vec<_>>());
         }
+        if matches!(error, Error::FileTooLarge) {
+            let limit = Invalid::new("attachment", "too_large").hint("at most 20 MB");
+            details.set_bad_request(vec![violation(&limit)]);
+        }
         if let Error::SlowDown { retry_after_ms } = &error {
             details.set_retry_info(Some(Duration::from_millis(*retry_after_ms)));
         }
@@ -36,6 +40,12 @@ fn metadata(error: &Error) -> HashMap<String, String> {
     let pair = match error {
         Error::NotFound { noun } | Error::Exists { noun } => ("noun", (*noun).to_owned()),
         Error::NotHome { home } => ("home", home.clone()),
+        Error::OwnerUnavailable { point, since } => {
+            return HashMap::from([
+                ("point".to_owned(), point.clone()),
+                ("unavailable_since".to_owned(), since.clone()),
+            ]);
+        }
         _ => return HashMap::new(),
     };
     HashMap::from([(pair.0.to_owned(), pair.1)])

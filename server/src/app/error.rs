@@ -34,6 +34,11 @@ pub enum Error {
     /// The state of things does not allow it. The reason is in upper case: `RECORD_ERASED`.
     #[error("{message}")]
     Precondition { reason: &'static str, message: String },
+    #[error("the file is larger than 20 MB: send a smaller one")]
+    FileTooLarge,
+    /// Said alike for right codes and wrong ones.
+    #[error("{point} cannot be reached{}: try again later", since_text(since))]
+    OwnerUnavailable { point: String, since: String },
     #[error("its home is {home}: only that point's node can change it")]
     NotHome { home: String },
     #[error("changed since it was read: read it again and repeat the change")]
@@ -64,6 +69,8 @@ impl Error {
             Error::Exists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
             Error::Invalid(_) => (Code::InvalidArgument, "INVALID"),
             Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
+            Error::FileTooLarge => (Code::ResourceExhausted, "TOO_LARGE"),
+            Error::OwnerUnavailable { .. } => (Code::Unavailable, "OWNER_UNAVAILABLE"),
             Error::NotHome { .. } => (Code::FailedPrecondition, "NOT_HOME"),
             Error::Stale => (Code::Aborted, "STALE"),
             Error::Frozen => (Code::FailedPrecondition, "FROZEN"),
@@ -73,6 +80,10 @@ impl Error {
             Error::Storage(_) => (Code::Internal, "STORAGE_FAILED"),
         }
     }
+}
+
+fn since_text(since: &str) -> String {
+    if since.is_empty() { String::new() } else { format!(" since {since}") }
 }
 
 fn complaints(fields: &[Invalid]) -> String {

@@ -2,12 +2,14 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod attachments;
 pub mod audit;
 pub mod copies;
 pub mod desk;
 pub mod error;
 pub mod events;
 pub mod groups;
+pub mod handoffs;
 pub mod help_requests;
 pub mod import;
 pub mod leading;
@@ -54,6 +56,8 @@ pub struct App {
     /// Whether this is the node of its point that dials and runs jobs.
     pub leading: leading::Leading,
     pub started: Time,
+    /// Room for files that come with help requests.
+    pub attachments: Arc<attachments::Attachments>,
     /// What people are told, and where.
     pub notices: Arc<notices::Notices>,
     /// A feed whose home was not heard for this long is shown as stale, in milliseconds.

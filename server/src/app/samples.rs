@@ -124,6 +124,7 @@ pub async fn founder() -> Node {
         language: Language::parse("zh-Hans", "language").unwrap(),
     });
     let app = App {
+        attachments: Arc::default(),
         notices,
         leading: super::leading::Leading::always(),
         post,

@@ -69,6 +69,10 @@ pub struct HelpRequest {
     pub triaged: Option<Time>,
     pub assigned: Option<Time>,
     pub waiting: Option<Time>,
+    /// Record of the newest handoff that this owner has offered.
+    pub handoff: Option<RecordId>,
+    /// Owners are numbered from 0.
+    pub owner_number: u32,
 }
 
 impl HelpRequest {

@@ -19,6 +19,8 @@ impl Kind {
     pub const GROUP: Kind = Kind(5);
     /// A help request at its owner. Lies in `sealed`.
     pub const HELP_REQUEST: Kind = Kind(11);
+    /// A handoff of a help request, at either side. Lies in `sealed`.
+    pub const HANDOFF: Kind = Kind(12);
     /// A numbered series of events. Lies in `public`.
     pub const SERIES: Kind = Kind(13);
     /// What a member lets other points see. Lies in `domestic` or `network`; the id is the member's.

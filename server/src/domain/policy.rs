@@ -188,6 +188,10 @@ operations!(
     ReadDeskFigures,
     /// Hold past requests against a draft of areas and hours.
     SimulateRoutes,
+    /// Offer, take back, accept and decline handoffs of help requests.
+    OfferHandoff,
+    /// Pass a request on without asking its client.
+    OverrideConsent,
     /// See what an import would do.
     TryImport,
     /// Import for good. Each row also needs the operation of its kind.
@@ -256,6 +260,9 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (ReadDeskFigures | SimulateRoutes, Staff | PointAdmin) => OwnPoint,
         (SimulateRoutes, ProvincialAdmin) => OwnPoint,
 
+        (OfferHandoff, Staff | PointAdmin) => OwnPoint,
+        (OverrideConsent, PointAdmin) => OwnPoint,
+
         (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
 
@@ -275,7 +282,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | TryImport | Import | ReadAudit
             | VerifyAudit | OpenLink | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest
             | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures
-            | SimulateRoutes,
+            | SimulateRoutes | OfferHandoff | OverrideConsent,
             _,
         ) => Nothing,
     }
@@ -334,13 +341,16 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.GroupService/SetGroupDuty", Operation::EditGroup),
     ("/yizhan.v1.GroupService/ListGroupDuty", Operation::ReadGroup),
     ("/yizhan.v1.HelpRequestService/SubmitHelpRequest", Operation::SubmitHelpRequest),
+    ("/yizhan.v1.HelpRequestService/UploadAttachment", Operation::SubmitHelpRequest),
     ("/yizhan.v1.HelpRequestService/TrackHelpRequest", Operation::TrackHelpRequest),
     ("/yizhan.v1.HelpRequestService/ReplyToHelpRequest", Operation::TrackHelpRequest),
     ("/yizhan.v1.HelpRequestService/WithdrawHelpRequest", Operation::TrackHelpRequest),
     ("/yizhan.v1.HelpRequestService/RateHelpRequest", Operation::TrackHelpRequest),
+    ("/yizhan.v1.HelpRequestService/ConsentHelpRequest", Operation::TrackHelpRequest),
     ("/yizhan.v1.HelpRequestService/ListHelpCategories", Operation::SubmitHelpRequest),
     ("/yizhan.v1.DeskService/ListDeskRequests", Operation::ReadHelpRequest),
     ("/yizhan.v1.DeskService/GetDeskRequest", Operation::ReadHelpRequest),
+    ("/yizhan.v1.DeskService/GetDeskAttachment", Operation::ReadHelpRequest),
     ("/yizhan.v1.DeskService/TriageDeskRequest", Operation::WorkHelpRequest),
     ("/yizhan.v1.DeskService/AssignDeskRequest", Operation::AssignHelpRequest),
     ("/yizhan.v1.DeskService/ReplyDeskRequest", Operation::ReplyHelpRequest),
@@ -353,6 +363,11 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.DeskService/SupplyDeskRequest", Operation::ReplyHelpRequest),
     ("/yizhan.v1.DeskService/GetDeskFigures", Operation::ReadDeskFigures),
     ("/yizhan.v1.DeskService/SimulateDeskRoutes", Operation::SimulateRoutes),
+    ("/yizhan.v1.HandoffService/OfferHandoff", Operation::OfferHandoff),
+    ("/yizhan.v1.HandoffService/AcceptHandoff", Operation::OfferHandoff),
+    ("/yizhan.v1.HandoffService/DeclineHandoff", Operation::OfferHandoff),
+    ("/yizhan.v1.HandoffService/RecallHandoff", Operation::OfferHandoff),
+    ("/yizhan.v1.HandoffService/ListHandoffs", Operation::OfferHandoff),
     ("/yizhan.v1.ImportService/Import", Operation::TryImport),
     ("/yizhan.v1.AuditService/ListAuditLines", Operation::ReadAudit),
     ("/yizhan.v1.AuditService/VerifyAudit", Operation::VerifyAudit),

@@ -2,6 +2,7 @@
 //! may run twice. `runner` alone loops.
 
 pub mod auditing;
+pub mod handoffs;
 pub mod help_escalation;
 pub mod help_posting;
 pub mod leading;
@@ -13,3 +14,4 @@ pub mod refreshing;
 pub mod renewal;
 pub mod runner;
 pub mod statements;
+pub mod sweeping;

@@ -4,7 +4,7 @@
 
 use yizhan_proto::v1::{self, Letter, letter::Kind};
 
-use super::help;
+use super::{handoff, help};
 use crate::{
     domain::{
         audience::{Audience, FeedId},
@@ -41,6 +41,7 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
     let feed = match &letter.kind {
         Some(Kind::RemovalReceipt(receipt)) => ("removal", &receipt.home, receipt.audience),
         Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, part.audience),
+        Some(Kind::HandoffWord(word)) => return handoff::subject(word),
         Some(
             Kind::EnrolmentForward(_)
             | Kind::EnrolmentAnswer(_)
@@ -48,7 +49,9 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
             | Kind::HelpCopies(_)
             | Kind::HelpEscalation(_)
             | Kind::HelpFiguresQuestion(_)
-            | Kind::HelpFigures(_),
+            | Kind::HelpFigures(_)
+            | Kind::HelpLookup(_)
+            | Kind::HelpLookupAnswer(_),
         )
         | None => return Vec::new(),
     };
@@ -71,13 +74,16 @@ pub async fn act(
             Kind::EnrolmentForward(_)
             | Kind::EnrolmentAnswer(_)
             | Kind::HelpFiguresQuestion(_)
-            | Kind::HelpFigures(_),
+            | Kind::HelpFigures(_)
+            | Kind::HelpLookup(_)
+            | Kind::HelpLookupAnswer(_),
         ) => Ok(Verdict::Refused("NOT_EPHEMERAL")),
         Some(Kind::HelpParcel(parcel)) => help::arrive(here, db, (from, to), parcel).await,
         Some(Kind::HelpCopies(copies)) => help::keep_copies(here, db, (from, to), copies).await,
         Some(Kind::HelpEscalation(escalation)) => {
             help::note_escalation(here, db, (from, to), escalation).await
         }
+        Some(Kind::HandoffWord(word)) => handoff::arrive(here, db, (from, to), word).await,
         Some(Kind::HomeHandOver(_)) => Ok(Verdict::Refused("NOT_EXPECTED")),
         // A kind that a newer version has added.
         None => Ok(Verdict::Refused("UNKNOWN_KIND")),

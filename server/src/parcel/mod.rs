@@ -6,6 +6,7 @@
 
 mod arrival;
 mod delivery;
+mod handoff;
 mod help;
 mod lanes;
 pub mod letters;

@@ -14,7 +14,7 @@ use super::{
     delivery::Delivery,
     lanes::{Arrived, Lanes},
     letters,
-    questions::{AskError, EnrolmentHandler, FiguresHandler, Questions},
+    questions::{AskError, EnrolmentHandler, FiguresHandler, LookupHandler, Questions},
     seal::{self, Address, Manner, SealError, Sealed, is_admitted},
 };
 use crate::{
@@ -206,6 +206,11 @@ impl Office {
     /// handler counts; false for a later one.
     pub fn on_enrolment(&self, handler: EnrolmentHandler) -> bool {
         self.questions.set_enrolment(handler)
+    }
+
+    /// Says how questions that clients asked elsewhere are answered. Only the first handler counts.
+    pub fn on_lookup(&self, handler: LookupHandler) -> bool {
+        self.questions.set_lookup(handler)
     }
 
     /// Says how questions about desks' figures are answered. Only the first handler counts.

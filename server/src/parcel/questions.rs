@@ -9,7 +9,10 @@ use std::{
 
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use yizhan_proto::v1::{EnrolmentAnswer, EnrolmentForward, HelpFigures, Letter, letter::Kind};
+use yizhan_proto::v1::{
+    EnrolmentAnswer, EnrolmentForward, HelpFigures, HelpLookup, HelpLookupAnswer, Letter,
+    letter::Kind,
+};
 
 use crate::domain::{id::PointCode, time::Time};
 
@@ -28,6 +31,11 @@ pub type EnrolmentHandler =
 
 /// Counts this node's desks for the point that asks.
 pub type FiguresHandler = Box<dyn Fn(PointCode) -> BoxFuture<'static, HelpFigures> + Send + Sync>;
+
+/// Answers a client's question that another node passes on. Who passes it on does not matter: the
+/// code does.
+pub type LookupHandler =
+    Box<dyn Fn(HelpLookup) -> BoxFuture<'static, HelpLookupAnswer> + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -57,6 +65,7 @@ pub(super) struct Questions {
     answering: Arc<Semaphore>,
     enrolment: OnceLock<EnrolmentHandler>,
     figures: OnceLock<FiguresHandler>,
+    lookup: OnceLock<LookupHandler>,
 }
 
 impl Default for Questions {
@@ -67,6 +76,7 @@ impl Default for Questions {
             answering: Arc::new(Semaphore::new(ANSWERING_MAX)),
             enrolment: OnceLock::new(),
             figures: OnceLock::new(),
+            lookup: OnceLock::new(),
         }
     }
 }
@@ -86,6 +96,10 @@ impl Drop for Asked<'_> {
 impl Questions {
     pub fn set_enrolment(&self, handler: EnrolmentHandler) -> bool {
         self.enrolment.set(handler).is_ok()
+    }
+
+    pub fn set_lookup(&self, handler: LookupHandler) -> bool {
+        self.lookup.set(handler).is_ok()
     }
 
     pub fn set_figures(&self, handler: FiguresHandler) -> bool {
@@ -162,6 +176,12 @@ impl Questions {
                     async move { Letter { kind: Some(Kind::HelpFigures(answer.await)) } },
                 ))
             }
+            Some(Kind::HelpLookup(lookup)) => {
+                let answer = (self.lookup.get()?)(lookup);
+                Some(Box::pin(async move {
+                    Letter { kind: Some(Kind::HelpLookupAnswer(answer.await)) }
+                }))
+            }
             Some(
                 Kind::RemovalReceipt(_)
                 | Kind::EnrolmentAnswer(_)
@@ -169,7 +189,9 @@ impl Questions {
                 | Kind::HelpParcel(_)
                 | Kind::HelpCopies(_)
                 | Kind::HelpEscalation(_)
-                | Kind::HelpFigures(_),
+                | Kind::HelpFigures(_)
+                | Kind::HandoffWord(_)
+                | Kind::HelpLookupAnswer(_),
             )
             | None => None,
         }

@@ -38,6 +38,8 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (10, Some(Dialect::Sqlite), include_str!("../../migrations/0010_terms.sqlite.sql")),
     (30, None, include_str!("../../migrations/0030_audit.sql")),
     (60, None, include_str!("../../migrations/0060_notices.sql")),
+    (61, None, include_str!("../../migrations/0061_handoffs.sql")),
+    (62, None, include_str!("../../migrations/0062_attachments.sql")),
     (50, None, include_str!("../../migrations/0050_help_requests.sql")),
 ];
 

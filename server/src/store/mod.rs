@@ -4,6 +4,7 @@
 //! time per database, however many nodes share it.
 
 pub mod accounts;
+pub mod attachments;
 pub mod audit;
 pub mod bulk;
 mod copies;
@@ -11,6 +12,7 @@ pub mod database;
 pub mod dialect;
 pub mod events;
 pub mod feeds;
+pub mod handoffs;
 pub mod help_requests;
 pub mod leases;
 pub mod notices;

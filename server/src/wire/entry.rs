@@ -1,7 +1,7 @@
 //! Row -> entry: which words find a record, where an event stands in the calendar, and a request in
 //! its queue.
 
-use super::{desk_entry, terms};
+use super::{desk_entry, handoff, terms};
 use crate::domain::{
     analyzer::{Filter, filter},
     audience::FeedId,
@@ -31,6 +31,8 @@ fn described(feed: &FeedId, row: &Row) -> Result<Entry, Invalid> {
         Kind::HELP_REQUEST | Kind::HELP_MESSAGE | Kind::HELP_KEY | Kind::HELP_STUB => {
             entry.desk = desk_entry::describe(row)?;
         }
+        // Found by its state alone: what it says of a request is nobody's to search.
+        Kind::HANDOFF => entry.terms = handoff::terms(&row.payload)?,
         kind => {
             entry.starts_at = terms::describe(&feed.home, kind, &row.payload, &mut entry.terms)?;
         }

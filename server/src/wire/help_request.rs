@@ -46,7 +46,7 @@ impl TryFrom<v1::HelpRequest> for HelpRequest {
             state: HelpState::from_number(message.state, "state")?,
             received: time(required(message.received_time, "received_time")?, "received_time")?,
             route: message.route.map(route).unwrap_or_default(),
-            clocks: Clocks(message.clocks.into_iter().map(clock).collect::<Result<_, _>>()?),
+            clocks: Clocks(message.clocks.into_iter().map(clock_value).collect::<Result<_, _>>()?),
             assignee: message.assignee,
             lookup_hash: message.lookup_hash,
             mac_hash: message.mac_hash,
@@ -76,6 +76,8 @@ impl TryFrom<v1::HelpRequest> for HelpRequest {
             triaged: moment(message.triage_time, "triage_time")?,
             assigned: moment(message.assign_time, "assign_time")?,
             waiting: moment(message.wait_time, "wait_time")?,
+            handoff: optional_id(&message.handoff, "handoff")?,
+            owner_number: message.owner_number,
         })
     }
 }
@@ -116,6 +118,8 @@ impl From<HelpRequest> for v1::HelpRequest {
             triage_time: request.triaged.map(time_message),
             assign_time: request.assigned.map(time_message),
             wait_time: request.waiting.map(time_message),
+            handoff: request.handoff.map(|id| id.0.to_vec()).unwrap_or_default(),
+            owner_number: request.owner_number,
         }
     }
 }
@@ -140,7 +144,7 @@ pub fn route_message(route: Route) -> v1::HelpRoute {
     }
 }
 
-fn clock(message: ClockState) -> Result<Clock, Invalid> {
+pub fn clock_value(message: ClockState) -> Result<Clock, Invalid> {
     let moment = |of: Option<prost_types::Timestamp>| of.map(|t| time(t, "clocks")).transpose();
     Ok(Clock {
         kind: ClockKind::parse(&message.kind, "clocks")?,
@@ -154,7 +158,7 @@ fn clock(message: ClockState) -> Result<Clock, Invalid> {
     })
 }
 
-fn clock_state(clock: &Clock) -> ClockState {
+pub fn clock_state(clock: &Clock) -> ClockState {
     ClockState {
         kind: clock.kind.name().to_owned(),
         target_minutes: minutes(clock.target),
@@ -199,6 +203,13 @@ pub fn content(message: &v1::HelpContent, category: HelpCategory) -> Result<(), 
     at_most(&message.attachments, ATTACHMENTS_MAX, "attachments")?;
     for name in &message.attachments {
         text::line(name, "attachments", text::LINE_MAX)?;
+    }
+    at_most(&message.files, ATTACHMENTS_MAX, "attachments")?;
+    for file in &message.files {
+        text::line(&file.name, "attachments", text::LINE_MAX)?;
+        if file.key.len() != 32 {
+            return Err(Invalid::new("attachments", "wrong_length"));
+        }
     }
     supplies(&message.supplies)
 }

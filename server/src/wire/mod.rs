@@ -7,6 +7,7 @@ pub mod entry;
 pub mod event;
 pub mod grant;
 pub mod group;
+pub mod handoff;
 pub mod help_request;
 pub mod member;
 pub mod org;

@@ -14,7 +14,7 @@ pub use escalation::run as escalate;
 pub use figures::{answer, figures};
 pub use moves::{Triage, assign, duplicate, note, redirect, reopen, reply, resolve, triage, wait};
 pub use queue::{Asked, list};
-pub use show::{desk_request, get};
+pub use show::{attachment, desk_request, get};
 pub use simulate::simulate;
 pub use supplies::supply;
 

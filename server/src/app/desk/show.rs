@@ -69,6 +69,26 @@ pub async fn get(
     Ok(response)
 }
 
+/// A file of a request: whose it is, and what the content says of it.
+pub async fn attachment(
+    app: &App,
+    caller: &Caller,
+    reference: &str,
+    id: &str,
+) -> Result<(RecordId, v1::HelpFile)> {
+    let stored = find(app, caller, Operation::ReadHelpRequest, reference).await?;
+    let looked = [(Kind::HELP_REQUEST, stored.id())];
+    app.audit.looked(caller, Operation::ReadHelpRequest, looked).await?;
+    let missing = || Error::NotFound { noun: "attachment" };
+    if stored.request.content.is_empty() {
+        return Err(missing());
+    }
+    let keys = app.help.keys.open(app, stored.feed(), stored.id(), &stored.request).await?;
+    let files = content(&keys, &stored)?.files;
+    let file = files.into_iter().find(|file| file.id == id).ok_or_else(missing)?;
+    Ok((stored.id(), file))
+}
+
 /// What the client wrote first.
 pub(super) fn content(keys: &RequestKeys, stored: &Stored) -> Result<v1::HelpContent> {
     let plain = sealed::open(&keys.content, CONTENT, &stored.id().0, &stored.request.content);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub use submit::{NewHelpRequest, Submitted, submit};
 use tokio::sync::Notify;
-pub use track::{Secret, categories, rate, reply, track, withdraw};
+pub use track::{Secret, categories, owned, passed_to, rate, reply, track, withdraw};
 
 use self::{desks::DeskCache, numbers::Numbers, sealing::IntakeKeys};
 use crate::identity::keys::CaseKey;

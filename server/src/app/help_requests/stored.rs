@@ -117,6 +117,11 @@ pub async fn amend(
             change = change.expect(feed.clone(), new.id, None);
             change = change.put(feed.clone(), Kind::HELP_MESSAGE, new.id, payload);
         }
+        if !stored.request.state.is_open() {
+            // Nobody takes over what has ended.
+            let handoff = stored.request.handoff;
+            change = crate::app::handoffs::ended_with(app, &feed.home, handoff, change).await?;
+        }
         match app.writer.commit(change).await {
             Err(CommitError::Stale) => continue,
             done => drop(done?),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::{
-        App,
+        App, attachments,
         error::{Error, Result},
         records,
     },
@@ -58,6 +58,7 @@ pub struct NewHelpRequest {
     pub client_wrap: Vec<u8>,
     pub for_other: bool,
     pub point: Option<PointCode>,
+    pub files: Vec<v1::HelpFile>,
 }
 
 impl TryFrom<v1::SubmitHelpRequestRequest> for NewHelpRequest {
@@ -83,7 +84,9 @@ impl TryFrom<v1::SubmitHelpRequestRequest> for NewHelpRequest {
         if message.client_wrap.is_empty() || message.client_wrap.len() > WRAP_MAX {
             return Err(Invalid::new("client_wrap", "wrong_length"));
         }
+        let files = content.files.clone();
         Ok(NewHelpRequest {
+            files,
             category,
             region,
             country,
@@ -212,6 +215,8 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         triaged: None,
         assigned: None,
         waiting: None,
+        handoff: None,
+        owner_number: 0,
     };
     let answer = |request: &HelpRequest, owner: &PointCode| {
         submitted(&desks, &new, request, owner, warning.clone(), now)
@@ -228,6 +233,8 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_STUB, id, payload)
     };
     let change = change.by(caller.deed(Operation::SubmitHelpRequest));
+    // Claimed first: a file without its request is swept away, a request never lacks a file.
+    attachments::claim(app, id, &new.files).await?;
     match app.writer.commit(change).await {
         Ok(_) => {
             if !app.keys.is_home(&decision.owner) {
@@ -384,6 +391,7 @@ fn stub(
         received_time: Some(time_message(request.received)),
         route: Some(wire::route_message(request.route.clone())),
         first_answer_by,
+        owner_number: 0,
     }
 }
 

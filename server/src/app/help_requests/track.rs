@@ -84,8 +84,16 @@ async fn lead(app: &App, secret: &Secret) -> Result<Led> {
     on.map(|stub| Led::On(Box::new(stub))).ok_or_else(not_found)
 }
 
+/// The point that a request was passed to, if it is not here any more; none if it is here.
+pub async fn passed_to(app: &App, secret: &Secret) -> Result<Option<PointCode>> {
+    match lead(app, secret).await? {
+        Led::Here(_) => Ok(None),
+        Led::On(stub) => Ok(Some(stub.owner.parse().map_err(Error::from)?)),
+    }
+}
+
 /// The request that a code leads to, at its owner.
-async fn owned(app: &App, secret: &Secret) -> Result<Box<Stored>> {
+pub async fn owned(app: &App, secret: &Secret) -> Result<Box<Stored>> {
     match lead(app, secret).await? {
         Led::Here(stored) => Ok(stored),
         Led::On(stub) => Err(Error::Precondition {

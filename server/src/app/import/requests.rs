@@ -102,6 +102,8 @@ pub fn request(
         triaged: row.time(c.triaged_at)?,
         assigned: row.time(c.assigned_at)?,
         waiting: row.time(c.waiting_since)?,
+        handoff: None,
+        owner_number: 0,
     };
     let past = PastRequest {
         request,
@@ -122,6 +124,7 @@ fn contents(row: &Row<'_>, c: &RequestColumns) -> Result<v1::HelpContent, Invali
         return Err(Invalid::new(c.attachments.name, "too_many"));
     }
     Ok(v1::HelpContent {
+        files: Vec::new(),
         text: row.required(c.text)?.to_owned(),
         contact: contact.join(" "),
         name: row.text(c.client_name).to_owned(),

@@ -1,0 +1,254 @@
+//! What people at either desk do: offer, take back, accept, decline, look.
+
+use prost::Message;
+use yizhan_proto::v1;
+
+use super::stored::{Noted, all, find, in_work, view};
+use crate::{
+    app::{
+        App, desk,
+        error::{Error, Result},
+        help_requests::stored::sealed_feed,
+        sight,
+    },
+    domain::{
+        handoff::{self, HandoffMove, HandoffState, Side, Word},
+        help_clock::{Clock, ClockKind},
+        help_state::Urgency,
+        id::{PointCode, RecordId},
+        kind::Kind,
+        policy::Operation,
+        text::Invalid,
+        time::Time,
+    },
+    feed::change::Change,
+    identity::caller::Caller,
+    wire::{
+        help_request::{clock_state, clock_value},
+        value::time_message,
+    },
+};
+
+/// Handoffs that are listed.
+const LISTED_MAX: usize = 1_000;
+
+/// What to offer.
+pub struct Offer {
+    pub reference: String,
+    pub to: PointCode,
+    pub summary: String,
+    /// Empty: the client is asked.
+    pub override_reason: String,
+}
+
+pub fn not_found() -> Error {
+    Error::NotFound { noun: "handoff" }
+}
+
+/// Offers a request. The client is asked first; passing on without asking needs a reason, and is for
+/// whoever may answer for it.
+pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<v1::HandoffView> {
+    let stored = desk::find(app, caller, Operation::OfferHandoff, &offer.reference).await?;
+    let home = stored.feed().home.clone();
+    let summary = handoff::summary(&offer.summary)?;
+    let override_reason = match offer.override_reason.as_str() {
+        "" => String::new(),
+        reason => {
+            caller.may(Operation::OverrideConsent)?;
+            handoff::reason(reason, "override_reason")?
+        }
+    };
+    check_destination(app, &home, &offer.to)?;
+    let mut request = stored.request.clone();
+    if !request.state.is_open() {
+        return Err(Invalid::new("state", "move_refused").hint(request.state.name()).into());
+    }
+    if let Some(open) = request.handoff
+        && let Some(known) = find(app, &home, open).await?
+        && known.state()?.is_open()
+    {
+        return Err(Error::Precondition {
+            reason: "HANDOFF_OPEN",
+            message: format!("offered to {} already: recall that first", known.handoff.to),
+        });
+    }
+    let now = app.outside.now();
+    let id = app.outside.record_id();
+    let asked = override_reason.is_empty();
+    let state = if asked { HandoffState::Asked } else { HandoffState::Offered };
+    let mut noted = Noted {
+        feed: stored.feed().clone(),
+        id,
+        at: None,
+        handoff: v1::Handoff {
+            reference: request.reference.to_string(),
+            request: stored.id().0.to_vec(),
+            from: home.to_string(),
+            to: offer.to.to_string(),
+            offered_by: name_of(caller),
+            preview: Some(v1::HandoffPreview {
+                category: request.category.name().to_owned(),
+                region: request.region.code().to_owned(),
+                language: request.language.to_string(),
+                urgency: request.urgency.number(),
+                summary,
+            }),
+            override_reason,
+            offer_time: Some(time_message(now)),
+            expire_time: Some(time_message(handoff::expires(now))),
+            state: state.number(),
+            ..v1::Handoff::default()
+        },
+    };
+    if state == HandoffState::Offered {
+        noted.say(Word::Offer);
+    }
+    request.handoff = Some(id);
+    request.updated = now;
+    let change = Change::new()
+        .expect(stored.feed().clone(), stored.id(), Some(stored.found.row.sequence))
+        .put(
+            stored.feed().clone(),
+            Kind::HELP_REQUEST,
+            stored.id(),
+            v1::HelpRequest::from(request).encode_to_vec(),
+        );
+    let operation = if asked { Operation::OfferHandoff } else { Operation::OverrideConsent };
+    let change = noted.put(change).by(caller.deed(operation));
+    app.writer.commit(change).await?;
+    app.help.post.notify_one();
+    shown(app, &home, id).await
+}
+
+fn check_destination(app: &App, home: &PointCode, to: &PointCode) -> Result<(), Invalid> {
+    if to == home {
+        return Err(Invalid::new("to", "is_itself"));
+    }
+    let roster = app.keys.roster();
+    let known = roster.get(to).is_some_and(|entry| entry.revoked.is_none());
+    if !known || roster.case_key(to).is_none() {
+        return Err(Invalid::new("to", "unknown_point"));
+    }
+    Ok(())
+}
+
+pub async fn accept(app: &App, caller: &Caller, id: RecordId) -> Result<v1::HandoffView> {
+    let noted = at(app, caller, id, Side::Destination).await?;
+    decide(app, caller, noted, HandoffMove::Accept, |_| Ok(())).await
+}
+
+pub async fn decline(
+    app: &App,
+    caller: &Caller,
+    id: RecordId,
+    reason: &str,
+    suggested: Option<PointCode>,
+) -> Result<v1::HandoffView> {
+    let noted = at(app, caller, id, Side::Destination).await?;
+    let reason = handoff::reason(reason, "reason")?;
+    decide(app, caller, noted, HandoffMove::Decline, |handoff| {
+        handoff.reason.clone_from(&reason);
+        handoff.suggested_point = suggested.as_ref().map(ToString::to_string).unwrap_or_default();
+        Ok(())
+    })
+    .await
+}
+
+pub async fn recall(app: &App, caller: &Caller, id: RecordId) -> Result<v1::HandoffView> {
+    let noted = at(app, caller, id, Side::Origin).await?;
+    decide(app, caller, noted, HandoffMove::Recall, |_| Ok(())).await
+}
+
+/// Handoffs of the caller's points, the newest first.
+pub async fn list(app: &App, caller: &Caller, ended_too: bool) -> Result<Vec<v1::HandoffView>> {
+    caller.may(Operation::OfferHandoff)?;
+    let now = app.outside.now();
+    let desks = app.help.desks.get(app).await?;
+    let mut views = Vec::new();
+    for home in sight::homes(app, caller, Operation::OfferHandoff) {
+        let noted = if ended_too { all(app, &home).await? } else { in_work(app, &home).await? };
+        let hours = desks.hours(&home);
+        for noted in noted {
+            if ended_too || noted.state()?.is_open() {
+                views.push(view(&noted, &hours, now));
+            }
+        }
+    }
+    views.sort_by(|a, b| b.id.cmp(&a.id));
+    views.truncate(LISTED_MAX);
+    Ok(views)
+}
+
+/// The caller's record of a handoff, at this end of it. One that was taken back is not there any more
+/// for whoever it was offered to.
+async fn at(app: &App, caller: &Caller, id: RecordId, side: Side) -> Result<Noted> {
+    caller.may(Operation::OfferHandoff)?;
+    for home in sight::homes(app, caller, Operation::OfferHandoff) {
+        let Some(noted) = find(app, &home, id).await? else { continue };
+        let gone = matches!(noted.state()?, HandoffState::Recalled | HandoffState::Expired)
+            && side == Side::Destination;
+        if noted.side() == side && !gone {
+            return Ok(noted);
+        }
+    }
+    Err(not_found())
+}
+
+async fn decide(
+    app: &App,
+    caller: &Caller,
+    mut noted: Noted,
+    step: HandoffMove,
+    change: impl FnOnce(&mut v1::Handoff) -> Result<()>,
+) -> Result<v1::HandoffView> {
+    let (home, id, state) = (noted.feed.home.clone(), noted.id, noted.state()?);
+    if handoff::after(noted.side(), state, step).is_none() {
+        let refused = handoff::moved(noted.side(), state, step).expect_err("BUG: not in the table");
+        return Err(Error::Precondition { reason: "MOVE_REFUSED", message: refused.hint });
+    }
+    let now = app.outside.now();
+    if noted.side() == Side::Destination {
+        noted.handoff.decided_by = name_of(caller);
+        meet_ack(app, &mut noted, now).await?;
+    }
+    change(&mut noted.handoff)?;
+    noted.step(step, now)?;
+    let change = noted.put(Change::new()).by(caller.deed(Operation::OfferHandoff));
+    app.writer.commit(change).await?;
+    app.help.post.notify_one();
+    shown(app, &home, id).await
+}
+
+/// The promise to answer an offer is kept by an answer.
+async fn meet_ack(app: &App, noted: &mut Noted, now: Time) -> Result<()> {
+    let hours = app.help.desks.get(app).await?.hours(&noted.feed.home);
+    let clock = noted.handoff.ack.take().and_then(|ack| clock_value(ack).ok());
+    if let Some(mut clock) = clock {
+        clock.meet(now, &hours);
+        noted.handoff.ack = Some(clock_state(&clock));
+    }
+    Ok(())
+}
+
+/// The clock of an offer that has come.
+pub fn ack_clock(
+    urgency: i32,
+    now: Time,
+    hours: &crate::domain::working_time::WorkingTime,
+) -> Clock {
+    let urgency = Urgency::from_number(urgency, "urgency").unwrap_or(Urgency::Normal);
+    Clock::start(ClockKind::HandoffAck, ClockKind::HandoffAck.target(urgency), now, hours)
+}
+
+async fn shown(app: &App, home: &PointCode, id: RecordId) -> Result<v1::HandoffView> {
+    let noted = find(app, home, id).await?.ok_or_else(not_found)?;
+    let hours = app.help.desks.get(app).await?.hours(&sealed_feed(home).home);
+    Ok(view(&noted, &hours, app.outside.now()))
+}
+
+fn name_of(caller: &Caller) -> String {
+    match caller {
+        Caller::Account { name, .. } => name.clone(),
+        Caller::Anonymous | Caller::Peer { .. } | Caller::Operator { .. } => String::new(),
+    }
+}

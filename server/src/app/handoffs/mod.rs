@@ -1,0 +1,18 @@
+//! Handoffs: passing a help request to another point, with one owner at every moment.
+//!
+//! What has been decided is one commit to the point's own feed, with the word for the other side in
+//! it; a job sends the word afterwards, as often as it takes. What comes is kept before it is
+//! entered. The rules are in `domain/handoff.rs`.
+
+mod afar;
+mod desk;
+mod entering;
+mod sending;
+mod stored;
+mod telling;
+
+pub use afar::{answer_lookup, consent, rate, reply, track, withdraw};
+pub use desk::{Offer, accept, decline, list, offer, recall};
+pub use entering::enter;
+pub use sending::{expire, send, send_messages};
+pub use stored::ended_with;

@@ -1,0 +1,150 @@
+//! What the other side has to hear, from what is stored here: posted first, forgotten afterwards. A
+//! crash between the two posts it twice, and it has one effect.
+
+use std::collections::BTreeMap;
+
+use tracing::warn;
+use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter};
+
+use super::{
+    entering::{is_over, moved_message},
+    stored::{Noted, in_work},
+    telling,
+};
+use crate::{
+    app::{
+        App,
+        error::{Error, Result},
+        help_requests::stored::{found_at, sealed_feed},
+        records::{self, Found},
+    },
+    domain::{
+        handoff::{HandoffMove, HandoffState, Side},
+        id::{PointCode, RecordId},
+        kind::Kind,
+        notice::Fact,
+    },
+    feed::change::{Change, CommitError},
+    parcel::office::SendError,
+    store::handoffs,
+};
+
+/// Messages of one run.
+const MESSAGES: u32 = 64;
+
+/// Posts the words of all our homes, and asks clients.
+pub async fn send(app: &App) -> Result<()> {
+    for home in app.keys.homes() {
+        for noted in in_work(app, &home).await? {
+            if let Err(error) = send_one(app, &home, noted).await {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "word on a handoff waits to be sent");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn send_one(app: &App, home: &PointCode, mut noted: Noted) -> Result<()> {
+    if noted.side() == Side::Origin && noted.state()? == HandoffState::Asked {
+        if noted.handoff.client_told {
+            return Ok(());
+        }
+        telling::client_of(app, &noted, Fact::ConsentAsked).await?;
+        noted.handoff.client_told = true;
+    } else {
+        let Some(word) = noted.handoff.outgoing.take() else { return Ok(()) };
+        post(app, home, &noted.other()?, word).await?;
+    }
+    match app.writer.commit(noted.put(Change::new())).await {
+        // It has moved on meanwhile, with another word.
+        Ok(_) | Err(CommitError::Stale) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn post(app: &App, home: &PointCode, to: &PointCode, word: v1::HandoffWord) -> Result<()> {
+    let letter = Letter { kind: Some(letter::Kind::HandoffWord(word)) };
+    app.post.send(home.clone(), to.clone(), letter).await.map_err(|error: SendError| {
+        Error::Precondition { reason: "NOT_SENT", message: error.to_string() }
+    })
+}
+
+/// Offers that nobody answered in time end.
+pub async fn expire(app: &App) -> Result<()> {
+    let now = app.outside.now();
+    for home in app.keys.homes() {
+        for mut noted in in_work(app, &home).await? {
+            let waits = matches!(noted.state()?, HandoffState::Asked | HandoffState::Offered);
+            if noted.side() == Side::Origin && waits && is_over(&noted.handoff, now) {
+                noted.step(HandoffMove::Expire, now)?;
+                match app.writer.commit(noted.put(Change::new())).await {
+                    Ok(_) | Err(CommitError::Stale) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Messages of requests that were passed on follow them.
+pub async fn send_messages(app: &App) -> Result<()> {
+    for home in app.keys.homes() {
+        let feed = sealed_feed(&home);
+        let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { continue };
+        let left = {
+            let mut db = app.db.reader().await?;
+            let positions = handoffs::list_left_behind(&mut db, held.slot, MESSAGES).await?;
+            found_at(app, &mut db, &positions).await?
+        };
+        let mut owners: BTreeMap<Vec<u8>, Option<PointCode>> = BTreeMap::new();
+        for found in left.iter().filter(|found| found.feed == feed) {
+            let message: v1::HelpMessage = found.message()?;
+            let owner = match owners.get(&message.request) {
+                Some(owner) => owner.clone(),
+                None => {
+                    let owner = owner_of(app, &home, &message.request).await?;
+                    owners.insert(message.request.clone(), owner.clone());
+                    owner
+                }
+            };
+            if let Some(owner) = owner {
+                send_message(app, &home, &owner, found, message).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn send_message(
+    app: &App,
+    home: &PointCode,
+    owner: &PointCode,
+    found: &Found,
+    message: v1::HelpMessage,
+) -> Result<()> {
+    let id = found.row.id;
+    let word = v1::HandoffWord {
+        // Of whichever handoff: it belongs to the request.
+        handoff: message.request.clone(),
+        request: message.request.clone(),
+        kind: Said::Message.into(),
+        message_id: id.0.to_vec(),
+        message: Some(message),
+        ..v1::HandoffWord::default()
+    };
+    post(app, home, owner, word).await?;
+    app.writer.commit(moved_message(Change::new(), home, id)).await?;
+    Ok(())
+}
+
+/// Where a request went; none if its record is not a stub.
+async fn owner_of(app: &App, home: &PointCode, request: &[u8]) -> Result<Option<PointCode>> {
+    let Ok(id) = request.try_into().map(RecordId) else { return Ok(None) };
+    let feed = sealed_feed(home);
+    let found = records::find(app, id).await?;
+    let stub = found.iter().find(|found| found.feed == feed && found.row.kind == Kind::HELP_STUB);
+    let Some(stub) = stub else { return Ok(None) };
+    Ok(stub.message::<v1::HelpStub>()?.owner.parse().ok())
+}

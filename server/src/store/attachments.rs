@@ -1,0 +1,125 @@
+//! Files of help requests: sealed pieces, and which request has taken them. Local to this database.
+
+use sqlx::{AnyConnection, Row};
+
+use super::{Result, StoreError, database::failed};
+use crate::domain::{id::RecordId, time::Time};
+
+/// What the queries of this file take; the caller owns it.
+pub type Connection = AnyConnection;
+
+/// A file as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    pub whole: bool,
+    pub request: Vec<u8>,
+    pub pieces: i64,
+}
+
+/// Begins a file.
+pub async fn insert(db: &mut Connection, id: RecordId, now: Time) -> Result<()> {
+    let sql = "insert into attachments (id, whole, request, pieces, bytes, created_us)
+               values ($1, 0, $2, 0, 0, $3)";
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(Vec::<u8>::new()).bind(now.0);
+    query.execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Adds sealed pieces in order; false if the file was swept away meanwhile.
+pub async fn append(
+    db: &mut Connection,
+    id: RecordId,
+    first: i64,
+    pieces: &[Vec<u8>],
+) -> Result<bool> {
+    for (number, piece) in (first..).zip(pieces) {
+        let sql = "insert into attachment_pieces (attachment, number, sealed)
+                   values ($1, $2, $3)";
+        let query = sqlx::query(sql).bind(id.0.to_vec()).bind(number).bind(piece.clone());
+        query.execute(&mut *db).await.map_err(failed)?;
+    }
+    let bytes: usize = pieces.iter().map(Vec::len).sum();
+    let sql = "update attachments set pieces = pieces + $1, bytes = bytes + $2
+               where id = $3 and whole = 0";
+    let query = sqlx::query(sql).bind(pieces.len() as i64).bind(bytes as i64);
+    let done = query.bind(id.0.to_vec()).execute(db).await.map_err(failed)?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The file is whole.
+pub async fn finish(db: &mut Connection, id: RecordId) -> Result<()> {
+    let sql = "update attachments set whole = 1 where id = $1";
+    sqlx::query(sql).bind(id.0.to_vec()).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Gives a whole file to a request; false if it is not there, or another request has it.
+pub async fn claim(db: &mut Connection, id: RecordId, request: RecordId) -> Result<bool> {
+    let sql = "update attachments set request = $1
+               where id = $2 and whole > 0 and (request = $1 or request = $3)";
+    let query = sqlx::query(sql).bind(request.0.to_vec()).bind(id.0.to_vec());
+    let done = query.bind(Vec::<u8>::new()).execute(db).await.map_err(failed)?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub async fn find(db: &mut Connection, id: RecordId) -> Result<Option<Stored>> {
+    let sql = "select whole, request, pieces from attachments where id = $1";
+    let row = sqlx::query(sql).bind(id.0.to_vec()).fetch_optional(db).await.map_err(failed)?;
+    let Some(row) = row else { return Ok(None) };
+    let whole: i64 = row.try_get("whole")?;
+    let (request, pieces) = (row.try_get("request")?, row.try_get("pieces")?);
+    Ok(Some(Stored { whole: whole > 0, request, pieces }))
+}
+
+pub async fn piece(db: &mut Connection, id: RecordId, number: i64) -> Result<Option<Vec<u8>>> {
+    let sql = "select sealed from attachment_pieces where attachment = $1 and number = $2";
+    let query = sqlx::query_scalar(sql).bind(id.0.to_vec()).bind(number);
+    query.fetch_optional(db).await.map_err(failed)
+}
+
+/// The request that has taken the file is stored too.
+pub async fn keep(db: &mut Connection, id: RecordId) -> Result<()> {
+    let sql = "update attachments set whole = 2 where id = $1 and whole = 1";
+    sqlx::query(sql).bind(id.0.to_vec()).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Files from before `before` that are not known to belong to a stored request, with the request that
+/// has taken them.
+pub async fn list_old(
+    db: &mut Connection,
+    before: Time,
+    limit: u32,
+) -> Result<Vec<(RecordId, Vec<u8>)>> {
+    let sql = "select id, request from attachments where whole < 2 and created_us < $1
+               order by created_us limit $2";
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(sql)
+        .bind(before.0)
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await
+        .map_err(failed)?;
+    rows.into_iter()
+        .map(|(id, request)| {
+            let id = id.try_into().map_err(|_| StoreError::Damaged { what: "attachment" })?;
+            Ok((RecordId(id), request))
+        })
+        .collect()
+}
+
+/// Removes a file and all its pieces.
+pub async fn delete(db: &mut Connection, id: RecordId) -> Result<()> {
+    for sql in [
+        "delete from attachment_pieces where attachment = $1",
+        "delete from attachments where id = $1",
+    ] {
+        sqlx::query(sql).bind(id.0.to_vec()).execute(&mut *db).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Bytes of files that no request has taken yet.
+pub async fn waiting_bytes(db: &mut Connection) -> Result<i64> {
+    let sql = "select cast(coalesce(sum(bytes), 0) as bigint) from attachments where request = $1";
+    sqlx::query_scalar(sql).bind(Vec::<u8>::new()).fetch_one(db).await.map_err(failed)
+}

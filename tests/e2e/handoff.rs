@@ -1,0 +1,363 @@
+//! Passing a request from one point to another, on real nodes: with consent, declined, taken back, cut
+//! at every step; and one link for life at every node.
+
+use serde_json::Value;
+use yizhan_tests::{
+    client::{Client, exit},
+    cluster::Cluster,
+};
+
+/// Stand in whatever nobody but the client and its handlers may read.
+const MARK: &str = "WEIZHANGMARKER";
+const CONTACT: &str = "marker-person@example.org";
+
+fn word<'a>(document: &'a Value, key: &str) -> &'a str {
+    document[key].as_str().unwrap_or_else(|| panic!("no {key} in {document}"))
+}
+
+/// A province with Guangzhou and London below it.
+async fn three() -> Cluster {
+    let mut cluster = Cluster::found("CN-440000").await;
+    cluster.join("CN-440100", "CN-440000").await;
+    cluster.join("GB-LON", "CN-440000").await;
+    for point in ["CN-440100", "GB-LON"] {
+        let status = cluster.admin(point).await;
+        cluster
+            .eventually("the roster is everywhere", async || {
+                let feeds = status.status().await["feeds"].as_array().cloned().unwrap_or_default();
+                feeds.iter().any(|feed| {
+                    feed["audience"] == "roster" && feed["sequence"].as_u64().unwrap_or(0) >= 3
+                })
+            })
+            .await;
+    }
+    cluster
+}
+
+/// Somebody asks in London; reference and code.
+async fn asked(cluster: &Cluster) -> (String, String) {
+    let text = format!("{MARK} 需要医疗建议");
+    let asked = cluster
+        .visitor("GB-LON")
+        .ask(&[
+            "help",
+            "submit",
+            "--category",
+            "medical_advice",
+            "--country",
+            "GB",
+            "--city",
+            "GBLON",
+            "--lang",
+            "zh-Hans",
+            "--text",
+            &text,
+            "--contact",
+            CONTACT,
+            "--name",
+            MARK,
+        ])
+        .await;
+    assert_eq!(word(&asked, "owner"), "GB-LON");
+    (word(&asked, "reference").to_owned(), word(&asked, "code").to_owned())
+}
+
+/// London offers to Guangzhou; the id of the handoff.
+async fn offered(london: &Client, reference: &str) -> String {
+    let summary = "student, medical advice, speaks Mandarin";
+    let offer = ["desk", "handoff", reference, "--to", "CN-440100", "--summary", summary];
+    let offered = london.ask(&offer).await;
+    assert_eq!(word(&offered, "state"), "asked");
+    word(&offered, "handoff").to_owned()
+}
+
+/// The handoff as one desk sees it; null if it does not.
+async fn seen(desk: &Client, id: &str) -> Value {
+    let all = desk.list(&["desk", "handoffs", "--ended"]).await;
+    all.into_iter().find(|one| one["handoff"] == id).unwrap_or_default()
+}
+
+async fn until_state(cluster: &Cluster, desk: &Client, id: &str, state: &str) {
+    cluster
+        .eventually(&format!("the handoff is {state}"), async || {
+            seen(desk, id).await["state"] == state
+        })
+        .await;
+}
+
+async fn owns(desk: &Client, reference: &str) -> bool {
+    desk.list(&["desk", "queue"]).await.iter().any(|one| one["reference"] == reference)
+}
+
+/// Do any of a node's files hold these bytes?
+fn on_disk(cluster: &Cluster, point: &str, mark: &str) -> bool {
+    let mut folders = vec![cluster.path(point)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(bytes) = std::fs::read(&path)
+                && bytes.windows(mark.len()).any(|part| part == mark.as_bytes())
+            {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_request_is_passed_on_with_consent_and_its_link_works_everywhere() {
+    let cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    let guangzhou = cluster.admin("CN-440100").await;
+    london.ask(&["desk", "note", &reference, "--text", "first note"]).await;
+
+    let id = offered(&london, &reference).await;
+    let again = ["desk", "handoff", &reference, "--to", "CN-440000", "--summary", "again"];
+    assert_eq!(london.refused(&again).await, "HANDOFF_OPEN");
+    assert!(seen(&guangzhou, &id).await.is_null(), "nobody has agreed yet");
+
+    let student = cluster.visitor("CN-440000");
+    student.ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &guangzhou, &id, "offered").await;
+    let preview = seen(&guangzhou, &id).await;
+    assert_eq!(word(&preview, "category"), "medical_advice");
+    assert_eq!(word(&preview, "language"), "zh-Hans");
+    assert_eq!(word(&preview, "summary"), "student, medical advice, speaks Mandarin");
+    assert_eq!(guangzhou.refused(&["desk", "show", &reference]).await, "NOT_FOUND");
+    for point in ["CN-440100", "CN-440000"] {
+        for mark in [MARK, CONTACT] {
+            assert!(!on_disk(&cluster, point, mark), "{mark} at {point}");
+        }
+    }
+
+    guangzhou.ask(&["desk", "accept", &id]).await;
+    until_state(&cluster, &guangzhou, &id, "released").await;
+    until_state(&cluster, &london, &id, "released").await;
+    let opened = guangzhou.ask(&["desk", "show", &reference]).await;
+    assert_eq!(word(&opened["content"], "contact"), CONTACT);
+    cluster
+        .eventually("the note has followed", async || {
+            let opened = guangzhou.ask(&["desk", "show", &reference]).await;
+            opened["messages"].as_array().unwrap().iter().any(|one| one["text"] == "first note")
+        })
+        .await;
+    assert!(!owns(&london, &reference).await, "London keeps a stub");
+    assert_eq!(london.refused(&["desk", "show", &reference]).await, "NOT_FOUND");
+    assert_eq!(london.refused(&["desk", "recall", &id]).await, "MOVE_REFUSED");
+
+    for point in ["GB-LON", "CN-440100", "CN-440000"] {
+        let visitor = cluster.visitor(point);
+        let tracked = visitor.ask(&["help", "track", &reference, "--code", &code]).await;
+        assert_eq!(word(&tracked, "owner"), "CN-440100", "at {point}");
+        assert_eq!(word(&tracked, "label_code"), "passed_on", "at {point}");
+    }
+    // Whoever writes to the old owner's node reaches the new one.
+    let wrote = ["help", "reply", &reference, "--code", &code, "--text", "a word from afar"];
+    cluster.visitor("GB-LON").ask(&wrote).await;
+    let opened = guangzhou.ask(&["desk", "show", &reference]).await;
+    let messages = opened["messages"].as_array().unwrap();
+    assert!(messages.iter().any(|one| one["text"] == "a word from afar"), "{opened}");
+    for point in ["GB-LON", "CN-440100", "CN-440000"] {
+        assert!(!on_disk(&cluster, point, MARK), "at {point}");
+        cluster.yizhand("verify", point, &[]).await.expect_code(exit::DONE);
+    }
+}
+
+#[tokio::test]
+async fn an_offer_is_declined_or_taken_back_and_the_request_stays() {
+    let cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    let guangzhou = cluster.admin("CN-440100").await;
+    let student = cluster.visitor("GB-LON");
+
+    let id = offered(&london, &reference).await;
+    student.ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &guangzhou, &id, "offered").await;
+    let decline = ["desk", "decline", &id, "--reason", "no doctor here", "--suggest", "CN-440000"];
+    guangzhou.ask(&decline).await;
+    until_state(&cluster, &london, &id, "declined").await;
+    let declined = seen(&london, &id).await;
+    assert_eq!(word(&declined, "reason"), "no doctor here");
+    assert_eq!(word(&declined, "suggested_point"), "CN-440000");
+    assert!(owns(&london, &reference).await);
+
+    // The client says no.
+    let second = offered(&london, &reference).await;
+    student.ask(&["help", "consent", &reference, "--code", &code, "--no"]).await;
+    assert_eq!(word(&seen(&london, &second).await, "state"), "recalled");
+    assert!(seen(&guangzhou, &second).await.is_null(), "nothing was disclosed");
+
+    // Taken back by the desk.
+    let third = offered(&london, &reference).await;
+    student.ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &guangzhou, &third, "offered").await;
+    london.ask(&["desk", "recall", &third]).await;
+    until_state(&cluster, &guangzhou, &third, "recalled").await;
+    assert_eq!(guangzhou.refused(&["desk", "accept", &third]).await, "NOT_FOUND");
+
+    // Taken back by itself, when the client withdraws.
+    let fourth = offered(&london, &reference).await;
+    student.ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &guangzhou, &fourth, "offered").await;
+    let elsewhere = cluster.visitor("CN-440100");
+    elsewhere.ask(&["help", "withdraw", &reference, "--code", &code]).await;
+    assert_eq!(word(&seen(&london, &fourth).await, "state"), "recalled");
+    until_state(&cluster, &guangzhou, &fourth, "recalled").await;
+    assert_eq!(guangzhou.refused(&["desk", "accept", &fourth]).await, "NOT_FOUND");
+    assert!(!on_disk(&cluster, "CN-440100", MARK) && !on_disk(&cluster, "CN-440100", CONTACT));
+}
+
+/// What is done to a line or a node after a step, and undone before the end.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Cut {
+    London,
+    Guangzhou,
+    KillLondon,
+    KillGuangzhou,
+}
+
+/// Every step of a handoff, with the network cut or a node killed right after it.
+#[tokio::test]
+async fn a_handoff_that_is_cut_at_any_step_ends_with_one_owner() {
+    let mut cluster = three().await;
+    for cut in [Cut::London, Cut::Guangzhou, Cut::KillLondon, Cut::KillGuangzhou] {
+        for step in 0..3 {
+            passed_on_in_spite_of(&mut cluster, cut, step).await;
+        }
+    }
+    cluster.assert_faults_fired();
+    for point in ["GB-LON", "CN-440100"] {
+        cluster.yizhand("verify", point, &[]).await.expect_code(exit::DONE);
+    }
+}
+
+async fn passed_on_in_spite_of(cluster: &mut Cluster, cut: Cut, step: usize) {
+    let (reference, code) = asked(cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    let id = offered(&london, &reference).await;
+    let about = format!("{cut:?} after step {step}");
+
+    // Steps: the client has agreed; the offer has come; it was accepted.
+    let consent = ["help", "consent", &reference, "--code", &code];
+    cluster.visitor("GB-LON").ask(&consent).await;
+    if step == 0 {
+        break_and_mend(cluster, cut).await;
+    }
+    let guangzhou = cluster.admin("CN-440100").await;
+    until_state(cluster, &guangzhou, &id, "offered").await;
+    if step == 1 {
+        break_and_mend(cluster, cut).await;
+    }
+    let guangzhou = cluster.admin("CN-440100").await;
+    guangzhou.ask(&["desk", "accept", &id]).await;
+    if step == 2 {
+        break_and_mend(cluster, cut).await;
+    }
+    let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
+    cluster
+        .eventually("one of them owns it, and it is Guangzhou", async || {
+            let here = owns(&london, &reference).await;
+            let there = owns(&guangzhou, &reference).await;
+            assert!(!(here && there), "two owners: {about}");
+            there
+        })
+        .await;
+    assert_eq!(word(&seen(&london, &id).await, "state"), "released", "{about}");
+    let opened = guangzhou.ask(&["desk", "show", &reference]).await;
+    assert!(word(&opened["content"], "text").contains(MARK), "{about}");
+}
+
+async fn break_and_mend(cluster: &mut Cluster, cut: Cut) {
+    match cut {
+        Cut::London => {
+            cluster.cut_off("GB-LON");
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            cluster.rejoin("GB-LON");
+        }
+        Cut::Guangzhou => {
+            cluster.cut_off("CN-440100");
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            cluster.rejoin("CN-440100");
+        }
+        Cut::KillLondon => {
+            cluster.kill("GB-LON").await;
+            cluster.start("GB-LON").await;
+        }
+        Cut::KillGuangzhou => {
+            cluster.kill("CN-440100").await;
+            cluster.start("CN-440100").await;
+        }
+    }
+}
+
+/// The cut of the book: after RELEASE is committed, before it arrives.
+#[tokio::test]
+async fn a_release_that_is_under_way_when_the_line_breaks_arrives_once() {
+    let cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    let guangzhou = cluster.admin("CN-440100").await;
+    let id = offered(&london, &reference).await;
+    cluster.visitor("GB-LON").ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &guangzhou, &id, "offered").await;
+    // Guangzhou's word gets out, and nothing gets in to it any more.
+    cluster.line("CN-440100").stall(yizhan_tests::proxy::Direction::Down, true);
+    guangzhou.ask(&["desk", "accept", &id]).await;
+    until_state(&cluster, &london, &id, "released").await;
+    assert!(!owns(&london, &reference).await && !owns(&guangzhou, &reference).await);
+    let right = ["help", "track", &reference, "--code", &code];
+    assert_eq!(cluster.visitor("GB-LON").refused(&right).await, "OWNER_UNAVAILABLE");
+
+    cluster.line("CN-440100").heal();
+    cluster.eventually("Guangzhou owns it", async || owns(&guangzhou, &reference).await).await;
+    assert!(!owns(&london, &reference).await);
+    let tracked = cluster.visitor("GB-LON").ask(&right).await;
+    assert_eq!(word(&tracked, "owner"), "CN-440100");
+}
+
+#[tokio::test]
+async fn an_owner_that_cannot_be_reached_is_said_alike_for_right_and_wrong_codes() {
+    let mut cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let (_, other) = asked(&cluster).await;
+    cluster.kill("GB-LON").await;
+    let visitor = cluster.visitor("CN-440100");
+    for code in [&code, &other] {
+        let track = ["help", "track", &reference, "--code", code];
+        assert_eq!(visitor.refused(&track).await, "OWNER_UNAVAILABLE");
+    }
+    cluster.start("GB-LON").await;
+    let right = ["help", "track", &reference, "--code", &code];
+    cluster
+        .eventually("the way is open again", async || visitor.run(&right).await.code == exit::DONE)
+        .await;
+    let wrong = ["help", "track", &reference, "--code", &other];
+    assert_eq!(visitor.refused(&wrong).await, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn twenty_wrong_codes_are_enough_for_a_while() {
+    let cluster = Cluster::found("GB-LON").await;
+    let (reference, _) = asked(&cluster).await;
+    let (_, wrong) = asked(&cluster).await;
+    let visitor = cluster.visitor("GB-LON");
+    let unknown = reference.replace("-00001-", "-00007-");
+    let mistyped = visitor.run(&["help", "track", &unknown, "--code", &wrong]).await;
+    assert_eq!(mistyped.json()["error"]["code"], "INVALID_ARGUMENT", "before any look-up");
+    let track = ["help", "track", &reference, "--code", &wrong];
+    for _ in 0..20 {
+        let refused = visitor.run(&track).await.json();
+        assert_eq!(refused["error"]["reason"], "NOT_FOUND", "{refused}");
+    }
+    let refused = visitor.run(&track).await.json();
+    assert_eq!(refused["error"]["code"], "RESOURCE_EXHAUSTED", "{refused}");
+    let message = word(&refused["error"], "message");
+    assert!(message.contains("try again in"), "{message}");
+    // Whoever asks for help is not kept out by that.
+    asked(&cluster).await;
+}
