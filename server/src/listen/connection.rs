@@ -11,14 +11,15 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::debug;
 
 use super::{
-    gate::Access,
+    capacity::Capacity,
+    gate::{self, Access},
     incoming::Source,
     limits::{Limits, PROGRESS_INTERVAL},
     pulse::{Counted, Pulse},
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     /// As the certificate says; whether the roster admits it is asked for every request.
     pub peer: Option<Peer>,
     pub pulse: Arc<Pulse>,
+    pub capacity: Arc<Capacity>,
+    pub request_timeout: Duration,
 }
 
 /// Serves until the other end leaves, a limit is reached, `stop` asks for an end in good order, or
@@ -98,8 +101,14 @@ async fn answer(
     if let Err(refusal) = shared.access.check(&mut request, shared.peer.as_ref()) {
         return Ok(*refusal);
     }
+    // Held until the answer begins: what then flows is bounded by windows and buffers.
+    let Some(_room) = shared.capacity.enter(request.uri().path()) else { return Ok(gate::busy()) };
     request.extensions_mut().insert(shared.source);
-    let response = shared.router.clone().oneshot(request).await?;
+    let answering = shared.router.clone().oneshot(request);
+    let Ok(response) = timeout(shared.request_timeout, answering).await else {
+        return Ok(gate::late());
+    };
+    let response = response?;
     Ok(response.map(|body| under_way.until_sent(body)))
 }
 

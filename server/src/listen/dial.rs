@@ -39,6 +39,8 @@ pub enum DialError {
     Unreachable { address: String, source: io::Error },
     #[error("no answer within {} s", DIAL_TIMEOUT.as_secs())]
     TimedOut,
+    #[error("the connection was cut before the other end had shown who it is")]
+    Cut(#[source] io::Error),
     #[error("the other end is not who it should be, or does not let us in")]
     Handshake(#[source] io::Error),
     #[error("the other end shows no identity")]
@@ -91,7 +93,7 @@ where
     let io = timeout(DIAL_TIMEOUT, TlsConnector::from(Arc::new(tls)).connect(server, io))
         .await
         .map_err(|_| DialError::TimedOut)?
-        .map_err(DialError::Handshake)?;
+        .map_err(of_handshake)?;
     let peer = peer_of(io.get_ref().1)
         .and_then(|peer| peer.ok_or(IdentityError::malformed("the certificate chain")))
         .map_err(DialError::Identity)?;
@@ -106,6 +108,14 @@ where
         .map_err(|_| DialError::TimedOut)?
         .map_err(DialError::Http)?;
     Ok((channel, peer))
+}
+
+/// What TLS itself finds wrong is invalid data; everything else is the line.
+fn of_handshake(error: io::Error) -> DialError {
+    match error.kind() {
+        io::ErrorKind::InvalidData => DialError::Handshake(error),
+        _ => DialError::Cut(error),
+    }
 }
 
 /// The same windows and keepalive as the accepting side has.

@@ -62,6 +62,16 @@ impl Access {
     }
 }
 
+/// The listener has enough to do: nothing was done, and the caller may come again.
+pub(super) fn busy() -> Response<Body> {
+    *refuse(Code::ResourceExhausted, "BUSY", "too busy: try again in a moment")
+}
+
+/// The answer took longer than any should. What was begun may be finished all the same.
+pub(super) fn late() -> Response<Body> {
+    *refuse(Code::DeadlineExceeded, "REQUEST_TIMEOUT", "the request took too long")
+}
+
 fn refuse(code: Code, reason: &str, text: &str) -> Box<Response<Body>> {
     let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []);
     Box::new(Status::with_error_details(code, text, details).into_http())

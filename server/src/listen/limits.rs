@@ -59,6 +59,12 @@ pub struct Limits {
     pub age: Option<Duration>,
     /// From closing in good order to closing.
     pub grace: Duration,
+    /// Requests that are worked on at once, all connections together; more are refused.
+    pub requests: usize,
+    /// Of these, for help intake alone.
+    pub requests_reserved: usize,
+    /// From a request's headers to those of its answer, its body included.
+    pub request_timeout: Duration,
     /// Bytes within `PROGRESS_INTERVAL` without any request: floods of PING, SETTINGS, WINDOW_UPDATE.
     pub bytes_without_request: u64,
 }
@@ -124,6 +130,10 @@ pub const LINK: Limits = Limits {
     idle: Duration::from_secs(60),
     age: None,
     grace: Duration::from_secs(30),
+    requests: 256,
+    requests_reserved: 0,
+    // Above the 20 s that an enrolment may take which is passed on to the founding node.
+    request_timeout: Duration::from_secs(30),
     bytes_without_request: 64 * KIB as u64,
 };
 
@@ -153,6 +163,9 @@ pub const PUBLIC: Limits = Limits {
     idle: Duration::from_secs(60),
     age: Some(Duration::from_secs(600)),
     grace: Duration::from_secs(30),
+    requests: 128,
+    requests_reserved: 32,
+    request_timeout: Duration::from_secs(120),
     bytes_without_request: 32 * KIB as u64,
 };
 
@@ -165,5 +178,7 @@ pub const LOCAL: Limits = Limits {
     stream_window: MIB,
     connection_window: 2 * MIB,
     age: None,
+    // The operator knows what takes long: checking every feed, a backup.
+    request_timeout: Duration::from_secs(24 * 3_600),
     ..PUBLIC
 };

@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use super::{
+    capacity::Capacity,
     census::{Census, Ticket},
     connection::{self, Shared},
     gate::Access,
@@ -59,7 +60,8 @@ pub fn serve<I: Incoming>(incoming: I, router: Router, options: Options) -> Serv
         access: options.access.clone(),
     };
     let stop = serving.stop.clone();
-    let listener = Arc::new(Listener { router, options, stop });
+    let capacity = Arc::new(Capacity::new(&options.limits));
+    let listener = Arc::new(Listener { router, options, stop, capacity });
     let census = serving.census.clone();
     serving.tasks.spawn(accept(incoming, listener, census, serving.tasks.clone()));
     serving
@@ -93,6 +95,7 @@ struct Listener {
     router: Router,
     options: Options,
     stop: CancellationToken,
+    capacity: Arc<Capacity>,
 }
 
 async fn accept<I: Incoming>(
@@ -206,7 +209,8 @@ impl Listener {
         let access = self.options.access.clone();
         let router = self.router.clone();
         let pulse = Arc::new(Pulse::default());
-        let shared = Shared { router, access, source, peer, pulse };
+        let (capacity, request_timeout) = (self.capacity.clone(), limits.request_timeout);
+        let shared = Shared { router, access, source, peer, pulse, capacity, request_timeout };
         connection::run(io, shared, limits, &self.stop, &ticket.close).await;
     }
 }

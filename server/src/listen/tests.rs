@@ -511,3 +511,45 @@ async fn eventually_async<F: Future<Output = bool>>(condition: impl Fn() -> F) {
     };
     timeout(PATIENCE, poll).await.expect("the condition comes true");
 }
+
+#[tokio::test]
+async fn more_requests_than_the_listener_works_on_are_refused_at_once() {
+    let node = Node::start_with(Limits { requests: 2, ..LINK }).await;
+    let (channel, _) = node.connect(node.member("GB-LON")).await.unwrap();
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let channel = channel.clone();
+            tokio::spawn(async move { call(&channel, "/wait").await })
+        })
+        .collect();
+    let mut refused = String::new();
+    let shed = async {
+        while refused != "8" {
+            refused = call(&channel, MEMBERS_ONLY).await.err().unwrap_or_default();
+        }
+    };
+    timeout(PATIENCE, shed).await.expect("RESOURCE_EXHAUSTED");
+    node.go_on.notify_waiters();
+    for waited in waiting {
+        assert_eq!(waited.await.unwrap().unwrap(), "waited");
+    }
+    assert!(call(&channel, MEMBERS_ONLY).await.is_ok(), "there is room again");
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_answered_and_gives_its_room_back() {
+    let request_timeout = Duration::from_millis(50);
+    let node = Node::start_with(Limits { requests: 1, request_timeout, ..LINK }).await;
+    let (channel, _) = node.connect(node.member("GB-LON")).await.unwrap();
+    assert_eq!(call(&channel, "/wait").await.unwrap_err(), "4", "DEADLINE_EXCEEDED");
+    assert!(call(&channel, MEMBERS_ONLY).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_line_that_is_cut_while_dialling_is_no_question_of_trust() {
+    let node = Node::start().await;
+    let (near, far) = tokio::io::duplex(64);
+    drop(far);
+    let cut = dial::connect(near, node.member("GB-LON"), &point("CN-440000")).await.unwrap_err();
+    assert!(matches!(cut, DialError::Cut(_)), "{cut:?}");
+}
