@@ -72,9 +72,42 @@ pub async fn create(
         Err(CommitError::Stale) if !request_id.is_empty() => (),
         done => drop(done?),
     }
-    let found = find_plan(app, &home, id).await?;
-    plan_message(app, &found.ok_or(Error::NotFound { noun: "event" })?)
+    let found = find_plan(app, &home, id).await?.ok_or(Error::NotFound { noun: "event" })?;
+    let found = keep_apart(app, caller, &home, found).await?;
+    plan_message(app, &found)
 }
+
+/// Two creations at one moment may have taken the same number of a series. Both are in the feed by
+/// now, one after the other: the later one moves on, before anybody is told its number.
+async fn keep_apart(
+    app: &App,
+    caller: &Caller,
+    home: &PointCode,
+    mut found: Found,
+) -> Result<Found> {
+    for _ in 0..RENUMBERINGS_MAX {
+        let mut plan: v1::EventPlan = found.message()?;
+        let Some(event) = plan.event.as_mut().filter(|event| event.issue != 0) else { break };
+        let name = format!("{}-{}", event.series, event.issue);
+        let is_earlier = |other: &Found| {
+            other.row.id != found.row.id
+                && (other.feed != found.feed || other.row.sequence < found.row.sequence)
+        };
+        if !of_issue(app, &name).await?.iter().any(is_earlier) {
+            break;
+        }
+        event.issue = 0;
+        number(app, event, None).await?;
+        let moved: EventPlan = plan.try_into().map_err(|invalid: Invalid| invalid.under("plan"))?;
+        commit(app, &found, moved, caller.deed(Operation::EditEvent)).await?;
+        let again = find_plan(app, home, found.row.id).await?;
+        found = again.ok_or(Error::NotFound { noun: "event" })?;
+    }
+    Ok(found)
+}
+
+/// Times that a new event gives way to another that took its number at the same moment.
+const RENUMBERINGS_MAX: usize = 100;
 
 /// Changes a plan without moving it on.
 pub async fn update(

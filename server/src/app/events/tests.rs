@@ -157,3 +157,24 @@ async fn the_calendar_of_the_data_set_is_listed_in_order() {
     let held = list(app, &admin(FOUNDER), held).await.unwrap().items;
     assert!(!held.is_empty() && held.iter().all(|event| event.state == 6));
 }
+
+#[tokio::test]
+async fn events_made_at_one_moment_get_numbers_of_their_own() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let new = v1::Series {
+        code: "TALK".into(),
+        kind: "talk".into(),
+        titles: text("学长说"),
+        state: 1,
+        ..Default::default()
+    };
+    series::create(app, &staff, new, None, "").await.unwrap();
+    let made = (0..8).map(|_| create(app, &staff, talk("同时登记", "TALK"), None, ""));
+    let made = futures::future::join_all(made).await;
+    let mut issues: Vec<u32> =
+        made.into_iter().map(|plan| plan.unwrap().event.unwrap().issue).collect();
+    issues.sort_unstable();
+    issues.dedup();
+    assert_eq!(issues.len(), 8, "{issues:?}");
+}
