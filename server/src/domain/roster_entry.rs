@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+pub use super::point::PointKind;
 use super::{audience::Audience, id::PointCode, text::Invalid, time::Time};
 
 /// Longest name of a point in the roster, in characters.
@@ -84,14 +85,6 @@ impl fmt::Debug for Jurisdiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum PointKind {
-    Province,
-    City,
-    Partner,
-    Overseas,
 }
 
 /// A position in a feed: epochs are compared first.
