@@ -42,7 +42,7 @@ impl TryFrom<v1::Member> for Member {
             names: names(member.names, member.preferred_script)?,
             preferred_language: Language::parse(&member.preferred_language, "preferred_language")?,
             other_languages: languages(strings(&member.other_languages), "other_languages")?,
-            city: Region::parse(&member.city_code, "city_code")?,
+            city: city(&member.city_code)?,
             phone: optional(&member.phone, |text| Phone::parse(text, "phone"))?,
             email: optional(&member.email, |text| Email::parse(text, "email"))?,
             handles: handles(member.handles, "handles")?,
@@ -128,7 +128,7 @@ impl TryFrom<v1::Card> for Card {
         at_most(&card.fields, FieldGroup::ALL.len(), "fields")?;
         Ok(Card {
             names: names(card.names, card.preferred_script)?,
-            city: Region::parse(&card.city_code, "city_code")?,
+            city: city(&card.city_code)?,
             fields: strings(&card.fields)
                 .map(|text| FieldGroup::parse(text, "fields"))
                 .collect::<Result<_, _>>()?,
@@ -268,6 +268,14 @@ fn study_message(study: Study) -> v1::member::Study {
         field_isced_f: study.field,
         institution: study.institution,
         subject: study.subject,
+    }
+}
+
+/// Where somebody lives is asked of everybody: none given is not a code that is wrong.
+fn city(code: &str) -> Result<Region, Invalid> {
+    match code {
+        "" => Err(Invalid::new("city_code", "required")),
+        code => Region::parse(code, "city_code"),
     }
 }
 
