@@ -41,6 +41,14 @@ impl MarkFile {
     pub fn open(path: &Path) -> io::Result<(MarkFile, Option<Marks>)> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        // Room for both blocks from the beginning: a disk that is full must not keep the marks from
+        // being written that go with the last thing it took.
+        if file.metadata()?.len() < 2 * BLOCK {
+            file.seek(SeekFrom::End(0))?;
+            let missing = 2 * BLOCK - file.metadata()?.len();
+            io::copy(&mut io::repeat(0).take(missing), &mut file)?;
+            file.sync_all()?;
+        }
         let newest = (0..2).filter_map(|block| read_block(&mut file, block)).max_by_key(|b| b.0);
         let found = newest.as_ref().map_or(0, |(generation, _)| *generation);
         Ok((MarkFile::File(file, found), newest.map(|(_, marks)| marks)))
