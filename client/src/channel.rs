@@ -22,7 +22,8 @@ use yizhan_proto::v1::{
     help_request_service_client::HelpRequestServiceClient,
     import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
     node_service_client::NodeServiceClient, org_service_client::OrgServiceClient,
-    point_service_client::PointServiceClient, series_service_client::SeriesServiceClient,
+    point_service_client::PointServiceClient, report_service_client::ReportServiceClient,
+    series_service_client::SeriesServiceClient,
 };
 
 use crate::error::{Error, Result};
@@ -89,6 +90,7 @@ services!(
     series: SeriesServiceClient,
     groups: GroupServiceClient,
     orgs: OrgServiceClient,
+    reports: ReportServiceClient,
     imports: ImportServiceClient,
     audit: AuditServiceClient,
     handoffs: HandoffServiceClient,

@@ -7,14 +7,14 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use yizhan_proto::v1::import_response::Report;
+use yizhan_proto::v1::{self, import_response::Report};
 
 use crate::{
     app::{
         accounts::NewAccount,
         error::Error as AppError,
         import::driving::{self, Order, Part},
-        network,
+        network, report,
     },
     config::{self, Address, DatabaseUrl},
     domain::{id::PointCode, policy::Role},
@@ -33,7 +33,9 @@ pub const NETWORK: &str = "guangdong-demo";
 pub const USER: &str = "demo";
 pub const PASSWORD: &str = "welcome-to-yizhan";
 /// How long the nodes may take to agree.
-const AGREE_MAX: Duration = Duration::from_secs(120);
+const AGREE_MAX: Duration = Duration::from_secs(300);
+/// Times that `Size::Full` has the members once more.
+const COPIES: usize = 99;
 /// Bytes handed to the import at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -84,9 +86,18 @@ pub struct Demo {
     pub agreed_after: Duration,
 }
 
+/// How much there is to look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Size {
+    /// The reference data: 12 points, 1,200 members, 60 events
+    Small,
+    /// The same with a hundred times the members, 120,000, all invented
+    Full,
+}
+
 /// Founds or finds the network in `dir`, imports, and waits until all nodes agree. `say` is told how
 /// it goes.
-pub async fn start(dir: &Path, say: impl Fn(&str)) -> Result<Demo, DemoError> {
+pub async fn start(dir: &Path, size: Size, say: impl Fn(&str)) -> Result<Demo, DemoError> {
     let mut nodes: Vec<DemoNode> = Vec::new();
     for point in POINTS {
         say(&format!("starting {point}"));
@@ -108,7 +119,7 @@ pub async fn start(dir: &Path, say: impl Fn(&str)) -> Result<Demo, DemoError> {
     let mut reports = Vec::new();
     for node in &nodes {
         say(&format!("importing at {}", node.point));
-        reports.push((node.point.clone(), import(&node.running).await?));
+        reports.push((node.point.clone(), import(&node.running, size).await?));
     }
     say("waiting until all agree");
     let began = Instant::now();
@@ -180,9 +191,13 @@ async fn add_user(running: &Running, point: &PointCode) -> Result<(), DemoError>
     Ok(())
 }
 
-async fn import(running: &Running) -> Result<Report, DemoError> {
+async fn import(running: &Running, size: Size) -> Result<Report, DemoError> {
     let app = &running.app;
     let (parts, queue) = mpsc::channel(4);
+    let copies = match size {
+        Size::Small => 0,
+        Size::Full => COPIES,
+    };
     let feeding = tokio::spawn(async move {
         for (name, bytes) in TABLES {
             if parts.send(Part::File(name.into())).await.is_err() {
@@ -191,6 +206,14 @@ async fn import(running: &Running) -> Result<Report, DemoError> {
             for chunk in bytes.chunks(CHUNK) {
                 if parts.send(Part::Bytes(chunk.to_vec())).await.is_err() {
                     return;
+                }
+            }
+            for copy in 0..copies {
+                let rows = copied(name, bytes, copy);
+                for chunk in rows.as_bytes().chunks(CHUNK) {
+                    if parts.send(Part::Bytes(chunk.to_vec())).await.is_err() {
+                        return;
+                    }
                 }
             }
         }
@@ -202,6 +225,46 @@ async fn import(running: &Running) -> Result<Report, DemoError> {
     let report = driving::run(app, &caller, Order::default(), queue, progress).await;
     let _ = feeding.await;
     Ok(report?)
+}
+
+/// Rows of members or of their consents once more, as those of other people: ids of their own, and
+/// no telephone, mailbox or account, which belong to one person each. Other tables are not copied.
+fn copied(table: &str, bytes: &[u8], copy: usize) -> String {
+    let (ids, cleared): (&[&str], &[&str]) = match table {
+        "members.csv" => (&["member_id"], &["phone", "email", "handle"]),
+        "grants.csv" => (&["grant_id", "member_id"], &[]),
+        _ => return String::new(),
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let mut rows = String::with_capacity(bytes.len());
+    for line in lines {
+        // Rows with quoted cells are few, and stay single.
+        let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+        if cells.len() != header.len() || line.contains('"') {
+            continue;
+        }
+        for (name, cell) in header.iter().zip(&mut cells) {
+            if ids.contains(name) {
+                cell.push_str(&format!("-{copy:02}"));
+            }
+            if cleared.contains(name) {
+                cell.clear();
+            }
+        }
+        rows.push_str(&cells.join(","));
+        rows.push('\n');
+    }
+    rows
+}
+
+/// The association report, as the founding node sees it.
+pub async fn report(network: &Demo) -> Result<v1::GetReportResponse, DemoError> {
+    let first = network.nodes.first().expect("BUG: the demo has three nodes");
+    let app = &first.running.app;
+    let caller = importer(&first.point, app.outside.now());
+    Ok(report::get(app, &caller, report::ASSOCIATION, None, false).await?)
 }
 
 /// The demo's administrator, as if signed in.

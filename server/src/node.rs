@@ -335,9 +335,10 @@ impl Node {
         let reconciling = jobs::reconciling::Reconciling { app: app.clone() };
         tasks.spawn(keep_running(reconciling, jobs::reconciling::EVERY, stop()));
 
-        let statements = jobs::statements::Statements { app: app.clone() };
         let every = Duration::from_millis(self.config.statement_every_ms);
-        tasks.spawn(keep_running_if_leading(statements, every, leading(), stop()));
+        let statements = jobs::statements::Statements::new(app.clone(), every);
+        let look = jobs::statements::EVERY.min(every);
+        tasks.spawn(keep_running_if_leading(statements, look, leading(), stop()));
         let receipts = Receipts::new(app.post.clone());
         tasks.spawn(keep_running_if_leading(receipts, jobs::receipts::EVERY, leading(), stop()));
         let delivering = jobs::notices::Delivering { notices: app.notices.clone() };
@@ -363,6 +364,10 @@ impl Node {
         let escalation = jobs::help_escalation::HelpEscalation { app: app.clone() };
         let every = jobs::help_escalation::EVERY;
         tasks.spawn(keep_running_if_leading(escalation, every, leading(), stop()));
+        let expiring = jobs::expiring::Expiring::new(app.clone());
+        tasks.spawn(keep_running_if_leading(expiring, jobs::expiring::EVERY, leading(), stop()));
+        let handing = jobs::handing_over::HandingOver { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(handing, jobs::handing_over::EVERY, leading(), stop()));
         let recovery = jobs::recovery::Recovery { app: app.clone() };
         tasks.spawn(keep_running_if_leading(recovery, jobs::recovery::EVERY, leading(), stop()));
     }
@@ -656,6 +661,7 @@ impl Running {
         if let Err(error) = self.app.audit.keep_mark().await {
             warn!(error = &error as &dyn std::error::Error, "the audit's end is not marked");
         }
+        self.app.post.close();
         drop(self.app);
         let writing = parts.writing;
         if tokio::time::timeout(grace, writing).await.is_err() {

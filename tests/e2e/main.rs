@@ -3,6 +3,7 @@
 //! A test founds a network of its own, speaks to it by the documented commands, and looks at files
 //! from outside. A fault on a line counts only if it has fired.
 
+mod absence;
 mod admission;
 mod agreement;
 mod attachment;
@@ -11,6 +12,9 @@ mod chain;
 mod crash;
 mod cut_off;
 mod damage;
+mod demo;
+mod full_disk;
+mod hand_over;
 mod handoff;
 mod help;
 mod people;

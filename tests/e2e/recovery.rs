@@ -1,11 +1,12 @@
 //! A node whose past came back: it takes its own feeds back before it writes.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use serde_json::Value;
 use yizhan_tests::{
     client::{Client, exit},
     cluster::{ADMIN, Cluster},
+    waiting::throughout,
 };
 
 use crate::people::{NETWORK_PURPOSE, person, scratch, text};
@@ -231,4 +232,50 @@ async fn a_point_that_lost_its_keys_too_joins_again_and_keeps_its_feeds() {
     for client in [&guangdong, &london] {
         assert!(finds(client, "Early").await);
     }
+}
+
+/// Finds somebody, be the answer partial or not.
+async fn shows(client: &Client, name: &str) -> bool {
+    let answer = client.run(&["member", "search", name]).await;
+    assert!([exit::DONE, exit::PARTIAL].contains(&answer.code), "{answer:?}");
+    answer.json()["items"].as_array().is_some_and(|items| !items.is_empty())
+}
+
+#[tokio::test]
+async fn what_a_backup_held_of_other_homes_is_hidden_until_a_neighbour_was_asked() {
+    let mut cluster = network().await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let london = cluster.admin("GB-LON").await;
+    let id = person("Withdrawn").create_shown(&cluster, &guangdong).await;
+    person("Staying").create_shown(&cluster, &guangdong).await;
+    for name in ["Withdrawn", "Staying"] {
+        cluster.eventually("London has it", async || finds(&london, name).await).await;
+    }
+    let backup = text(&scratch(&cluster).join("london.backup"));
+    cluster.yizhand("backup", "GB-LON", &["--to", &backup]).await.expect_code(exit::DONE);
+    cluster.stop("GB-LON").await;
+    guangdong.ask(&["member", "withdraw", &id, "--purpose", NETWORK_PURPOSE]).await;
+    cluster.yizhand("restore", "GB-LON", &["--from", &backup]).await.expect_code(exit::DONE);
+
+    cluster.cut_off("GB-LON");
+    cluster.start("GB-LON").await;
+    let london = cluster.admin("GB-LON").await;
+    let what = "London shows nothing that it has from a backup alone";
+    throughout(what, Duration::from_secs(2), async || {
+        !shows(&london, "Withdrawn").await && !shows(&london, "Staying").await
+    })
+    .await;
+    let status = london.status().await;
+    let feeds = status["feeds"].as_array().cloned().unwrap_or_default();
+    let of_guangdong = feeds
+        .iter()
+        .find(|feed| feed["home"] == "CN-440000" && feed["audience"] == "network")
+        .expect("a feed");
+    assert_eq!(of_guangdong["state"], "hidden");
+    assert_eq!(of_guangdong["reason"], "NOT_CHECKED_SINCE_RESTORE");
+    cluster.rejoin("GB-LON");
+    cluster.eventually("London shows it again", async || shows(&london, "Staying").await).await;
+    assert!(!shows(&london, "Withdrawn").await, "withdrawn meanwhile");
+    assert_goes_on(&cluster).await;
+    cluster.assert_faults_fired();
 }

@@ -54,7 +54,7 @@ impl fmt::Debug for Answer {
 }
 
 /// Runs a program with `--output json` and waits for its end.
-pub(crate) async fn run(mut command: Command) -> Answer {
+pub async fn run(mut command: Command) -> Answer {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let shown = format!("{:?}", command.as_std());
     let output = match timeout(ANSWERED_WITHIN, command.output()).await {

@@ -12,6 +12,7 @@ pub mod import;
 pub mod member;
 pub mod org;
 pub mod point;
+pub mod report;
 pub mod series;
 pub mod status;
 pub mod user;
@@ -104,6 +105,8 @@ pub enum Command {
     /// Work on the help requests of your point
     #[command(subcommand)]
     Desk(Box<desk::Desk>),
+    /// Figures about the association, with their definitions
+    Report(report::Report),
     /// Bring in tables: CSV, or a sheet of persons (XLSX)
     Import(import::Import),
 }
@@ -126,6 +129,7 @@ pub async fn run(cli: Cli) -> Result<Answer> {
         Command::Org(org) => org.run(&context).await,
         Command::Help(help) => help.run(&context).await,
         Command::Desk(desk) => desk.run(&context).await,
+        Command::Report(report) => report.run(&context).await,
         Command::Import(import) => import.run(&context).await,
     }
 }

@@ -15,6 +15,7 @@ pub mod node;
 pub mod org;
 pub mod point;
 pub mod report;
+pub mod reports;
 pub mod series;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ pub mod orgs;
 pub mod points;
 pub mod policy;
 mod records;
+pub mod reports;
 pub mod routes;
 pub mod series;
 pub mod shelter;

@@ -8,13 +8,13 @@ use yizhan_proto::v1::{
     help_request_service_server::HelpRequestServiceServer,
     import_service_server::ImportServiceServer, member_service_server::MemberServiceServer,
     org_service_server::OrgServiceServer, point_service_server::PointServiceServer,
-    series_service_server::SeriesServiceServer,
+    report_service_server::ReportServiceServer, series_service_server::SeriesServiceServer,
 };
 
 use super::{
     audit::AuditApi, desk::DeskApi, events::EventApi, groups::GroupApi, handoffs::HandoffApi,
     help_requests::HelpRequestApi, imports::ImportApi, members::MemberApi, orgs::OrgApi,
-    points::PointApi, series::SeriesApi,
+    points::PointApi, reports::ReportApi, series::SeriesApi,
 };
 use crate::app::App;
 
@@ -31,5 +31,6 @@ pub fn add_to(routes: Routes, app: &App) -> Routes {
         .add_service(HelpRequestServiceServer::new(HelpRequestApi { app: app.clone() }))
         .add_service(DeskServiceServer::new(DeskApi { app: app.clone() }))
         .add_service(HandoffServiceServer::new(HandoffApi { app: app.clone() }))
+        .add_service(ReportServiceServer::new(ReportApi { app: app.clone() }))
         .add_service(ImportServiceServer::new(ImportApi { app: app.clone() }))
 }

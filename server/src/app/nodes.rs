@@ -105,6 +105,7 @@ fn standing(own: bool, view: &View, silent: bool) -> Standing {
         return Standing::Hidden(if filling { "NOT_VERIFIED_YET" } else { "NOTHING_HELD" });
     };
     match held.state {
+        _ if view.unchecked => Standing::Hidden("NOT_CHECKED_SINCE_RESTORE"),
         _ if view.frozen => Standing::Frozen,
         CopyState::Filling | CopyState::Indexing => Standing::Hidden("NOT_SEARCHABLE_YET"),
         CopyState::Retired => Standing::Hidden("RETIRED"),

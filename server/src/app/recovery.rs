@@ -17,7 +17,7 @@ use yizhan_proto::v1::{self, tombstone::Reason};
 use super::{
     App,
     error::{Error, Result},
-    members,
+    members, moving_in,
     records::{self, Found},
 };
 use crate::{
@@ -77,6 +77,7 @@ fn own_feeds(app: &App) -> Vec<FeedId> {
 
 /// Takes out of home records what would disclose again what is gone; then lets writing begin.
 pub async fn reconcile(app: &App) -> Result<()> {
+    moving_in::move_in(app).await?;
     for home in app.keys.homes() {
         let gone = gone(app, &home).await?;
         for (id, gone) in gone {

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use yizhan_client::{
     answer::Answer,
+    document::reports,
     error::{Error, Result},
 };
 
 use super::failure;
 use crate::{
-    demo::{self, Demo, PASSWORD, USER},
+    demo::{self, Demo, PASSWORD, Size, USER},
     found::CA_FILE,
 };
 
@@ -21,9 +22,12 @@ pub struct Run {
     /// Where the nodes live, and stay; a temporary directory if not given
     #[arg(long, value_name = "D")]
     pub dir: Option<PathBuf>,
-    /// Start, import, wait until all agree, print what came of it, and stop
+    /// Start, import, wait until all agree, print the association report, and stop
     #[arg(long)]
     pub once: bool,
+    /// How much data: the reference data alone, or a hundred times the members
+    #[arg(long, value_enum, default_value_t = Size::Small)]
+    pub size: Size,
 }
 
 impl Run {
@@ -36,13 +40,16 @@ impl Run {
             Error::failed("DIRECTORY", format!("no temporary directory: {error}"))
         })?;
         let dir = self.dir.unwrap_or_else(|| scratch.path().to_owned());
-        let network = demo::start(&dir, |step| eprintln!("{step}"))
+        let network = demo::start(&dir, self.size, |step| eprintln!("{step}"))
             .await
             .map_err(|error| failure("DEMO_FAILED", &error))?;
-        let document = document(&network);
         if self.once {
+            let report = demo::report(&network).await;
+            let document = document(&network);
             network.stop().await;
-            return Ok(Answer::one(document));
+            let report = report.map_err(|error| failure("DEMO_FAILED", &error))?;
+            let answer = Answer::shaped(reports::report(&report), reports::COLUMNS);
+            return Ok(answer.with("network", document));
         }
         println!("{}", told(&network));
         tokio::select! {

@@ -60,6 +60,7 @@ impl AccessPurpose {
             SubmitHelpRequest | TrackHelpRequest | ReadHelpRequest | ReplyHelpRequest
             | AssignHelpRequest | WorkHelpRequest => AccessPurpose::Help,
             ReadDeskFigures | SimulateRoutes => AccessPurpose::Statistics,
+            ReadReport => AccessPurpose::Statistics,
             ReadAudit | VerifyAudit | KeepNode | ManageAccounts => AccessPurpose::Security,
             _ => AccessPurpose::Service,
         }

@@ -200,6 +200,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("unknown_question", "没有这个问题", "is not a question of the category"),
     ("unknown_region_code", "未知的地区代码", "is not a region code"),
     ("unknown_region_name", "未知的城市名", "is not the name of one place"),
+    ("unknown_report", "没有这个报告", "is not a report"),
     ("unknown_request", "没有这个求助", "is no request of this point"),
     ("unknown_role", "未知的角色", "is not a role"),
     ("unknown_script", "未知的文字", "is not a script"),

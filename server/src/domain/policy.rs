@@ -192,6 +192,8 @@ operations!(
     OfferHandoff,
     /// Pass a request on without asking its client.
     OverrideConsent,
+    /// Figures counted from what the caller may read.
+    ReadReport,
     /// See what an import would do.
     TryImport,
     /// Import for good. Each row also needs the operation of its kind.
@@ -259,6 +261,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (ReadDeskFigures, ProvincialAdmin | Auditor) => Everything,
         (ReadDeskFigures | SimulateRoutes, Staff | PointAdmin) => OwnPoint,
         (SimulateRoutes, ProvincialAdmin) => OwnPoint,
+        (ReadReport, Staff | PointAdmin | ProvincialAdmin) => Network,
+        (ReadReport, Client | Member | Volunteer | Auditor) => Public,
 
         (OfferHandoff, Staff | PointAdmin) => OwnPoint,
         (OverrideConsent, PointAdmin) => OwnPoint,
@@ -279,10 +283,10 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             ChangePassword | ManageAccounts | GrantProvincialAdmin | ReadStatus | OpenPoint
             | EditPoint | ReadCard | ReadMember | CreateMember | EditMember | GiveConsent
             | EraseMember | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries
-            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | TryImport | Import | ReadAudit
-            | VerifyAudit | OpenLink | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest
-            | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures
-            | SimulateRoutes | OfferHandoff | OverrideConsent,
+            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import
+            | ReadAudit | VerifyAudit | OpenLink | AdmitPoint | RevokePoint | KeepNode
+            | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
+            | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent,
             _,
         ) => Nothing,
     }
@@ -368,6 +372,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.HandoffService/DeclineHandoff", Operation::OfferHandoff),
     ("/yizhan.v1.HandoffService/RecallHandoff", Operation::OfferHandoff),
     ("/yizhan.v1.HandoffService/ListHandoffs", Operation::OfferHandoff),
+    ("/yizhan.v1.ReportService/GetReport", Operation::ReadReport),
     ("/yizhan.v1.ImportService/Import", Operation::TryImport),
     ("/yizhan.v1.AuditService/ListAuditLines", Operation::ReadAudit),
     ("/yizhan.v1.AuditService/VerifyAudit", Operation::VerifyAudit),
@@ -475,6 +480,7 @@ mod tests {
                     | ReadEvent
                     | SubmitHelpRequest
                     | TrackHelpRequest
+                    | ReadReport
             );
             assert_eq!(reach(Role::Client, operation) == Reach::Nothing, !harmless);
         }

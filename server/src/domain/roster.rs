@@ -183,6 +183,19 @@ impl Roster {
         server.case_key.as_ref()
     }
 
+    /// The host whose key signed a home's feeds before the home's own did. None for a home that is
+    /// hosted, never was, or has changed its key since.
+    pub fn handed_over_by(&self, home: &PointCode) -> Option<&PointCode> {
+        let entry = self.get(home).filter(|entry| entry.host.is_none())?;
+        let before = entry.seal_keys.len().checked_sub(2)?;
+        let before = &entry.seal_keys[before];
+        let is_theirs = |other: &&RosterEntry| {
+            other.code != entry.code
+                && other.seal_keys.iter().any(|key| key.public == before.public)
+        };
+        self.points().find(is_theirs).map(|host| &host.code)
+    }
+
     // --- who lies where
 
     pub fn parent(&self, point: &PointCode) -> Option<&PointCode> {

@@ -61,6 +61,8 @@ pub struct View {
     pub head: Option<Arc<Seal>>,
     /// A neighbour is delivering it.
     pub busy: bool,
+    /// It came with a backup, and no neighbour has said yet whether it is the newest: not shown.
+    pub unchecked: bool,
     /// The home has sealed two states under one number, or a state that does not add up.
     pub frozen: bool,
     /// Rises whenever anything above changes.
@@ -70,7 +72,14 @@ pub struct View {
 impl View {
     /// The seal that neighbours may be told of: of a state that is here, verified and whole.
     pub fn relayed(&self) -> Option<&Arc<Seal>> {
-        self.held.as_ref().filter(|held| held.state.is_relayed())?.seal.as_ref()
+        // What came with a backup is not passed on either: so the neighbour says what it has.
+        let held = self.held.as_ref().filter(|held| held.state.is_relayed() && !self.unchecked)?;
+        held.seal.as_ref()
+    }
+
+    /// What answers may rest on.
+    pub fn readable(&self) -> Option<&Held> {
+        self.held.as_ref().filter(|held| held.state.is_readable() && !self.unchecked)
     }
 
     /// Could a pull be granted that leads to `seal`? The writer has the last word.
@@ -197,6 +206,18 @@ impl Heads {
         newer
     }
 
+    /// A neighbour's word on a feed that came with a backup: it may be shown again once it is as new.
+    pub fn check(&self, seal: &Seal) {
+        let feed = &seal.statement().feed;
+        let is_as_new = |view: &View| {
+            let held = view.held.as_ref().and_then(|held| held.seal.as_ref());
+            view.unchecked && held.is_some_and(|held| !seal.is_after(held))
+        };
+        if self.find(feed).is_some_and(|view| is_as_new(&view)) {
+            self.update(feed, |view| view.unchecked = false);
+        }
+    }
+
     pub fn find(&self, feed: &FeedId) -> Option<View> {
         self.with(|inner| inner.views.get(feed).cloned())
     }
@@ -250,10 +271,10 @@ impl Heads {
     /// Finds the feed whose readable copy is `slot`.
     pub fn readable_slots(&self) -> BTreeMap<Slot, FeedId> {
         self.with(|inner| {
-            let readable = inner.views.iter().filter_map(|(feed, view)| {
-                let held = view.held.as_ref().filter(|held| held.state.is_readable())?;
-                Some((held.slot, feed.clone()))
-            });
+            let readable = inner
+                .views
+                .iter()
+                .filter_map(|(feed, view)| view.readable().map(|held| (held.slot, feed.clone())));
             readable.collect()
         })
     }

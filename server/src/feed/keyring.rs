@@ -99,6 +99,15 @@ impl Keyring {
         key.map_or(1, |key| key.from_epoch.max(1))
     }
 
+    /// The key that a home goes over to which this node has hosted.
+    pub fn successor(&self, home: &PointCode) -> Option<[u8; 32]> {
+        let roster = self.roster();
+        if roster.handed_over_by(home) != Some(&self.point) {
+            return None;
+        }
+        Some(roster.get(home)?.newest_seal_key()?.public)
+    }
+
     /// May this node hold a feed?
     pub fn may_hold(&self, feed: &FeedId) -> bool {
         *feed == self.roster_feed() || self.roster().may_node_hold(&self.point, feed)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use prost::Message;
 use yizhan_proto::v1;
 
@@ -224,8 +225,38 @@ pub async fn reseal<T: FeedTx>(
     Ok(seal)
 }
 
+/// Seals the copy of a home that was hosted here for the last time: `successor` goes on. What is
+/// disclosed is a copy like any other's from now on; the rest stays ours until it is handed over.
+pub async fn seal_last<T: FeedTx>(
+    tx: &mut T,
+    copy: &mut Copy,
+    keys: &Keyring,
+    successor: [u8; 32],
+    now: Time,
+) -> Result<Seal, StoreError> {
+    let sum = Sum::from_bytes(&copy.sum).ok_or(StoreError::Damaged { what: "sum" })?;
+    let seal = sign(copy, &sum, (keys, keys.seal_key()), Some(successor), now)?;
+    if copy.feed.audience.is_shared() {
+        copy.state = CopyState::Current;
+    }
+    tx.update_copy(copy).await?;
+    tx.remember_seal(&copy.feed, copy.epoch.counter, copy.number, &copy.seal).await?;
+    Ok(seal)
+}
+
 /// Signs the state a copy is in as the next of its seals.
 pub fn seal(copy: &mut Copy, sum: &Sum, keys: &Keyring, now: Time) -> Result<Seal, StoreError> {
+    let key = keys.signer(&copy.feed).expect("BUG: changes of feeds not ours are refused before");
+    sign(copy, sum, (keys, key), None, now)
+}
+
+fn sign(
+    copy: &mut Copy,
+    sum: &Sum,
+    (keys, key): (&Keyring, &SigningKey),
+    successor: Option<[u8; 32]>,
+    now: Time,
+) -> Result<Seal, StoreError> {
     let previous = match copy.seal.is_empty() {
         true => None,
         false => {
@@ -244,8 +275,8 @@ pub fn seal(copy: &mut Copy, sum: &Sum, keys: &Keyring, now: Time) -> Result<Sea
         digest: sum.digest(),
         previous,
         sealed_at: now,
+        successor,
     };
-    let key = keys.signer(&copy.feed).expect("BUG: changes of feeds not ours are refused before");
     let seal = Seal::sign(statement, key);
     copy.seal = seal.encode();
     Ok(seal)

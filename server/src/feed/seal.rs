@@ -33,6 +33,8 @@ pub struct Statement {
     /// BLAKE3 of the body before; `None` for the first seal of all.
     pub previous: Option<[u8; 32]>,
     pub sealed_at: Time,
+    /// The key that goes on, where a host seals a home for the last time.
+    pub successor: Option<[u8; 32]>,
 }
 
 /// A statement with its signature, and the bytes that were signed.
@@ -66,6 +68,7 @@ impl Seal {
             digest: statement.digest.to_vec(),
             previous: statement.previous.map(|hash| hash.to_vec()).unwrap_or_default(),
             sealed_us: statement.sealed_at.0,
+            successor: statement.successor.map(|key| key.to_vec()).unwrap_or_default(),
         }
         .encode_to_vec();
         let signature = key.sign(&signed_bytes(&body)).to_bytes().to_vec();
@@ -146,6 +149,10 @@ fn statement(body: v1::SealBody) -> Option<Statement> {
         0 => None,
         _ => Some(body.previous.try_into().ok()?),
     };
+    let successor = match body.successor.len() {
+        0 => None,
+        _ => Some(body.successor.try_into().ok()?),
+    };
     let statement = Statement {
         network: body.network,
         feed: FeedId {
@@ -159,6 +166,7 @@ fn statement(body: v1::SealBody) -> Option<Statement> {
         digest: body.digest.try_into().ok()?,
         previous,
         sealed_at: Time(body.sealed_us),
+        successor,
     };
     // Numbers that no store and no JSON reader could hold are nobody's honest work.
     let sound = statement.number >= 1
@@ -196,6 +204,7 @@ mod tests {
             digest: [5; 32],
             previous: Some([6; 32]),
             sealed_at: Time(1),
+            successor: Some([7; 32]),
         }
     }
 

@@ -2,6 +2,8 @@
 //! may run twice. `runner` alone loops.
 
 pub mod auditing;
+pub mod expiring;
+pub mod handing_over;
 pub mod handoffs;
 pub mod help_escalation;
 pub mod help_posting;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::runner::Job;
-use crate::app::{App, error::Error, recovery};
+use crate::app::{App, error::Error, moving_in, recovery};
 
 /// How often it is looked whether the own feeds are back.
 pub const EVERY: Duration = Duration::from_secs(1);
@@ -20,8 +20,15 @@ impl Job for Reconciling {
 
     async fn run_once(&self) -> Result<(), Error> {
         let recovery = self.app.writer.recovery();
-        if !recovery.reconciling || !recovery.is_taken_back() {
+        if !recovery.is_taken_back() {
             return Ok(());
+        }
+        if !recovery.reconciling {
+            // What a former host has handed over may arrive after the operator went on without it.
+            if !moving_in::is_waiting(&self.app).await? {
+                return Ok(());
+            }
+            self.app.writer.begin_reconciling().await;
         }
         recovery::reconcile(&self.app).await
     }

@@ -1,13 +1,22 @@
 //! After a restore, or with an empty disk where there were records before: once neighbours have had
-//! their say about our own feeds, writing goes on in a new epoch. Where the continuity marks say that something is missing which no neighbour has, only the
-//! operator decides.
+//! their say about our own feeds, writing goes on in a new epoch. Where the continuity marks say that
+//! something is missing which no neighbour has, only the operator decides.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use tracing::warn;
 
 use super::runner::Job;
-use crate::{app::App, feed::heads::View, link::links::LinkState, store::CopyState};
+use crate::{
+    app::{
+        App,
+        error::Error,
+        moving_in::{self, Arrival},
+    },
+    feed::heads::View,
+    link::links::LinkState,
+    store::CopyState,
+};
 
 /// How often it is looked.
 pub const EVERY: Duration = Duration::from_secs(1);
@@ -20,9 +29,9 @@ pub struct Recovery {
 
 impl Job for Recovery {
     const NAME: &'static str = "recovery";
-    type Error = Infallible;
+    type Error = Error;
 
-    async fn run_once(&self) -> Result<(), Infallible> {
+    async fn run_once(&self) -> Result<(), Error> {
         let app = &self.app;
         let recovery = app.writer.recovery();
         if recovery.is_taken_back() {
@@ -40,6 +49,13 @@ impl Job for Recovery {
         });
         if !alone && !heard {
             return Ok(());
+        }
+        if recovery.unmarked {
+            match moving_in::look(app).await? {
+                Arrival::NotExpected => {}
+                Arrival::Awaited => return Ok(()),
+                Arrival::Complete(marks) => app.writer.expect(marks).await,
+            }
         }
         let views = app.heads.all();
         let mut own = views.iter().filter(|(feed, _)| app.keys.signer(feed).is_some());

@@ -160,9 +160,12 @@ impl Links {
         };
         let peer = session::Peer { point: point.clone(), admitted };
         info!(peer = %point, node = %identity.node, "session begins");
-        let ended = tokio::select! {
-            ended = session::run(parts, peer, incoming, wire, pulse) => ended,
-            () = stop.cancelled() => Ended::Stopping,
+        // The session comes to its own end: a sender of frames that it had lent and not taken back
+        // would keep the stream open, and with it the connection.
+        let incoming = Box::pin(incoming.take_until(stop.clone().cancelled_owned()));
+        let ended = match session::run(parts, peer, incoming, wire, pulse).await {
+            _ if stop.is_cancelled() => Ended::Stopping,
+            ended => ended,
         };
         info!(peer = %point, %ended, "session ends");
         self.close(&point, outside.now(), ended.to_string());

@@ -12,9 +12,16 @@ use crate::{
         position::Sequence,
         time::Time,
     },
-    feed::{heads::Heads, keyring::Keyring, seal::epoch},
+    feed::{
+        apply,
+        heads::Heads,
+        keyring::Keyring,
+        seal::{Seal, epoch},
+    },
+    link::frame::Unpacker,
     store::{
         StoreError,
+        hand_overs::{self, Stage},
         parcels::{self, Connection, Extent, Receipt},
     },
 };
@@ -40,7 +47,8 @@ pub struct Here<'a> {
 pub fn subject(letter: &Letter) -> Vec<u8> {
     let feed = match &letter.kind {
         Some(Kind::RemovalReceipt(receipt)) => ("removal", &receipt.home, receipt.audience),
-        Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, part.audience),
+        // One after the other, whatever audience: the last one says that nothing follows.
+        Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, 0),
         Some(Kind::HandoffWord(word)) => return handoff::subject(word),
         Some(
             Kind::EnrolmentForward(_)
@@ -84,7 +92,7 @@ pub async fn act(
             help::note_escalation(here, db, (from, to), escalation).await
         }
         Some(Kind::HandoffWord(word)) => handoff::arrive(here, db, (from, to), word).await,
-        Some(Kind::HomeHandOver(_)) => Ok(Verdict::Refused("NOT_EXPECTED")),
+        Some(Kind::HomeHandOver(part)) => hand_over(here, db, (from, to), part).await,
         // A kind that a newer version has added.
         None => Ok(Verdict::Refused("UNKNOWN_KIND")),
     }
@@ -133,5 +141,62 @@ async fn enter_receipt(
         received: here.now,
     };
     parcels::put_receipt(db, &feed, &entry).await?;
+    Ok(Verdict::Done)
+}
+
+/// Records of a point that was hosted: kept until they are complete; or the point's word that they
+/// are, at its former host.
+async fn hand_over(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    part: &v1::HomeHandOver,
+) -> Result<Verdict, StoreError> {
+    let roster = here.keys.roster();
+    if part.home == from.as_str() && roster.handed_over_by(from) == Some(to) {
+        let mut progress = hand_overs::find(db, from).await?.unwrap_or_default();
+        progress.stage = Stage::Settled;
+        hand_overs::put(db, from, progress).await?;
+        return Ok(Verdict::Done);
+    }
+    if part.home != to.as_str() || *to != here.keys.point {
+        return Ok(Verdict::Refused("NOT_EXPECTED"));
+    }
+    match roster.handed_over_by(to) {
+        Some(host) if host == from => {}
+        Some(_) => return Ok(Verdict::Refused("NOT_EXPECTED")),
+        // The host knows a newer roster than we do; or nobody ever hosted us.
+        None if roster.get(to).is_none_or(|entry| entry.host.is_some()) => {
+            return Ok(Verdict::Later);
+        }
+        None => return Ok(Verdict::Refused("NOT_EXPECTED")),
+    }
+    let malformed = Verdict::Refused("MALFORMED");
+    if part.rows_len > 0 {
+        let audience = Audience::from_number(i64::from(part.audience));
+        let Some(audience) = audience.filter(|audience| !audience.is_shared()) else {
+            return Ok(malformed);
+        };
+        let Some(rows) = Unpacker::new().unpack(&part.rows_zstd, part.rows_len) else {
+            return Ok(malformed);
+        };
+        if apply::check_page(Sequence(0), &rows, Sequence::MAX).is_err() {
+            return Ok(malformed);
+        }
+        hand_overs::insert_rows(db, audience, &rows).await?;
+    }
+    if part.last {
+        let successor = here.keys.seal_key().verifying_key().to_bytes();
+        for message in part.seals.iter().take(Audience::RECORDS.len()) {
+            let Ok(seal) = Seal::read(message.clone()) else { return Ok(malformed) };
+            let statement = seal.statement();
+            let is_last = statement.feed.home == *to && statement.successor == Some(successor);
+            if !is_last || here.keys.verify(&seal).is_err() {
+                return Ok(malformed);
+            }
+            hand_overs::put_seal(db, Some(statement.feed.audience), &seal.encode()).await?;
+        }
+        hand_overs::put_seal(db, None, &[]).await?;
+    }
     Ok(Verdict::Done)
 }

@@ -218,6 +218,11 @@ impl Office {
         self.questions.set_figures(handler)
     }
 
+    /// At the end: nothing that a handler holds is held any longer.
+    pub fn close(&self) {
+        self.questions.forget_handlers();
+    }
+
     /// Passes a child's enrolment or renewal, as it arrived, to the founding node.
     pub async fn forward_enrolment(
         &self,

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
 };
 
 use futures::future::BoxFuture;
@@ -63,9 +63,9 @@ pub(super) struct Questions {
     waiting: Mutex<Waiting>,
     seen: Mutex<Seen>,
     answering: Arc<Semaphore>,
-    enrolment: OnceLock<EnrolmentHandler>,
-    figures: OnceLock<FiguresHandler>,
-    lookup: OnceLock<LookupHandler>,
+    enrolment: Mutex<Option<Arc<EnrolmentHandler>>>,
+    figures: Mutex<Option<Arc<FiguresHandler>>>,
+    lookup: Mutex<Option<Arc<LookupHandler>>>,
 }
 
 impl Default for Questions {
@@ -74,9 +74,9 @@ impl Default for Questions {
             waiting: Mutex::default(),
             seen: Mutex::default(),
             answering: Arc::new(Semaphore::new(ANSWERING_MAX)),
-            enrolment: OnceLock::new(),
-            figures: OnceLock::new(),
-            lookup: OnceLock::new(),
+            enrolment: Mutex::default(),
+            figures: Mutex::default(),
+            lookup: Mutex::default(),
         }
     }
 }
@@ -95,15 +95,37 @@ impl Drop for Asked<'_> {
 
 impl Questions {
     pub fn set_enrolment(&self, handler: EnrolmentHandler) -> bool {
-        self.enrolment.set(handler).is_ok()
+        let mut enrolment = self.enrolment.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_first = enrolment.is_none();
+        if is_first {
+            *enrolment = Some(Arc::new(handler));
+        }
+        is_first
+    }
+
+    /// The handler holds the node's parts, and the node holds this: one of them has to let go.
+    pub fn forget_handlers(&self) {
+        self.enrolment.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        self.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        self.lookup.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     }
 
     pub fn set_lookup(&self, handler: LookupHandler) -> bool {
-        self.lookup.set(handler).is_ok()
+        let mut lookup = self.lookup.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_first = lookup.is_none();
+        if is_first {
+            *lookup = Some(Arc::new(handler));
+        }
+        is_first
     }
 
     pub fn set_figures(&self, handler: FiguresHandler) -> bool {
-        self.figures.set(handler).is_ok()
+        let mut figures = self.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_first = figures.is_none();
+        if is_first {
+            *figures = Some(Arc::new(handler));
+        }
+        is_first
     }
 
     /// Notes a question to `to`. Only `to` can answer it.
@@ -165,19 +187,31 @@ impl Questions {
     pub fn answer(&self, from: PointCode, question: Letter) -> Option<BoxFuture<'static, Letter>> {
         match question.kind {
             Some(Kind::EnrolmentForward(forward)) => {
-                let answer = (self.enrolment.get()?)(from, forward);
+                let handler = {
+                    let enrolment = self.enrolment.lock();
+                    enrolment.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()?
+                };
+                let answer = handler(from, forward);
                 Some(Box::pin(
                     async move { Letter { kind: Some(Kind::EnrolmentAnswer(answer.await)) } },
                 ))
             }
             Some(Kind::HelpFiguresQuestion(_)) => {
-                let answer = (self.figures.get()?)(from);
+                let handler = {
+                    let figures = self.figures.lock();
+                    figures.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()?
+                };
+                let answer = handler(from);
                 Some(Box::pin(
                     async move { Letter { kind: Some(Kind::HelpFigures(answer.await)) } },
                 ))
             }
             Some(Kind::HelpLookup(lookup)) => {
-                let answer = (self.lookup.get()?)(lookup);
+                let handler = {
+                    let known = self.lookup.lock();
+                    known.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()?
+                };
+                let answer = handler(lookup);
                 Some(Box::pin(async move {
                     Letter { kind: Some(Kind::HelpLookupAnswer(answer.await)) }
                 }))

@@ -126,6 +126,10 @@ impl Receipts {
             // Points are not removed from the roster, and it is not about persons.
             let feeds = changed.into_iter().map(|(feed, _)| feed);
             let feeds = feeds.filter(|feed| feed.audience != Audience::Roster);
+            // What goes over to a point's own node by parcels is no copy of anybody's.
+            let is_copy =
+                |feed: &FeedId| feed.audience.is_shared() || parts.keys.is_home(&feed.home);
+            let feeds = feeds.filter(is_copy);
             progress.candidates.extend(feeds);
             (progress.candidates.clone(), !std::mem::replace(&mut progress.repeated, true))
         });

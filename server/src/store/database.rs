@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (5, None, include_str!("../../migrations/0005_sharing.sql")),
     (10, None, include_str!("../../migrations/0010_staging.sql")),
     (10, Some(Dialect::Sqlite), include_str!("../../migrations/0010_terms.sqlite.sql")),
+    (20, None, include_str!("../../migrations/0020_hand_over.sql")),
     (30, None, include_str!("../../migrations/0030_audit.sql")),
     (60, None, include_str!("../../migrations/0060_notices.sql")),
     (61, None, include_str!("../../migrations/0061_handoffs.sql")),

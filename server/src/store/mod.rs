@@ -12,6 +12,7 @@ pub mod database;
 pub mod dialect;
 pub mod events;
 pub mod feeds;
+pub mod hand_overs;
 pub mod handoffs;
 pub mod help_requests;
 pub mod leases;

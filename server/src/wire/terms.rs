@@ -244,6 +244,7 @@ fn names(terms: &mut Terms<'_>, names: &Names) {
         given: "",
         full: "",
         order: Order::FamilyFirst,
+        sort_key: "",
     };
     let mut views = [NONE; NAMES_MAX];
     for (view, name) in views.iter_mut().zip(names.all()) {
@@ -253,6 +254,7 @@ fn names(terms: &mut Terms<'_>, names: &Names) {
             given: &name.given,
             full: &name.full,
             order: name.order,
+            sort_key: &name.sort_key,
         };
     }
     terms.names(&views[..names.all().len().min(NAMES_MAX)]);

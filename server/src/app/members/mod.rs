@@ -6,6 +6,7 @@
 mod consents;
 mod copies;
 mod disclosing;
+mod expiring;
 mod read;
 mod search;
 mod write;
@@ -14,6 +15,7 @@ pub(crate) use consents::in_force;
 pub use consents::{give, list_grants, withdraw};
 pub use copies::list_copies;
 pub use disclosing::disclose;
+pub use expiring::{Expiring, expire, expiring};
 pub(crate) use read::own;
 pub use read::{Seen, get};
 pub use search::{Search, search};

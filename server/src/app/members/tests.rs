@@ -14,8 +14,10 @@ use crate::{
         audience::{Audience, FeedId},
         id::RecordId,
         policy::Role,
+        time::Time,
     },
     identity::caller::Caller,
+    jobs::runner::Job,
 };
 
 fn person(family: &str, given: &str) -> v1::Member {
@@ -268,4 +270,34 @@ async fn a_card_whose_consent_was_lost_is_withdrawn_at_home() {
     assert_eq!(found(app, &staff, "司徒晓明").await, ["home"]);
     withdraw(app, &staff, id(&member), "profile.network", "").await.unwrap();
     assert!(!shown().await);
+}
+
+#[tokio::test]
+async fn a_card_goes_when_its_consent_runs_out() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let member = create(app, &staff, person("司徒", "晓明"), None, "").await.unwrap();
+    let ends = Time(app.outside.now().0 + 600_000);
+    let mut short = consent(&member.id, "profile.network");
+    short.expire_time = Some(crate::wire::value::time_message(ends));
+    give(app, &staff, short, "").await.unwrap();
+    give(app, &staff, consent(&member.id, "profile.public"), "").await.unwrap();
+    let cards = async || {
+        let found = crate::app::records::find(app, id(&member)).await.unwrap();
+        found.iter().filter(|found| found.feed.audience != Audience::Home).count()
+    };
+    let job = crate::jobs::expiring::Expiring::new(app.clone());
+    job.run_once().await.unwrap();
+    assert_eq!(cards().await, 2);
+    let gone = async {
+        while cards().await == 2 {
+            job.run_once().await.unwrap();
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.expect("it runs out");
+    assert!(app.outside.now() >= ends);
+    assert_eq!(cards().await, 1, "what rests on another consent stays");
+    let (grants, _) = list_grants(app, &staff, id(&member), 0, "").await.unwrap();
+    let ended = grants.iter().find(|grant| grant.purpose == "profile.network").unwrap();
+    assert_eq!((ended.state, ended.end_time), (3, ended.expire_time));
 }

@@ -101,6 +101,9 @@ pub struct NameView<'a> {
     pub given: &'a str,
     pub full: &'a str,
     pub order: Order,
+    /// How the person says it, family first: characters of names have readings that only the person
+    /// knows. May be empty.
+    pub sort_key: &'a str,
 }
 
 /// Collects the terms of one record into a text: each once, separated by single spaces.
@@ -221,12 +224,31 @@ impl<'a> Terms<'a> {
             }
             self.read(&[family, given], umlaut);
         }
+        self.spoken(name, family, given);
         let first = |text: &str| text.chars().find(|c| class(*c) == Class::Letter);
         let start = self.open();
         push_initials(self.out, family);
         push_initials(self.out, given);
         self.close(start);
         if let Some(letter) = latin.and_then(|latin| first(latin.family)) {
+            let start = self.open();
+            push_letter(self.out, letter, UMLAUTS[0]);
+            push_initials(self.out, family.chars().next().map_or("", |c| &family[c.len_utf8()..]));
+            push_initials(self.out, given);
+            self.close(start);
+        }
+    }
+
+    /// A family name that is not read as dictionaries have it: 覃 is Qin or Tan.
+    fn spoken(&mut self, name: &NameView<'_>, family: &str, given: &str) {
+        let Some((said, rest)) = name.sort_key.split_once(' ') else { return };
+        if family.is_empty() || reads_as(family, said) {
+            return;
+        }
+        for parts in [&[said][..], &[said, rest], &[rest, said]] {
+            self.joined(parts, UMLAUTS[0]);
+        }
+        if let Some(letter) = said.chars().next() {
             let start = self.open();
             push_letter(self.out, letter, UMLAUTS[0]);
             push_initials(self.out, family.chars().next().map_or("", |c| &family[c.len_utf8()..]));
@@ -367,6 +389,19 @@ impl Drop for Terms<'_> {
             self.out.pop();
         }
     }
+}
+
+/// Is this how dictionaries read these characters first?
+fn reads_as(characters: &str, said: &str) -> bool {
+    let mut rest = said;
+    for c in characters.chars() {
+        let read = c.to_pinyin().and_then(|reading| rest.strip_prefix(reading.plain()));
+        match read {
+            Some(left) => rest = left,
+            None => return false,
+        }
+    }
+    rest.is_empty()
 }
 
 fn push_initials(out: &mut String, text: &str) {

@@ -8,7 +8,7 @@ use crate::domain::{
 };
 
 fn name<'a>(script: Script, family: &'a str, given: &'a str, full: &'a str) -> NameView<'a> {
-    NameView { script, family, given, full, order: Order::FamilyFirst }
+    NameView { script, family, given, full, order: Order::FamilyFirst, sort_key: "" }
 }
 
 fn terms(names: &[NameView<'_>]) -> String {
@@ -226,4 +226,20 @@ proptest::proptest! {
             proptest::prop_assert!(out.split(' ').any(|term| term == asked.text), "{asked:?} in {out}");
         }
     }
+}
+
+#[test]
+fn a_surname_with_several_readings_is_found_as_the_person_says_it() {
+    for said in ["qin", "tan"] {
+        let sort_key = format!("{said} xiaoming");
+        let name =
+            NameView { sort_key: &sort_key, ..name(Script::Hans, "覃", "晓明", "覃晓明") };
+        let joined = format!("{said}xiaoming");
+        let initials = format!("{}xm", &said[..1]);
+        found(&[name], &[said, &joined, &sort_key, &initials, "覃晓明", "xiaoming"]);
+    }
+    // Where the reading is the usual one, nothing is added.
+    let usual = name(Script::Hans, "王", "芳", "王芳");
+    let keyed = NameView { sort_key: "wang fang", ..usual };
+    assert_eq!(terms(&[usual]), terms(&[keyed]));
 }

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 
 use super::{handle::Command, recovery::Recovery, work::Work};
 use crate::{
-    domain::audience::FeedId,
+    domain::audience::{Audience, FeedId},
     feed::{
         continuity::{Mark, MarkFile, Marks},
         heads::Heads,
@@ -145,9 +145,17 @@ impl<S: FeedStore> Engine<S> {
         }
         for (feed, copies) in &by_feed {
             self.publish(feed, copies);
+            let is_own = copies.iter().any(|copy| copy.state == CopyState::Own);
+            if recovery.unmarked && !is_own && feed.audience != Audience::Roster {
+                self.heads.update(feed, |view| view.unchecked = true);
+            }
         }
         if by_feed.contains_key(&self.keys.roster_feed()) {
             self.reload_roster().await?;
+            // A home that has a node of its own now gives nothing back to us.
+            self.recovery.send_modify(|recovery| {
+                recovery.feeds.retain(|feed, _| self.keys.successor(&feed.home).is_none());
+            });
         }
         self.hear_kept().await
     }

@@ -72,6 +72,20 @@ impl<S: FeedStore> Engine<S> {
                 self.work.push_back(Work::OpenEpochs);
                 None
             }
+            Command::Expect(marks) => {
+                self.recovery.send_if_modified(|recovery| {
+                    let expects = recovery.unmarked;
+                    if expects {
+                        recovery.feeds.extend(marks);
+                    }
+                    expects
+                });
+                None
+            }
+            Command::Retire(feed) => {
+                self.work.push_back(Work::Retire(feed));
+                None
+            }
             Command::Refresh => {
                 if !self.work.contains(&Work::Refresh) {
                     self.work.push_back(Work::Refresh);
@@ -148,8 +162,10 @@ impl<S: FeedStore> Engine<S> {
                     Answer::Nothing
                 }
                 Command::Close { .. }
+                | Command::Expect(_)
                 | Command::OpenEpochs
                 | Command::Refresh
+                | Command::Retire(_)
                 | Command::Reconciling(_) => Answer::Nothing,
             };
         }

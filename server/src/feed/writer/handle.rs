@@ -75,9 +75,11 @@ pub(super) enum Command {
         home: PointCode,
         heard: Heard,
     },
+    Expect(Marks),
     OpenEpochs,
     Reconciling(bool),
     Refresh,
+    Retire(FeedId),
 }
 
 /// The writer's front door. Cheap to clone.
@@ -180,6 +182,17 @@ impl Writer {
     /// back goes on in a new epoch from what is here.
     pub async fn open_epochs(&self) {
         self.send(Command::OpenEpochs).await;
+    }
+
+    /// Own feeds that go on somewhere above these marks once epochs are opened, though nothing of them
+    /// is here.
+    pub async fn expect(&self, marks: Marks) {
+        self.send(Command::Expect(marks)).await;
+    }
+
+    /// Clears away a feed that has been handed over to the home's own node.
+    pub async fn retire(&self, feed: FeedId) {
+        self.send(Command::Retire(feed)).await;
     }
 
     /// Takes notice of what other nodes have written into a shared database.

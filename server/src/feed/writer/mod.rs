@@ -7,6 +7,7 @@ mod engine;
 mod group;
 mod handle;
 mod inflows;
+mod leaving;
 mod recovery;
 mod showing;
 mod witness;

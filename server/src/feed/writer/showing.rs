@@ -2,7 +2,10 @@
 
 use tracing::{error, warn};
 
-use super::engine::{EXIT_DISK_FAILS, Engine, Touched};
+use super::{
+    engine::{EXIT_DISK_FAILS, Engine, Touched},
+    work::Work,
+};
 use crate::{
     domain::{audience::FeedId, position::Sequence, roster::RosterEntry},
     feed::{heads::Held, statement},
@@ -106,6 +109,7 @@ impl<S: FeedStore> Engine<S> {
             }
         }
         self.keys.set_roster(entries.into_iter().collect());
+        self.work.push_back(Work::LeaveHomes);
         // Sessions check their peers against it when they see that something has changed.
         self.heads.update(&feed, |_| {});
         Ok(())

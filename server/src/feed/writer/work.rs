@@ -22,6 +22,8 @@ const HEAR_EVERY: Duration = Duration::from_secs(10);
 pub(super) enum Work {
     OpenEpochs,
     Refresh,
+    LeaveHomes,
+    Retire(FeedId),
     Index(FeedId, Slot),
     Advance(FeedId, Slot),
     Clear(FeedId, Slot),
@@ -33,6 +35,8 @@ impl<S: FeedStore> Engine<S> {
         match &work {
             Work::OpenEpochs => self.open_epochs().await?,
             Work::Refresh => self.refresh().await?,
+            Work::LeaveHomes => self.leave_homes().await?,
+            Work::Retire(feed) => self.retire(feed).await?,
             Work::Clear(feed, slot) => {
                 let mut tx = self.store.begin().await?;
                 // Another node may have cleared it away, and given its slot to something new.

@@ -100,6 +100,7 @@ impl<S: FeedStore> Session<S> {
             self.parts.heads.raise(&seal);
             self.parts.writer.remember(seal.clone()).await;
         }
+        self.parts.heads.check(&seal);
         if newer {
             self.theirs.insert(feed, seal);
         }

@@ -1,0 +1,168 @@
+//! Counting a report: rows are read once, in the order of their places, and shown to every figure of
+//! their kind; nothing but what is counted is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use yizhan_proto::v1;
+
+use super::figures::{FIGURES, Figure, Row};
+use crate::app::{
+    App, answers,
+    error::{Error, Result},
+    records::{Found, Readable},
+    scan::Scan,
+    sight::Sight,
+};
+use crate::{
+    domain::{
+        analyzer::{Filter, Term, filter},
+        audience::Audience,
+        calendar::Date,
+        kind::Kind,
+        policy::Operation,
+        text::Invalid,
+        time::Time,
+    },
+    identity::caller::Caller,
+    store::{records, search},
+    wire::value::date_message,
+};
+
+/// The one report that there is.
+pub const ASSOCIATION: &str = "association";
+/// Rows read in one go.
+const BATCH: usize = 1_000;
+/// The association's own calendar decides what day it is, and when a day ends.
+const ZONE: &str = "Asia/Shanghai";
+
+/// What one figure has counted so far: each thing once, however many rows show it.
+#[derive(Default)]
+pub struct Counted(BTreeMap<Vec<u8>, u64>);
+
+impl Counted {
+    pub fn add(&mut self, thing: Vec<u8>) {
+        self.0.insert(thing, 1);
+    }
+
+    fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
+
+/// Counts the figures of a report as of a day.
+pub async fn get(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    as_of: Option<Date>,
+    live: bool,
+) -> Result<v1::GetReportResponse> {
+    let sight = Sight::of(app, caller, Operation::ReadReport, Operation::ReadReport)?;
+    if name != ASSOCIATION {
+        return Err(Invalid::new("name", "unknown_report").hint(ASSOCIATION).into());
+    }
+    if live {
+        return Err(Error::Precondition {
+            reason: "LIVE_NOT_OFFERED",
+            message: "this node cannot ask the homes themselves yet: ask without live".into(),
+        });
+    }
+    let as_of = match as_of {
+        Some(day) => day,
+        None => today(app.outside.now())?,
+    };
+    let until = end_of(as_of)?;
+    // Before the rows: what comes in between is in the rows and not in the states, never missing.
+    let points = answers::points(app, &sight, &[Audience::Public]);
+    let mut readable = app.heads.readable_slots();
+    readable.retain(|_, feed| feed.audience == Audience::Public);
+
+    let mut counted: BTreeMap<&str, Counted> = BTreeMap::new();
+    let kinds: BTreeSet<Kind> = FIGURES.iter().map(|figure| figure.kind).collect();
+    for kind in kinds {
+        count(app, &readable, kind, (as_of, until), &mut counted).await?;
+    }
+    let digest = digest(&counted);
+    let figures = FIGURES.iter().map(|figure| message(figure, counted.get(figure.id)));
+    Ok(v1::GetReportResponse {
+        name: name.to_owned(),
+        as_of: Some(date_message(as_of)),
+        figures: figures.collect(),
+        points,
+        digest: digest.to_vec(),
+    })
+}
+
+/// Shows every live row of a kind to the figures that count it.
+async fn count(
+    app: &App,
+    readable: &Readable,
+    kind: Kind,
+    (as_of, until): (Date, Time),
+    counted: &mut BTreeMap<&'static str, Counted>,
+) -> Result<()> {
+    let term = Term { text: filter(Filter::Kind, &kind.0.to_string()), prefix: false };
+    let words = search::expression(app.db.dialect, &[term], &[]).unwrap_or_default();
+    let mut scan = Scan::new(&app.db, words, readable.keys().copied().collect(), 0);
+    while !scan.is_over() {
+        if scan.is_tired() {
+            // Never silently smaller.
+            return Err(Error::Busy);
+        }
+        let mut db = app.db.reader().await?;
+        let positions = scan.next(&mut db, BATCH).await?;
+        for stored in records::at(&mut db, app.db.dialect, &positions).await? {
+            let Some(found) = Found::of(readable, stored) else { continue };
+            let Some(row) = Row::read(&found, as_of, until) else { continue };
+            for figure in FIGURES.iter().filter(|figure| figure.kind == kind) {
+                (figure.count)(&row, counted.entry(figure.id).or_default());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn message(figure: &Figure, counted: Option<&Counted>) -> v1::Figure {
+    let text = |language: &str, text: &str| v1::LocalText {
+        language: language.to_owned(),
+        text: text.to_owned(),
+    };
+    v1::Figure {
+        id: figure.id.to_owned(),
+        value: counted.map_or(0, Counted::total),
+        basis: figure.basis.into(),
+        definitions: vec![text("en", figure.en), text("zh-Hans", figure.zh)],
+        suppressed: false,
+    }
+}
+
+/// Ids have no common length, so each is preceded by its own.
+fn digest(counted: &BTreeMap<&str, Counted>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("yizhan 2026 rows of a report");
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u32).to_le_bytes());
+        hasher.update(bytes);
+    };
+    for (id, rows) in counted {
+        add(id.as_bytes());
+        add(&(rows.0.len() as u64).to_le_bytes());
+        for (thing, value) in &rows.0 {
+            add(thing);
+            add(&value.to_le_bytes());
+        }
+    }
+    *hasher.finalize().as_bytes()
+}
+
+fn today(now: Time) -> Result<Date> {
+    let unfit = |_| Invalid::new("as_of", "date_invalid");
+    let now = jiff::Timestamp::from_microsecond(now.0).map_err(unfit)?;
+    Ok(now.in_tz(ZONE).map_err(unfit)?.date())
+}
+
+/// The first moment of the day after.
+fn end_of(day: Date) -> Result<Time> {
+    let unfit = |_| Invalid::new("as_of", "date_invalid");
+    let next = day.tomorrow().map_err(unfit)?.in_tz(ZONE).map_err(unfit)?;
+    Ok(Time(next.timestamp().as_microsecond()))
+}

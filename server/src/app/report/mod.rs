@@ -1,0 +1,10 @@
+//! Reports: figures with written definitions, counted from this node's own tables, which hold all
+//! regions' disclosed records. A figure is one line of the table in `figures`.
+
+mod counting;
+mod figures;
+
+pub use counting::{ASSOCIATION, get};
+
+#[cfg(test)]
+mod tests;

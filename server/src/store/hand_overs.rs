@@ -1,0 +1,180 @@
+//! Records of a point that was hosted, on their way to its own node: how far the host has come, and
+//! what has arrived and is not yet in the point's feeds.
+
+use bytes::Bytes;
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
+
+use super::{StoreError, database::failed};
+use crate::domain::{
+    audience::Audience,
+    id::{PointCode, RecordId},
+    kind::Kind,
+    position::{Row, Sequence},
+};
+
+/// What the queries of this file take; the caller owns it.
+pub type Connection = AnyConnection;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(i64)]
+pub enum Stage {
+    #[default]
+    Sending = 0,
+    /// Everything is in the outbox.
+    Sent = 1,
+    /// The point has said that it has everything.
+    Settled = 2,
+}
+
+/// How far a host has come with one home.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    pub stage: Stage,
+    /// Number of the audience whose rows are being sent; 0 before the first.
+    pub audience: i64,
+    /// Its rows up to here are in the outbox.
+    pub sequence: Sequence,
+}
+
+pub async fn find(db: &mut Connection, home: &PointCode) -> Result<Option<Progress>, StoreError> {
+    let row = sqlx::query("select stage, audience, sequence from hand_overs where home = $1")
+        .bind(home.as_str())
+        .fetch_optional(db)
+        .await
+        .map_err(failed)?;
+    let Some(row) = row else { return Ok(None) };
+    let stage = match row.try_get::<i64, _>("stage")? {
+        0 => Stage::Sending,
+        1 => Stage::Sent,
+        _ => Stage::Settled,
+    };
+    let sequence = Sequence(row.try_get::<i64, _>("sequence")? as u64);
+    Ok(Some(Progress { stage, audience: row.try_get("audience")?, sequence }))
+}
+
+pub async fn put(
+    db: &mut Connection,
+    home: &PointCode,
+    progress: Progress,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into hand_overs (home, stage, audience, sequence) values ($1, $2, $3, $4)
+         on conflict (home) do update set stage = excluded.stage, audience = excluded.audience,
+           sequence = excluded.sequence",
+    )
+    .bind(home.as_str())
+    .bind(progress.stage as i64)
+    .bind(progress.audience)
+    .bind(progress.sequence.0 as i64)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// Keeps rows as they arrived; one that is kept already is the same.
+pub async fn insert_rows(
+    db: &mut Connection,
+    audience: Audience,
+    rows: &[Row],
+) -> Result<(), StoreError> {
+    for row in rows {
+        sqlx::query(
+            "insert into arrived_rows (audience, sequence, id, kind, removed, payload)
+             values ($1, $2, $3, $4, $5, $6) on conflict (audience, sequence) do nothing",
+        )
+        .bind(audience as i64)
+        .bind(row.sequence.0 as i64)
+        .bind(row.id.0.to_vec())
+        .bind(i64::from(row.kind.0))
+        .bind(i64::from(row.removed))
+        .bind(row.payload.to_vec())
+        .execute(&mut *db)
+        .await
+        .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Rows of an audience after `after`, in sequence order.
+pub async fn rows_after(
+    db: &mut Connection,
+    audience: Audience,
+    after: Sequence,
+    limit: usize,
+) -> Result<Vec<Row>, StoreError> {
+    let rows = sqlx::query(
+        "select sequence, id, kind, removed, payload from arrived_rows
+         where audience = $1 and sequence > $2 order by sequence limit $3",
+    )
+    .bind(audience as i64)
+    .bind(after.0 as i64)
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    rows.iter().map(read_row).collect()
+}
+
+fn read_row(row: &AnyRow) -> Result<Row, StoreError> {
+    let id: Vec<u8> = row.try_get("id")?;
+    Ok(Row {
+        sequence: Sequence(row.try_get::<i64, _>("sequence")? as u64),
+        id: RecordId(id.try_into().map_err(|_| StoreError::Damaged { what: "arrived row" })?),
+        kind: Kind(row.try_get::<i64, _>("kind")? as u32),
+        removed: row.try_get::<i64, _>("removed")? != 0,
+        payload: Bytes::from(row.try_get::<Vec<u8>, _>("payload")?),
+    })
+}
+
+/// Forgets rows of an audience that are in its feed now.
+pub async fn remove_rows(
+    db: &mut Connection,
+    audience: Audience,
+    up_to: Sequence,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from arrived_rows where audience = $1 and sequence <= $2")
+        .bind(audience as i64)
+        .bind(up_to.0 as i64)
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Keeps the last seal of a feed; none: there are no others.
+pub async fn put_seal(
+    db: &mut Connection,
+    audience: Option<Audience>,
+    seal: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into arrived_seals (audience, seal) values ($1, $2)
+         on conflict (audience) do update set seal = excluded.seal",
+    )
+    .bind(audience.map_or(0, |audience| audience as i64))
+    .bind(seal.to_vec())
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// The last seals of all feeds that go over; none as long as the host has not said which.
+pub async fn list_seals(db: &mut Connection) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+    let mut seals: Vec<Vec<u8>> =
+        sqlx::query_scalar("select seal from arrived_seals order by audience")
+            .fetch_all(db)
+            .await
+            .map_err(failed)?;
+    if seals.is_empty() {
+        return Ok(None);
+    }
+    seals.retain(|seal| !seal.is_empty());
+    Ok(Some(seals))
+}
+
+pub async fn clear_seals(db: &mut Connection) -> Result<(), StoreError> {
+    sqlx::query("delete from arrived_seals").execute(db).await.map_err(failed)?;
+    Ok(())
+}

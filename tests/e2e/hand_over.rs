@@ -1,0 +1,135 @@
+//! A point that was hosted gets a node of its own, and its records go with it.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::Value;
+use yizhan_tests::{
+    client::{Client, exit},
+    cluster::Cluster,
+    waiting::eventually,
+};
+
+use crate::people::{NETWORK_PURPOSE, demo_data, document, scratch, text};
+
+const HOST: &str = "CN-440000";
+const POINT: &str = "CN-440300";
+/// A first copy of everything, 12 letters and a few seconds of looking around, on a busy machine.
+const MOVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(90);
+
+/// The tables of the reference data, of which this point's members alone.
+fn tables(cluster: &Cluster) -> String {
+    let read = |name: &str| fs::read_to_string(Path::new(&demo_data()).join(name)).expect(name);
+    let cell = |line: &str, at: usize| line.split(',').nth(at).unwrap_or_default().to_owned();
+    let some = |table: &str, keep: &dyn Fn(&str) -> bool| -> String {
+        let mut lines = table.lines();
+        let header = lines.next().expect("a header");
+        let kept = std::iter::once(header).chain(lines.filter(|line| keep(line)));
+        kept.flat_map(|line| [line, "\n"]).collect()
+    };
+    let members = some(&read("members.csv"), &|line| cell(line, 1) == POINT);
+    let ids: BTreeSet<String> = members.lines().map(|line| cell(line, 0)).collect();
+    let grants = some(&read("grants.csv"), &|line| ids.contains(&cell(line, 1)));
+    let directory = scratch(cluster).join("tables");
+    fs::create_dir_all(&directory).expect("a directory");
+    for (name, text) in
+        [("points.csv", read("points.csv")), ("members.csv", members), ("grants.csv", grants)]
+    {
+        fs::write(directory.join(name), text).expect("a table");
+    }
+    text(&directory)
+}
+
+async fn hosting_network() -> Cluster {
+    let mut cluster = Cluster::found(HOST).await;
+    cluster.join("GB-LON", HOST).await;
+    let report = cluster.admin(HOST).await.ask(&["import", &tables(&cluster)]).await;
+    assert_eq!(report["rejected"].as_array().map(Vec::len), Some(0), "{report}");
+    cluster.agree().await;
+    cluster
+}
+
+/// Members of the point as `client` finds them: id and audience.
+async fn members(client: &Client) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let found = client.list(&["member", "search", "--home", POINT]).await;
+    let mut found: Vec<_> =
+        found.iter().map(|item| (text(&item["id"]), text(&item["audience"]))).collect();
+    found.sort();
+    found
+}
+
+async fn has_moved_in(client: &Client) -> bool {
+    let status = client.status().await;
+    let recovery = &status["recovery"];
+    recovery["unmarked"] == false && recovery["reconciling"] == false
+}
+
+/// Everything that the host knew is at the point's own node, and nobody else writes it.
+async fn assert_moved(cluster: &Cluster, before: &[(String, String)], shown: &[(String, String)]) {
+    let own = cluster.admin(POINT).await;
+    eventually("the point has its records", MOVED_WITHIN, async || has_moved_in(&own).await).await;
+    assert_eq!(members(&own).await, before, "every home record, and no other");
+    cluster.agree().await;
+    let (host, london) = (cluster.admin(HOST).await, cluster.admin("GB-LON").await);
+    assert_eq!(members(&london).await, shown, "cards are where they were");
+
+    // A home field, a change, a withdrawal: all of it at the new node, none of it at the old one.
+    let (id, _) = &shown[0];
+    let member = own.ask(&["member", "get", id]).await;
+    assert!(member["phone"].is_string(), "{member}");
+    let change = serde_json::json!({"expertise": ["photonics_test"]});
+    let file = document(cluster, "changed.json", &change);
+    host.refused(&["member", "update", id, "--file", &file]).await;
+    host.refused(&["member", "withdraw", id, "--purpose", NETWORK_PURPOSE]).await;
+    own.ask(&["member", "update", id, "--file", &file]).await;
+    let finds = async |client: &Client| {
+        let found =
+            client.list(&["member", "search", "--home", POINT, "--field", "photonics_test"]);
+        found.await.len()
+    };
+    eventually("London has the change", MOVED_WITHIN, async || finds(&london).await == 1).await;
+    own.ask(&["member", "withdraw", id, "--purpose", NETWORK_PURPOSE]).await;
+    eventually("London has lost the card", MOVED_WITHIN, async || finds(&london).await == 0).await;
+
+    eventually("the host keeps nothing private", MOVED_WITHIN, async || {
+        let status = host.status().await;
+        let feeds = status["feeds"].as_array().cloned().unwrap_or_default();
+        !feeds
+            .iter()
+            .any(|feed| feed["home"] == POINT && feed["audience"] == "home" && feed["live"] != 0)
+    })
+    .await;
+    cluster.agree().await;
+    for point in [HOST, "GB-LON", POINT] {
+        cluster.yizhand("verify", point, &[]).await.expect_code(exit::DONE);
+    }
+}
+
+#[tokio::test]
+async fn a_hosted_point_takes_its_records_along_to_its_own_node() {
+    let mut cluster = hosting_network().await;
+    let (host, london) = (cluster.admin(HOST).await, cluster.admin("GB-LON").await);
+    let (before, shown) = (members(&host).await, members(&london).await);
+    assert!(before.len() > shown.len() && !shown.is_empty(), "{} {}", before.len(), shown.len());
+
+    cluster.join(POINT, HOST).await;
+    assert_eq!(members(&london).await, shown, "found while it moves");
+    assert_moved(&cluster, &before, &shown).await;
+}
+
+#[tokio::test]
+async fn a_hand_over_survives_kills_on_both_sides() {
+    let mut cluster = hosting_network().await;
+    let (host, london) = (cluster.admin(HOST).await, cluster.admin("GB-LON").await);
+    let (before, shown) = (members(&host).await, members(&london).await);
+
+    cluster.join(POINT, HOST).await;
+    for pause_ms in [0, 300, 900] {
+        for point in [HOST, POINT] {
+            tokio::time::sleep(std::time::Duration::from_millis(pause_ms)).await;
+            cluster.kill(point).await;
+            cluster.start(point).await;
+        }
+    }
+    assert_moved(&cluster, &before, &shown).await;
+}
