@@ -13,6 +13,7 @@ use crate::{
 pub async fn run(dir: &Path, rows: u32, changed: u32) -> anyhow::Result<()> {
     let changed = changed.min(rows);
     let filled = catch_up::fill(dir, rows, Line::Direct).await?;
+    filled.tell(rows)?;
     filled.leaf.stop().await;
     filled.hub.stop().await?;
     nodes::load_apart(&filled.hub_dir, 0..changed, 2).await?;

@@ -41,20 +41,27 @@ pub struct Filled {
     pub wire_bytes: Option<u64>,
 }
 
+impl Filled {
+    pub fn tell(&self, rows: u32) -> anyhow::Result<()> {
+        println!(
+            "{}",
+            json!({
+                "bench": "catch_up",
+                "rows": rows,
+                "stored_rows_per_s": (f64::from(rows) / self.stored.as_secs_f64()).round(),
+                "stored_s": self.stored.as_secs_f64(),
+                "searchable_s": self.searchable.as_secs_f64(),
+                "peak_memory_mib": nodes::memory_mib("self", "VmHWM")?.round(),
+                "wire_bytes_per_card": self.wire_bytes.map(|bytes| bytes as f64 / f64::from(rows)),
+            })
+        );
+        Ok(())
+    }
+}
+
 pub async fn run(dir: &Path, rows: u32, line: Line) -> anyhow::Result<()> {
     let filled = fill(dir, rows, line).await?;
-    println!(
-        "{}",
-        json!({
-            "bench": "catch_up",
-            "rows": rows,
-            "stored_rows_per_s": (f64::from(rows) / filled.stored.as_secs_f64()).round(),
-            "stored_s": filled.stored.as_secs_f64(),
-            "searchable_s": filled.searchable.as_secs_f64(),
-            "peak_memory_mib": nodes::memory_mib("self", "VmHWM")?.round(),
-            "wire_bytes_per_card": filled.wire_bytes.map(|bytes| bytes as f64 / f64::from(rows)),
-        })
-    );
+    filled.tell(rows)?;
     filled.leaf.stop().await;
     filled.hub.stop().await
 }

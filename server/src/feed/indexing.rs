@@ -13,7 +13,7 @@ use crate::{
 
 /// Rows made searchable in one transaction. Larger ones merge less in the full-text index; smaller ones
 /// let others write sooner.
-const CHUNK: usize = 8_192;
+const CHUNK: usize = 16_384;
 /// Payload bytes of a chunk, so that large rows do not fill the memory.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 

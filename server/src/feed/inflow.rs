@@ -24,7 +24,7 @@ use crate::{
 /// Rows that are applied in one transaction; more are applied in chunks.
 pub const AT_ONCE_MAX: u64 = 10_000;
 /// Rows of one chunk.
-pub const CHUNK: usize = 4_096;
+pub const CHUNK: usize = 8_192;
 
 /// A page of a neighbour, decoded, checked for form and summed up by the session that received it.
 pub struct Delivery {
