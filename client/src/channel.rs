@@ -17,8 +17,8 @@ use tonic::{
 use yizhan_proto::v1::{
     account_service_client::AccountServiceClient, audit_service_client::AuditServiceClient,
     control_service_client::ControlServiceClient, desk_service_client::DeskServiceClient,
-    event_service_client::EventServiceClient, group_service_client::GroupServiceClient,
-    handoff_service_client::HandoffServiceClient,
+    event_service_client::EventServiceClient, export_service_client::ExportServiceClient,
+    group_service_client::GroupServiceClient, handoff_service_client::HandoffServiceClient,
     help_request_service_client::HelpRequestServiceClient,
     import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
     node_service_client::NodeServiceClient, org_service_client::OrgServiceClient,
@@ -92,6 +92,7 @@ services!(
     orgs: OrgServiceClient,
     reports: ReportServiceClient,
     imports: ImportServiceClient,
+    exports: ExportServiceClient,
     audit: AuditServiceClient,
     handoffs: HandoffServiceClient,
     help_requests: HelpRequestServiceClient,

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod channel;
 pub mod document;
 pub mod error;
+pub mod export;
 pub mod pages;
 pub mod profiles;
 pub mod progress;

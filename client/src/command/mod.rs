@@ -5,6 +5,7 @@ mod attachment;
 pub mod audit;
 pub mod desk;
 pub mod event;
+pub mod export;
 pub mod group;
 pub mod handoff;
 pub mod help_request;
@@ -107,6 +108,8 @@ pub enum Command {
     Desk(Box<desk::Desk>),
     /// Figures about the association, with their definitions
     Report(report::Report),
+    /// Take records out: CSV, XLSX, vCard, iCalendar, JSON lines
+    Export(export::Export),
     /// Bring in tables: CSV, or a sheet of persons (XLSX)
     Import(import::Import),
 }
@@ -130,6 +133,7 @@ pub async fn run(cli: Cli) -> Result<Answer> {
         Command::Help(help) => help.run(&context).await,
         Command::Desk(desk) => desk.run(&context).await,
         Command::Report(report) => report.run(&context).await,
+        Command::Export(export) => export.run(&context).await,
         Command::Import(import) => import.run(&context).await,
     }
 }

@@ -96,6 +96,8 @@ pub struct Member {
     pub preferred_script: String,
     /// Output only: the name in the preferred script.
     pub preferred_name: String,
+    /// Output only: a name holds characters that cannot be seen, or looks like a formula.
+    pub name_is_flagged: bool,
     pub preferred_language: String,
     pub other_languages: Vec<String>,
     pub city_code: String,
@@ -161,6 +163,7 @@ impl From<&v1::Member> for Member {
             names: member.names.iter().map(Name::from).collect(),
             preferred_script: script(member.preferred_script),
             preferred_name: preferred(&member.names, member.preferred_script),
+            name_is_flagged: member.names.iter().any(|name| is_odd(&name.full)),
             preferred_language: member.preferred_language.clone(),
             other_languages: member.other_languages.clone(),
             city_code: member.city_code.clone(),
@@ -362,6 +365,16 @@ impl TryFrom<&Seat> for v1::member::Seat {
             source: seat.source.clone(),
         })
     }
+}
+
+/// Does a name hold zero-width characters or changes of direction, or begin like a formula? It is
+/// kept as it was written, and people are told.
+fn is_odd(name: &str) -> bool {
+    let is_invisible = |c| {
+        matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    name.starts_with(['=', '+', '-', '@']) || name.chars().any(is_invisible)
 }
 
 /// What a caller may see of a member; `seen` says which of the three it is.

@@ -7,6 +7,7 @@ mod decode;
 pub mod desk;
 pub mod enrolment;
 pub mod events;
+pub mod exports;
 pub mod groups;
 pub mod handoffs;
 pub mod help_requests;

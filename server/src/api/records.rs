@@ -3,8 +3,8 @@
 use tonic::service::Routes;
 use yizhan_proto::v1::{
     audit_service_server::AuditServiceServer, desk_service_server::DeskServiceServer,
-    event_service_server::EventServiceServer, group_service_server::GroupServiceServer,
-    handoff_service_server::HandoffServiceServer,
+    event_service_server::EventServiceServer, export_service_server::ExportServiceServer,
+    group_service_server::GroupServiceServer, handoff_service_server::HandoffServiceServer,
     help_request_service_server::HelpRequestServiceServer,
     import_service_server::ImportServiceServer, member_service_server::MemberServiceServer,
     org_service_server::OrgServiceServer, point_service_server::PointServiceServer,
@@ -12,9 +12,9 @@ use yizhan_proto::v1::{
 };
 
 use super::{
-    audit::AuditApi, desk::DeskApi, events::EventApi, groups::GroupApi, handoffs::HandoffApi,
-    help_requests::HelpRequestApi, imports::ImportApi, members::MemberApi, orgs::OrgApi,
-    points::PointApi, reports::ReportApi, series::SeriesApi,
+    audit::AuditApi, desk::DeskApi, events::EventApi, exports::ExportApi, groups::GroupApi,
+    handoffs::HandoffApi, help_requests::HelpRequestApi, imports::ImportApi, members::MemberApi,
+    orgs::OrgApi, points::PointApi, reports::ReportApi, series::SeriesApi,
 };
 use crate::app::App;
 
@@ -32,5 +32,6 @@ pub fn add_to(routes: Routes, app: &App) -> Routes {
         .add_service(DeskServiceServer::new(DeskApi { app: app.clone() }))
         .add_service(HandoffServiceServer::new(HandoffApi { app: app.clone() }))
         .add_service(ReportServiceServer::new(ReportApi { app: app.clone() }))
+        .add_service(ExportServiceServer::new(ExportApi { app: app.clone() }))
         .add_service(ImportServiceServer::new(ImportApi { app: app.clone() }))
 }

@@ -8,6 +8,7 @@ pub mod copies;
 pub mod desk;
 pub mod error;
 pub mod events;
+pub mod export;
 pub mod groups;
 pub mod handing_over;
 pub mod handoffs;

@@ -176,7 +176,7 @@ pub async fn update(app: &App, caller: &Caller, mut changed: v1::Point) -> Resul
     let moves = [PointMove::Open, PointMove::Pause, PointMove::Resume];
     let is_move = |step: &PointMove| before.state.after(*step) == Ok(point.state);
     if before.state != point.state && !moves.iter().any(is_move) {
-        return Err(Invalid::new("point.state", "move_refused").hint(before.state.name()).into());
+        return Err(Invalid::new("point.state", "move_refused").hint(before.state.ways()).into());
     }
     commit(app, &found, point, caller.deed(Operation::EditPoint)).await?;
     stored(app, &code).await

@@ -7,6 +7,7 @@ pub const CODE_MAX: usize = 64;
 
 /// Checks a code: lower-case ASCII letters, digits and underscores, a letter first.
 pub fn code(text: &str, field: &str) -> Result<String, Invalid> {
+    let text = &*super::text::seen(text);
     let good = text.len() <= CODE_MAX
         && text.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
         && text

@@ -74,20 +74,35 @@ pub enum EventMove {
 }
 
 impl EventState {
-    /// The only way an event moves on. A move not listed here is refused.
+    /// The only way an event moves on. A move not listed here is refused, with those that are.
     pub fn after(self, step: EventMove) -> Result<EventState, Invalid> {
+        let refused = || Invalid::new("state", "move_refused").hint(self.ways());
+        self.moved(step).ok_or_else(refused)
+    }
+
+    fn moved(self, step: EventMove) -> Option<EventState> {
         use {EventMove::*, EventState::*};
         match (self, step) {
-            (Draft | Rescheduled | Postponed, Publish) => Ok(Published),
-            (Published, Reschedule) => Ok(Rescheduled),
-            (Published | Rescheduled, Postpone) => Ok(Postponed),
-            (Published | Rescheduled, Start) => Ok(Running),
+            (Draft | Rescheduled | Postponed, Publish) => Some(Published),
+            (Published, Reschedule) => Some(Rescheduled),
+            (Published | Rescheduled, Postpone) => Some(Postponed),
+            (Published | Rescheduled, Start) => Some(Running),
             // Nobody has to be there to say that it began.
-            (Published | Rescheduled | Running, Hold) => Ok(Held),
-            (Held, Archive) => Ok(Archived),
-            (Draft | Published | Rescheduled | Postponed, Cancel) => Ok(Cancelled),
-            _ => Err(Invalid::new("state", "move_refused").hint(self.name())),
+            (Published | Rescheduled | Running, Hold) => Some(Held),
+            (Held, Archive) => Some(Archived),
+            (Draft | Published | Rescheduled | Postponed, Cancel) => Some(Cancelled),
+            _ => None,
         }
+    }
+
+    /// Where the state can go from here, for people.
+    pub fn ways(self) -> String {
+        use EventMove::*;
+        let steps = [Publish, Reschedule, Postpone, Start, Hold, Archive, Cancel];
+        let ways = steps.map(|step| self.moved(step));
+        let ways: Vec<&str> = ways.into_iter().flatten().map(EventState::name).collect();
+        let ways = if ways.is_empty() { "none".to_owned() } else { ways.join(", ") };
+        format!("{} -> {ways}", self.name())
     }
 
     /// May anybody know of it?

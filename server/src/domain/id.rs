@@ -104,6 +104,7 @@ impl FromStr for PointCode {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<PointCode, Invalid> {
+        let text = &*super::text::seen(text);
         let wrong = || Invalid::new("point", "not_a_point_code");
         if text.len() > PointCode::MAX_LEN {
             return Err(wrong());

@@ -166,6 +166,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("unknown_event", "没有这个活动", "is no event of the files"),
     ("unknown_event_kind", "未知的活动类型", "is not a kind of event"),
     ("unknown_event_state", "未知的活动状态", "is not a state of an event"),
+    ("unknown_export_kind", "不能导出该类型", "is not a kind that can be taken out"),
     ("unknown_fact", "未知的通知类型", "is not a kind of notice"),
     ("unknown_field_group", "未知的学科门类", "is not a group of fields"),
     ("unknown_field_of_study", "未知的学科代码", "is not a field of ISCED-F"),

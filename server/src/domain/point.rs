@@ -44,16 +44,30 @@ pub enum PointMove {
 }
 
 impl PointState {
-    /// The only way a point moves on. A move not listed here is refused.
+    /// The only way a point moves on. A move not listed here is refused, with those that are.
     pub fn after(self, step: PointMove) -> Result<PointState, Invalid> {
+        let refused = || Invalid::new("state", "move_refused").hint(self.ways());
+        self.moved(step).ok_or_else(refused)
+    }
+
+    fn moved(self, step: PointMove) -> Option<PointState> {
         use {PointMove::*, PointState::*};
         match (self, step) {
-            (Proposed, Open) => Ok(Active),
-            (Active, Pause) => Ok(Paused),
-            (Paused, Resume) => Ok(Active),
-            (Proposed | Active | Paused, Close) => Ok(Closed),
-            _ => Err(Invalid::new("state", "move_refused").hint(self.name())),
+            (Proposed, Open) => Some(Active),
+            (Active, Pause) => Some(Paused),
+            (Paused, Resume) => Some(Active),
+            (Proposed | Active | Paused, Close) => Some(Closed),
+            _ => None,
         }
+    }
+
+    /// Where the state can go from here, for people.
+    pub fn ways(self) -> String {
+        use PointMove::*;
+        let ways = [Open, Pause, Resume, Close].map(|step| self.moved(step));
+        let ways: Vec<&str> = ways.into_iter().flatten().map(PointState::name).collect();
+        let ways = if ways.is_empty() { "none".to_owned() } else { ways.join(", ") };
+        format!("{} -> {ways}", self.name())
     }
 }
 
@@ -145,6 +159,9 @@ mod tests {
             assert_eq!(PointState::Closed.after(step).unwrap_err().reason, "move_refused");
         }
         assert_eq!(PointState::Active.after(PointMove::Pause), Ok(PointState::Paused));
+        let refused = PointState::Active.after(PointMove::Open).unwrap_err();
+        assert_eq!(refused.hint, "active -> paused, closed");
+        assert_eq!(PointState::Closed.ways(), "closed -> none");
     }
 
     #[test]

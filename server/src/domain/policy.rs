@@ -198,6 +198,8 @@ operations!(
     TryImport,
     /// Import for good. Each row also needs the operation of its kind.
     Import,
+    /// Take records out as a table: those that the caller may see.
+    Export,
     /// Who wrote what and who looked at whom: the own record's lines, the own acts, or all.
     ReadAudit,
     /// Check the audit's chain.
@@ -270,6 +272,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
 
+        (Export, Staff | PointAdmin | ProvincialAdmin) => Network,
+
         (ReadAudit, Member | Staff) => Own,
         (ReadAudit, PointAdmin) => OwnPoint,
         (ReadAudit, ProvincialAdmin | Auditor | Operator) => Everything,
@@ -284,7 +288,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | EditPoint | ReadCard | ReadMember | CreateMember | EditMember | GiveConsent
             | EraseMember | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries
             | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import
-            | ReadAudit | VerifyAudit | OpenLink | AdmitPoint | RevokePoint | KeepNode
+            | Export | ReadAudit | VerifyAudit | OpenLink | AdmitPoint | RevokePoint | KeepNode
             | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
             | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent,
             _,
@@ -374,6 +378,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.HandoffService/ListHandoffs", Operation::OfferHandoff),
     ("/yizhan.v1.ReportService/GetReport", Operation::ReadReport),
     ("/yizhan.v1.ImportService/Import", Operation::TryImport),
+    ("/yizhan.v1.ExportService/Export", Operation::Export),
     ("/yizhan.v1.AuditService/ListAuditLines", Operation::ReadAudit),
     ("/yizhan.v1.AuditService/VerifyAudit", Operation::VerifyAudit),
     ("/yizhan.v1.EnrolmentService/GetNonce", Operation::Enrol),

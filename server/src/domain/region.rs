@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, fmt, sync::LazyLock};
 
-use super::text::Invalid;
+use super::text::{self, Invalid};
 
 /// State of 2023-06-30 for the mainland; UN/LOCODE 2023-1.
 const TABLE: &str = include_str!("../../data/regions.csv");
@@ -46,7 +46,7 @@ pub struct Region(&'static Entry);
 impl Region {
     /// Reads a code or one of its other spellings: `CN-HK` and `810000` are `HK`.
     pub fn parse(text: &str, field: &str) -> Result<Region, Invalid> {
-        find(text).ok_or_else(|| Invalid::new(field, "unknown_region_code"))
+        find(&text::seen(text)).ok_or_else(|| Invalid::new(field, "unknown_region_code"))
     }
 
     pub fn code(self) -> &'static str {

@@ -31,6 +31,15 @@ impl Invalid {
     }
 }
 
+/// A code without characters that cannot be seen, which come along when it is copied from a page.
+/// What is left is checked as a code; in names such characters are kept and flagged.
+pub fn seen(code: &str) -> std::borrow::Cow<'_, str> {
+    match code.is_ascii() {
+        true => code.into(),
+        false => code.chars().filter(|c| !super::name::is_invisible(*c)).collect::<String>().into(),
+    }
+}
+
 /// Longest single-line text of a record, in characters.
 pub const LINE_MAX: usize = 300;
 /// Longest running text of a record, in characters.

@@ -1,0 +1,82 @@
+//! Members taken out as files that people open: nothing in them runs, nothing is in them that the
+//! caller may not see, and the audit knows of it.
+
+use std::fs;
+
+use serde_json::json;
+use yizhan_client::sheet;
+use yizhan_tests::cluster::Cluster;
+
+use crate::people::{NETWORK_PURPOSE, document, person, scratch, text};
+
+#[tokio::test]
+async fn an_export_opens_in_a_spreadsheet_and_runs_nothing() {
+    let cluster = Cluster::found("CN-440000").await;
+    let client = cluster.admin("CN-440000").await;
+    let name = |script: &str, family: &str, given: &str, full: &str, key: &str| {
+        json!({"script": script, "family": family, "given": given, "full": full,
+               "order": "family_first", "sort_key": key})
+    };
+    for (full, names) in [
+        ("=HYPERLINK", json!([name("hans", "", "", "=HYPERLINK(\"x\")", "hai ping")])),
+        (
+            "欧阳若晴",
+            json!([
+                name("hans", "欧阳", "若晴", "欧阳若晴", "ouyang ruoqing"),
+                name("latin", "Ouyang", "Ruoqing", "Ouyang Ruoqing", "")
+            ]),
+        ),
+    ] {
+        let mut body = person("Zeze").document();
+        body["names"] = names;
+        body["phone"] = json!("+8615408235760");
+        let file = document(&cluster, "member.json", &body);
+        let made = client.ask(&["member", "create", "--file", &file]).await;
+        let id = made["id"].as_str().expect("an id").to_owned();
+        client.ask(&["member", "consent", &id, "--purpose", NETWORK_PURPOSE]).await;
+        assert_eq!(client.finds(full).await.len(), 1);
+    }
+    let path = |name: &str| text(&scratch(&cluster).join(name));
+    let csv = path("members.csv");
+    let done = client.ask(&["export", "member", "--to", &csv]).await;
+    assert_eq!(done["rows"], 2, "{done}");
+    let table = fs::read_to_string(&csv).expect("a file");
+    assert!(table.starts_with('\u{feff}') && table.contains("\r\n"), "{table}");
+    assert!(table.contains("\"'=HYPERLINK(\"\"x\"\")\"") && table.contains("欧阳若晴"), "{table}");
+    assert!(table.contains("'+8615408235760"), "{table}");
+
+    let xlsx = path("members.xlsx");
+    client.ask(&["export", "member", "--format", "xlsx", "--to", &xlsx]).await;
+    let mut cells = Vec::new();
+    sheet::read(xlsx.as_ref(), |row| {
+        cells.extend(row);
+        true
+    })
+    .expect("a sheet");
+    assert!(cells.contains(&"=HYPERLINK(\"x\")".to_owned()), "typed as text: {cells:?}");
+    assert!(cells.contains(&"+8615408235760".to_owned()));
+
+    let cards = path("members.vcf");
+    client.ask(&["export", "member", "--format", "vcard", "--to", &cards]).await;
+    let cards = fs::read_to_string(&cards).expect("cards");
+    assert_eq!(cards.matches("BEGIN:VCARD\r\nVERSION:4.0\r\n").count(), 2);
+    let chinese = "N;ALTID=1;LANGUAGE=zh-Hans;SORT-AS=\"ouyang,ruoqing\":欧阳;若晴;;;\r\n";
+    assert!(cards.contains(chinese), "{cards}");
+
+    let lines = client.run(&["export", "member", "--format", "jsonl", "--words", "欧阳若晴"]).await;
+    let member: serde_json::Value = serde_json::from_str(&lines.stdout).expect("one line");
+    assert_eq!(member["name_latin"], "Ouyang Ruoqing");
+
+    // Another point's staff sees the cards; the province's administrator no phone at all.
+    cluster.add_user("CN-440000", "province", "provincial_admin").await;
+    let province = cluster.user("CN-440000", "province").await;
+    let shown = province.run(&["export", "member"]).await.expect_code(0).stdout;
+    assert!(shown.contains("欧阳若晴") && !shown.contains("15408235760"), "{shown}");
+    assert!(!shown.lines().next().is_some_and(|header| header.contains("phone")), "{shown}");
+    let nobody = cluster.visitor("CN-440000");
+    assert_eq!(nobody.refused(&["export", "member"]).await, "UNAUTHENTICATED");
+
+    let audit = client.list(&["audit", "list"]).await;
+    let noted = audit.iter().any(|line| line.to_string().contains("member rows=2"));
+    assert!(noted, "{audit:?}");
+}
