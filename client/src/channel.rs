@@ -15,10 +15,11 @@ use tonic::{
     transport::{Channel, Endpoint, Uri},
 };
 use yizhan_proto::v1::{
-    account_service_client::AccountServiceClient, audit_service_client::AuditServiceClient,
-    control_service_client::ControlServiceClient, desk_service_client::DeskServiceClient,
-    event_service_client::EventServiceClient, export_service_client::ExportServiceClient,
-    group_service_client::GroupServiceClient, handoff_service_client::HandoffServiceClient,
+    account_service_client::AccountServiceClient, approval_service_client::ApprovalServiceClient,
+    audit_service_client::AuditServiceClient, control_service_client::ControlServiceClient,
+    desk_service_client::DeskServiceClient, event_service_client::EventServiceClient,
+    export_service_client::ExportServiceClient, group_service_client::GroupServiceClient,
+    handoff_service_client::HandoffServiceClient,
     help_request_service_client::HelpRequestServiceClient,
     import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
     node_service_client::NodeServiceClient, org_service_client::OrgServiceClient,
@@ -94,6 +95,7 @@ services!(
     imports: ImportServiceClient,
     exports: ExportServiceClient,
     audit: AuditServiceClient,
+    approvals: ApprovalServiceClient,
     handoffs: HandoffServiceClient,
     help_requests: HelpRequestServiceClient,
     desk: DeskServiceClient,

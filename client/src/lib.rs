@@ -1,6 +1,7 @@
 //! The typed client of Yizhan, and what its command line and the node's share.
 
 pub mod answer;
+pub mod approvals;
 pub mod channel;
 pub mod document;
 pub mod error;

@@ -6,16 +6,20 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use yizhan_proto::v1::{
-    CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest, SetPasswordRequest,
-    SetRoleRequest, User,
+    CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest, SetOtpRequest,
+    SetPasswordRequest, SetRoleRequest, User,
 };
 
 use crate::{
     answer::Answer,
     channel::{Node, once, repeating},
-    document::account::{COLUMNS, role, user},
+    document::{
+        account::{COLUMNS, role, user},
+        parse_time,
+    },
     error::{Error, Result, present},
     pages::{Page, Paging},
+    progress::note,
     secret::password,
 };
 
@@ -30,6 +34,9 @@ pub struct Add {
     /// Code of the point; the own one if not given
     #[arg(long, default_value = "")]
     point: String,
+    /// Record id of the person whose account it is; role member only
+    #[arg(long, default_value = "", value_name = "ID")]
+    member: String,
     /// File whose first line is the password; asked for if not given
     #[arg(long, value_name = "F")]
     password_file: Option<PathBuf>,
@@ -56,6 +63,37 @@ pub struct SetRole {
     /// The new role
     #[arg(long)]
     role: String,
+    /// Give it besides the first one
+    #[arg(long)]
+    also: bool,
+    /// Take such a one away
+    #[arg(long, conflicts_with = "also")]
+    ended: bool,
+    /// Code of the point that it is for; the account's own if not given
+    #[arg(long, default_value = "", value_name = "POINT")]
+    point: String,
+    /// Categories of help requests that it is limited to
+    #[arg(long, value_delimiter = ',', value_name = "C,..")]
+    categories: Vec<String>,
+    /// From this moment on
+    #[arg(long, value_name = "T")]
+    from: Option<String>,
+    /// Until this moment
+    #[arg(long, value_name = "T")]
+    to: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Otp {
+    /// Six digits of the new secret, which turn codes on; of the one in use, to turn them off
+    #[arg(long, default_value = "", value_name = "CODE")]
+    code: String,
+    /// Turn codes off
+    #[arg(long)]
+    off: bool,
+    /// File whose first line is your password; asked for if not given
+    #[arg(long, value_name = "F")]
+    password_file: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -75,7 +113,8 @@ pub struct Password {
 pub async fn add(node: &Node, add: Add, role_default: &str) -> Result<Answer> {
     let role = role(add.role.as_deref().unwrap_or(role_default))?;
     let password = password(add.password_file.as_deref(), "Password of the new account")?;
-    let request = CreateUserRequest { name: add.name, password, role, point: add.point };
+    let (name, point, member) = (add.name, add.point, add.member);
+    let request = CreateUserRequest { name, password, role, point, member };
     answer(once(node.accounts().create_user(request)).await?.user)
 }
 
@@ -103,8 +142,39 @@ pub async fn disable(node: &Node, disable: Disable) -> Result<Answer> {
 }
 
 pub async fn set_role(node: &Node, set: SetRole) -> Result<Answer> {
-    let request = SetRoleRequest { name: set.name, role: role(&set.role)? };
-    answer(once(node.accounts().set_role(request)).await?.user)
+    let moment = |text: &Option<String>, field| {
+        text.as_deref().map(|text| parse_time(text, field)).transpose()
+    };
+    let request = SetRoleRequest {
+        role: role(&set.role)?,
+        from_time: moment(&set.from, "from")?,
+        to_time: moment(&set.to, "to")?,
+        name: set.name,
+        also: set.also,
+        ended: set.ended,
+        point: set.point,
+        categories: set.categories,
+    };
+    let changed = once(node.accounts().set_role(request)).await?;
+    if !changed.approval.is_empty() {
+        return Ok(needs_approval(changed.approval));
+    }
+    answer(changed.user)
+}
+
+/// Nothing has changed: a second person has to agree.
+pub fn needs_approval(id: String) -> Answer {
+    note(&format!("a second person has to agree: yizhan approval give {id}"));
+    Answer::one(json!({"approval": id}))
+}
+
+/// Turns one's own one-time codes on or off.
+pub async fn set_otp(node: &Node, set: Otp) -> Result<Answer> {
+    let current_password = password(set.password_file.as_deref(), "Current password")?;
+    let request = SetOtpRequest { current_password, code: set.code, off: set.off };
+    let codes = once(node.accounts().set_otp(request)).await?;
+    let (secret, url) = (codes.secret, codes.url);
+    Ok(Answer::one(json!({"active": codes.active, "secret": secret, "url": url})))
 }
 
 /// Changes a password. For the own account the current one is asked for as well.

@@ -185,6 +185,7 @@ async fn add_user(running: &Running, point: &PointCode) -> Result<(), DemoError>
         password: PASSWORD.to_owned(),
         role: Role::PointAdmin,
         point: None,
+        member: None,
     };
     let operator = Caller::Operator { point: point.clone() };
     app.accounts.create(&operator, new, app.outside.now(), app.outside.random()).await?;

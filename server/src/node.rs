@@ -25,8 +25,8 @@ use yizhan_proto::v1;
 use crate::{
     api,
     app::{
-        self, App, accounts::Accounts, audit::Audit, help_requests::Help, leading::Leading,
-        notices::Notices,
+        self, App, accounts::Accounts, audit::Audit, erasures::Ledger, help_requests::Help,
+        leading::Leading, notices::Notices,
     },
     backup,
     config::Config,
@@ -203,6 +203,8 @@ impl Node {
             accounts: Accounts::new(db.clone(), outside.random()),
             audit,
             help: Help::new(directory.load_case()?),
+            erasures: Arc::new(Ledger::open(dir).map_err(NodeError::Directory)?),
+            doing: Arc::default(),
             started: outside.now(),
             stale_after_ms: config.stale_after_ms,
             links: Arc::default(),
@@ -339,6 +341,8 @@ impl Node {
         let statements = jobs::statements::Statements::new(app.clone(), every);
         let look = jobs::statements::EVERY.min(every);
         tasks.spawn(keep_running_if_leading(statements, look, leading(), stop()));
+        let approvals = jobs::approvals::Approvals { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(approvals, jobs::approvals::EVERY, leading(), stop()));
         let receipts = Receipts::new(app.post.clone());
         tasks.spawn(keep_running_if_leading(receipts, jobs::receipts::EVERY, leading(), stop()));
         let delivering = jobs::notices::Delivering { notices: app.notices.clone() };

@@ -3,6 +3,7 @@
 //! A test founds a network of its own, speaks to it by the documented commands, and looks at files
 //! from outside. A fault on a line counts only if it has fired.
 
+mod aborted;
 mod absence;
 mod admission;
 mod agreement;
@@ -14,6 +15,7 @@ mod crash;
 mod cut_off;
 mod damage;
 mod demo;
+mod erasure;
 mod exports;
 mod full_disk;
 mod hand_over;

@@ -1,9 +1,15 @@
 //! People and talks that a test makes up, and the documents that commands take for them.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
-use yizhan_tests::{client::Client, cluster::Cluster};
+use yizhan_tests::{
+    client::{Client, exit},
+    cluster::Cluster,
+};
 
 /// The purpose that puts a card into the network's directory.
 pub const NETWORK_PURPOSE: &str = "profile.network";
@@ -87,4 +93,37 @@ pub fn text(path: &std::path::Path) -> String {
 /// The reference data that ships with the program.
 pub fn demo_data() -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/../server/data/demo").to_owned()
+}
+
+/// Erases somebody at a point: its administrator asks, and the node's operator agrees.
+pub async fn erase_by_two(cluster: &Cluster, point: &str, id: &str) {
+    let admin = cluster.admin(point).await;
+    let asked = admin.ask(&["member", "erase", id]).await;
+    let approval = asked["approval"].as_str().expect("an approval").to_owned();
+    let given = cluster.yizhand_words(&["approval", "give"], point, &[&approval]).await;
+    assert_eq!(given.expect_code(exit::DONE).json()["state"], "done");
+}
+
+/// Files below `directory` that hold any of these words, and which.
+pub fn traces(directory: &Path, marks: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut below = vec![directory.to_owned()];
+    while let Some(directory) = below.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                below.push(path);
+                continue;
+            }
+            // A socket cannot be read and holds nothing.
+            let Ok(mut bytes) = fs::read(&path) else { continue };
+            bytes.make_ascii_lowercase();
+            for mark in marks {
+                if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
+                    found.push(format!("{} in {}", mark, path.display()));
+                }
+            }
+        }
+    }
+    found
 }

@@ -9,7 +9,7 @@ use yizhan_tests::{
     waiting::throughout,
 };
 
-use crate::people::{NETWORK_PURPOSE, person, scratch, text};
+use crate::people::{NETWORK_PURPOSE, erase_by_two, person, scratch, text};
 
 async fn network() -> Cluster {
     let mut cluster = Cluster::found("CN-440000").await;
@@ -167,7 +167,7 @@ async fn a_member_of_whom_only_the_card_came_back_is_found_withdrawn_and_erased_
     }
     london.ask(&["member", "withdraw", &withdrawn, "--purpose", NETWORK_PURPOSE]).await;
     london.ask(&["member", "withdraw", &known, "--purpose", NETWORK_PURPOSE]).await;
-    london.ask(&["member", "erase", &erased]).await;
+    erase_by_two(&cluster, "GB-LON", &erased).await;
     for name in ["Withdrawn", "Erased", "Known"] {
         cluster.eventually("Guangdong lost it", async || !finds(&guangdong, name).await).await;
     }

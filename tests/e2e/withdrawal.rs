@@ -1,6 +1,6 @@
 //! A withdrawn card: gone from every search, and from every file of every other node.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde_json::Value;
 use yizhan_tests::{
@@ -8,7 +8,7 @@ use yizhan_tests::{
     cluster::Cluster,
 };
 
-use crate::people::{NETWORK_PURPOSE, Person};
+use crate::people::{self, NETWORK_PURPOSE, Person};
 
 const POINTS: [&str; 3] = ["CN-440000", "CN-440100", "GB-LON"];
 const HOME: &str = "CN-440100";
@@ -31,26 +31,7 @@ fn marked_person() -> Person {
 /// Files below `directory` that hold any of the person's words, and which.
 fn traces(directory: &Path) -> Vec<String> {
     let marks = [NAME[2..].to_owned(), EXPERTISE[2..].to_owned(), CHARACTERS.to_owned()];
-    let mut found = Vec::new();
-    let mut below = vec![directory.to_owned()];
-    while let Some(directory) = below.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                below.push(path);
-                continue;
-            }
-            // A socket cannot be read and holds nothing.
-            let Ok(mut bytes) = fs::read(&path) else { continue };
-            bytes.make_ascii_lowercase();
-            for mark in &marks {
-                if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
-                    found.push(format!("{} in {}", mark, path.display()));
-                }
-            }
-        }
-    }
-    found
+    people::traces(directory, &marks)
 }
 
 /// Points with a copy of the card, and its state there. What the home keeps for itself is no copy.

@@ -112,6 +112,11 @@ impl Cluster {
         yizhand(command, &self.path(point), arguments).await
     }
 
+    /// The same for a command of two words, such as `approval give`.
+    pub async fn yizhand_words(&self, words: &[&str], point: &str, arguments: &[&str]) -> Answer {
+        yizhand_words(words, &self.path(point), arguments).await
+    }
+
     /// The administrator of a point, at its own node, signed in.
     pub async fn admin(&self, point: &str) -> Client {
         self.user(point, ADMIN).await

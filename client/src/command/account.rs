@@ -24,6 +24,9 @@ pub struct Login {
     /// File whose first line is the password; asked for if not given
     #[arg(long, value_name = "F")]
     password_file: Option<PathBuf>,
+    /// Six digits of your authenticator, if your account has one-time codes
+    #[arg(long, default_value = "", value_name = "CODE")]
+    otp: String,
 }
 
 impl Login {
@@ -31,7 +34,7 @@ impl Login {
         let target = context.target()?;
         let node = Node::connect(&target.server, target.ca.as_bytes()).await?;
         let password = password(self.password_file.as_deref(), "Password")?;
-        let request = SignInRequest { name: self.name, password };
+        let request = SignInRequest { name: self.name, password, otp: self.otp };
         let answer = once(node.accounts().sign_in(request)).await?;
 
         let signed_in = present(answer.user)?;

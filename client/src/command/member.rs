@@ -1,7 +1,9 @@
 //! `yizhan member`.
 
 use std::{
-    io::{self, BufRead, IsTerminal},
+    fs::OpenOptions,
+    io::{self, BufRead, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
 };
 
@@ -11,18 +13,20 @@ use yizhan_client::{
     answer::Answer,
     channel::{Node, once, repeating},
     document::{
-        self,
+        self, access,
         answers::{missing, point_state, point_states},
         member::{self, COPY_COLUMNS, FOUND_COLUMNS, GRANT_COLUMNS, channel, role},
-        overlay, parse_day, parse_time, read,
+        overlay, parse_day, parse_time, read, time,
     },
     error::{Error, Result, present},
     pages::{Page, Paging},
+    users::needs_approval,
 };
 use yizhan_proto::v1::{
-    self, CreateMemberRequest, EraseMemberRequest, GetMemberRequest, GetMemberResponse,
-    GiveConsentRequest, Grant, LeaveMemberRequest, ListGrantsRequest, ListMemberCopiesRequest,
-    SearchMembersRequest, UpdateMemberRequest, WithdrawConsentRequest, get_member_response::Seen,
+    self, AccessMemberRequest, CreateMemberRequest, EraseMemberRequest, GetMemberRequest,
+    GetMemberResponse, GiveConsentRequest, Grant, LeaveMemberRequest, ListGrantsRequest,
+    ListMemberCopiesRequest, SearchMembersRequest, UpdateMemberRequest, WithdrawConsentRequest,
+    get_member_response::Seen,
 };
 
 use super::{Context, read_json, request_id};
@@ -52,6 +56,8 @@ pub enum Member {
     Grants(Grants),
     /// Remove everything about a member, everywhere
     Erase(Erase),
+    /// Everything that is held about a person: where, since when, under which consent, who looked
+    Access(Access),
     /// Which points hold or held a copy, and their receipts
     Where {
         /// Record id
@@ -159,6 +165,12 @@ pub struct Consent {
     /// Code of the point that states it for the person; paper only
     #[arg(long, default_value = "", value_name = "POINT")]
     asserted_by: String,
+    /// SHA-256 of the text that was agreed to, in hex
+    #[arg(long, default_value = "", value_name = "HEX")]
+    text_hash: String,
+    /// SHA-256 of what proves it, in hex
+    #[arg(long, default_value = "", value_name = "HEX")]
+    evidence_hash: String,
 }
 
 #[derive(Args)]
@@ -188,6 +200,30 @@ pub struct Erase {
     /// Do not ask on a terminal
     #[arg(long)]
     yes: bool,
+    /// Only say what would go
+    #[arg(long)]
+    preview: bool,
+    /// How you made sure that the person has asked: in_person, document_seen or known
+    #[arg(long, default_value = "", value_name = "HOW")]
+    identity: String,
+}
+
+#[derive(Args)]
+pub struct Access {
+    /// Record id
+    id: String,
+    /// JSON lines for programs, or a page for the person
+    #[arg(long, value_enum, default_value_t = AccessFormat::Jsonl)]
+    format: AccessFormat,
+    /// A new file, readable by you alone; printed if not given
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AccessFormat {
+    Jsonl,
+    Html,
 }
 
 impl Member {
@@ -209,6 +245,7 @@ impl Member {
             Member::Withdraw(withdraw) => withdraw.run(&node).await,
             Member::Grants(grants) => grants.run(&node).await,
             Member::Erase(erase) => erase.run(&node).await,
+            Member::Access(access) => access.run(&node).await,
             Member::Where { id } => copies(&node, id).await,
         }
     }
@@ -299,6 +336,8 @@ impl Consent {
             given_time: time(&self.given_at, "given_at")?,
             expire_time: time(&self.expires_at, "expires_at")?,
             asserted_by: self.asserted_by,
+            text_hash: hash(&self.text_hash, "text_hash")?,
+            evidence_hash: hash(&self.evidence_hash, "evidence_hash")?,
             ..Grant::default()
         };
         let request = GiveConsentRequest { grant: Some(grant), request_id: request_id() };
@@ -346,7 +385,7 @@ impl Grants {
 
 impl Erase {
     async fn run(self, node: &Node) -> Result<Answer> {
-        if !self.yes && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        if !self.yes && !self.preview && io::stdin().is_terminal() && io::stderr().is_terminal() {
             eprint!("Everything about {} is removed, here and everywhere. Type yes: ", self.id);
             let mut line = String::new();
             let read = io::stdin().lock().read_line(&mut line);
@@ -355,13 +394,58 @@ impl Erase {
                 return Err(Error::failed("NOT_CONFIRMED", "nothing was removed"));
             }
         }
-        let request = EraseMemberRequest { id: self.id.clone(), request_id: request_id() };
+        let request = EraseMemberRequest {
+            id: self.id.clone(),
+            request_id: request_id(),
+            preview: self.preview,
+            identity: self.identity,
+        };
         let erased = repeating(|| {
             let (mut members, request) = (node.members(), request.clone());
             async move { members.erase_member(request).await }
         });
-        let removed = erased.await?.removed_records;
-        Ok(Answer::one(json!({"id": self.id, "removed_records": removed})))
+        let erased = erased.await?;
+        if let Some(preview) = erased.preview {
+            return Ok(Answer::one(json!({
+                "id": self.id,
+                "records": preview.records,
+                "appearances": preview.appearances,
+                "points": preview.points,
+            })));
+        }
+        if !erased.approval.is_empty() {
+            return Ok(needs_approval(erased.approval).with("id", self.id.into()));
+        }
+        let removed = erased.removed_records;
+        let order = erased.order;
+        Ok(Answer::one(json!({"id": self.id, "removed_records": removed, "order": order})))
+    }
+}
+
+impl Access {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let request = AccessMemberRequest { id: self.id.clone() };
+        let held = once(node.members().access_member(request)).await?;
+        if !held.approval.is_empty() {
+            return Ok(needs_approval(held.approval).with("id", self.id.into()));
+        }
+        let lines = access::lines(&held);
+        let Some(path) = self.to else {
+            if self.format == AccessFormat::Html {
+                return Err(Error::usage("a page needs a file").advice("give --to FILE"));
+            }
+            return Ok(Answer::list(lines, String::new(), &["kind", "purpose", "point", "state"]));
+        };
+        let text = match self.format {
+            AccessFormat::Html => access::html(&held),
+            AccessFormat::Jsonl => lines.iter().map(|line| format!("{line}\n")).collect(),
+        };
+        let shown = path.display().to_string();
+        let mut file = OpenOptions::new();
+        let written = file.write(true).create_new(true).mode(0o600).open(&path);
+        let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| Error::failed("FILE", format!("cannot write {shown}: {error}")))?;
+        Ok(Answer::one(json!({"id": self.id, "file": shown, "lines": lines.len()})))
     }
 }
 
@@ -372,7 +456,17 @@ async fn copies(node: &Node, id: String) -> Result<Answer> {
     });
     let answer = answer.await?;
     let copies: Vec<Value> = answer.copies.iter().map(member::copy).collect();
-    Ok(Answer::shaped(json!({"id": answer.id, "copies": copies}), COPY_COLUMNS))
+    let mut document = json!({"id": answer.id, "copies": copies});
+    if let Some(certificate) = answer.certificate {
+        document["certificate"] = json!({
+            "order": certificate.order,
+            "ordered_at": time(certificate.order_time.as_ref()),
+            "points": certificate.points,
+            "receipts": certificate.receipts,
+            "state": certificate.state,
+        });
+    }
+    Ok(Answer::shaped(document, COPY_COLUMNS))
 }
 
 async fn get(node: &Node, id: &str) -> Result<GetMemberResponse> {
@@ -395,6 +489,10 @@ async fn home_record(node: &Node, id: &str) -> Result<v1::Member> {
 
 fn json_of(member: &v1::Member) -> Value {
     document::json(&member::Member::from(member))
+}
+
+fn hash(text: &str, field: &str) -> Result<Vec<u8>> {
+    hex::decode(text).map_err(|_| Error::field(field, "not_hex", "is not hex", "不是十六进制"))
 }
 
 fn shown(member: Option<v1::Member>) -> Result<Answer> {

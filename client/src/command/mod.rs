@@ -1,6 +1,7 @@
 //! The commands of `yizhan`, one file per noun: arguments in, an answer out.
 
 pub mod account;
+pub mod approval;
 mod attachment;
 pub mod audit;
 pub mod desk;
@@ -79,6 +80,9 @@ pub enum Command {
     /// Who wrote what, who looked at whom, and why
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// What needs a second person
+    #[command(subcommand)]
+    Approval(approval::Approval),
     /// Accounts of your point
     #[command(subcommand)]
     User(user::User),
@@ -123,6 +127,7 @@ pub async fn run(cli: Cli) -> Result<Answer> {
         Command::Whoami => account::whoami(&context).await,
         Command::Status => status::run(&context).await,
         Command::Audit(audit) => audit.run(&context).await,
+        Command::Approval(approval) => approval.run(&context).await,
         Command::User(user) => user.run(&context).await,
         Command::Point(point) => point.run(&context).await,
         Command::Member(member) => member.run(&context).await,

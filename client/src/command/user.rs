@@ -4,7 +4,7 @@ use clap::Subcommand;
 use yizhan_client::{
     answer::Answer,
     error::Result,
-    users::{self, Add, Disable, List, Password, SetRole},
+    users::{self, Add, Disable, List, Otp, Password, SetRole},
 };
 
 use super::Context;
@@ -19,6 +19,8 @@ pub enum User {
     Disable(Disable),
     /// Change an account's role
     Role(SetRole),
+    /// One-time codes for your own sign-in
+    Otp(Otp),
     /// Change a password, your own if no name is given
     Passwd(Password),
 }
@@ -31,6 +33,7 @@ impl User {
             User::List(list) => users::list(&node, list).await,
             User::Disable(disable) => users::disable(&node, disable).await,
             User::Role(role) => users::set_role(&node, role).await,
+            User::Otp(otp) => users::set_otp(&node, otp).await,
             User::Passwd(password) => users::set_password(&node, password).await,
         }
     }

@@ -1,7 +1,7 @@
 //! Accounts.
 
 use serde_json::{Value, json};
-use yizhan_proto::v1::{AccountRole, User};
+use yizhan_proto::v1::{AccountRole, RoleGrant, User};
 
 use super::{time, value_of, word};
 use crate::{answer::Column, error::Result};
@@ -16,6 +16,20 @@ pub fn user(user: &User) -> Value {
         "state": if user.disable_time.is_some() { "disabled" } else { "active" },
         "created_at": time(user.create_time.as_ref()),
         "disabled_at": time(user.disable_time.as_ref()),
+        "member": user.member,
+        "otp": user.otp,
+        "grants": user.grants.iter().map(grant).collect::<Vec<_>>(),
+    })
+}
+
+fn grant(grant: &RoleGrant) -> Value {
+    json!({
+        "role": word(grant.role, AccountRole::as_str_name, "ACCOUNT_ROLE_"),
+        "point": grant.point,
+        "categories": grant.categories,
+        "from": time(grant.from_time.as_ref()),
+        "to": time(grant.to_time.as_ref()),
+        "granted_by": grant.granted_by,
     })
 }
 

@@ -444,6 +444,8 @@ pub fn grant(grant: &v1::Grant) -> Value {
         "ended_at": time(grant.end_time.as_ref()),
         "asserted_by": grant.asserted_by,
         "source": grant.source,
+        "text_hash": hex::encode(&grant.text_hash),
+        "evidence_hash": hex::encode(&grant.evidence_hash),
     })
 }
 

@@ -3,8 +3,10 @@
 //! A document reads as it is written: what `get` prints, `update --file` takes. Times are RFC 3339,
 //! days are `2023-04-22`, enumerations are lower-case words, texts are keyed by language.
 
+pub mod access;
 pub mod account;
 pub mod answers;
+pub mod approval;
 pub mod audit;
 pub mod event;
 pub mod group;

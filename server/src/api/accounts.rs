@@ -2,23 +2,26 @@
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    CreateUserRequest, CreateUserResponse, DisableUserRequest, DisableUserResponse,
-    GetCallerRequest, GetCallerResponse, ListUsersRequest, ListUsersResponse, SetPasswordRequest,
-    SetPasswordResponse, SetRoleRequest, SetRoleResponse, SignInRequest, SignInResponse,
-    SignOutRequest, SignOutResponse, User, account_service_server::AccountService,
+    self, CreateUserRequest, CreateUserResponse, DisableUserRequest, DisableUserResponse,
+    GetCallerRequest, GetCallerResponse, ListUsersRequest, ListUsersResponse, SetOtpRequest,
+    SetOtpResponse, SetPasswordRequest, SetPasswordResponse, SetRoleRequest, SetRoleResponse,
+    SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, User,
+    account_service_server::AccountService,
 };
 
 use crate::{
     app::{
+        App,
         accounts::{Accounts, NewAccount},
         error::Error,
+        roles::{self, Changed, RoleChange},
     },
-    domain::{account::USER_NAME_MAX, text::Invalid},
+    domain::{account::USER_NAME_MAX, id::RecordId, text::Invalid},
     identity::caller::{Caller, bearer},
     outside::Outside,
     wire::{
         account::{role, role_message},
-        value::{optional, time_message},
+        value::{optional, optional_time, time_message},
     },
 };
 
@@ -27,6 +30,7 @@ const PAGE_SIZE_DEFAULT: u32 = 50;
 const PAGE_SIZE_MAX: u32 = 1_000;
 
 pub struct AccountApi {
+    pub app: App,
     pub accounts: Accounts,
     pub outside: Outside,
 }
@@ -37,9 +41,9 @@ impl AccountService for AccountApi {
         &self,
         request: Request<SignInRequest>,
     ) -> Result<Response<SignInResponse>, Status> {
-        let SignInRequest { name, password } = request.into_inner();
+        let SignInRequest { name, password, otp } = request.into_inner();
         let (now, random) = (self.outside.now(), self.outside.random());
-        let signed_in = self.accounts.sign_in(&name, &password, now, random).await?;
+        let signed_in = self.accounts.sign_in(&name, &password, &otp, now, random).await?;
         Ok(Response::new(SignInResponse {
             token: signed_in.token.reveal(),
             user: Some(signed_in.account.into()),
@@ -62,10 +66,15 @@ impl AccountService for AccountApi {
         request: Request<GetCallerRequest>,
     ) -> Result<Response<GetCallerResponse>, Status> {
         let answer = match Caller::of(&request) {
-            Caller::Account { name, role, point, expires, .. } => {
-                let role = role_message(role).into();
-                let point = point.to_string();
-                let user = User { name, role, point, create_time: None, disable_time: None };
+            Caller::Account { name, role, point, also, member, expires, .. } => {
+                let user = User {
+                    name,
+                    role: role_message(role).into(),
+                    point: point.to_string(),
+                    grants: also.into_iter().map(v1::RoleGrant::from).collect(),
+                    member: member.map(|member| member.to_string()).unwrap_or_default(),
+                    ..User::default()
+                };
                 GetCallerResponse { user: Some(user), expire_time: Some(time_message(expires)) }
             }
             Caller::Anonymous | Caller::Peer { .. } | Caller::Operator { .. } => {
@@ -86,6 +95,8 @@ impl AccountService for AccountApi {
             password: request.password,
             role: role(request.role, "role").map_err(Error::from)?,
             point: optional(&request.point, str::parse).map_err(Error::from)?,
+            member: optional(&request.member, |id| RecordId::parse(id, "member"))
+                .map_err(Error::from)?,
         };
         let (now, random) = (self.outside.now(), self.outside.random());
         let account = self.accounts.create(&caller, new, now, random).await?;
@@ -142,9 +153,38 @@ impl AccountService for AccountApi {
     ) -> Result<Response<SetRoleResponse>, Status> {
         let caller = Caller::of(&request);
         let request = request.into_inner();
-        let role = role(request.role, "role").map_err(Error::from)?;
-        let account = self.accounts.set_role(&caller, &request.name, role).await?;
-        Ok(Response::new(SetRoleResponse { user: Some(account.into()) }))
+        let moment = |message, field| optional_time(message, field).map_err(Error::from);
+        let change = RoleChange {
+            role: role(request.role, "role").map_err(Error::from)?.name().to_owned(),
+            also: request.also,
+            ended: request.ended,
+            point: Some(request.point).filter(|point| !point.is_empty()),
+            categories: request.categories,
+            from_us: moment(request.from_time, "from_time")?.map(|time| time.0),
+            to_us: moment(request.to_time, "to_time")?.map(|time| time.0),
+        };
+        let changed = roles::set_role(&self.app, &caller, &request.name, change).await?;
+        Ok(Response::new(match changed {
+            Changed::Now(account) => {
+                SetRoleResponse { user: Some(account.into()), approval: String::new() }
+            }
+            Changed::Asked(approval) => {
+                SetRoleResponse { user: None, approval: approval.to_string() }
+            }
+        }))
+    }
+
+    async fn set_otp(
+        &self,
+        request: Request<SetOtpRequest>,
+    ) -> Result<Response<SetOtpResponse>, Status> {
+        let caller = Caller::of(&request);
+        let SetOtpRequest { current_password, code, off } = request.into_inner();
+        let (now, random) = (self.outside.now(), self.outside.random());
+        let asked = (code.as_str(), off);
+        let codes = self.accounts.set_codes(&caller, &current_password, asked, now, random).await?;
+        let (secret, url, active) = (codes.secret, codes.url, codes.active);
+        Ok(Response::new(SetOtpResponse { secret, url, active }))
     }
 }
 

@@ -5,8 +5,16 @@ use yizhan_proto::v1::{self, member_service_server::MemberService};
 
 use super::decode::{optional_point, record};
 use crate::{
-    app::{App, error::Error, members},
-    domain::{id::RecordId, member::Role},
+    app::{
+        App,
+        error::Error,
+        members::{self, ErasureAnswer},
+    },
+    domain::{
+        audit::NO_RECORD,
+        id::{PointCode, RecordId},
+        member::Role,
+    },
     identity::caller::Caller,
     wire::value::{date, required},
 };
@@ -136,9 +144,27 @@ impl MemberService for MemberApi {
         request: Request<v1::EraseMemberRequest>,
     ) -> Result<Response<v1::EraseMemberResponse>, Status> {
         let caller = Caller::of(&request);
-        let id = record(&request.into_inner().id, "id")?;
-        let removed_records = members::erase(&self.app, &caller, id).await?;
-        Ok(Response::new(v1::EraseMemberResponse { removed_records }))
+        let request = request.into_inner();
+        let id = record(&request.id, "id")?;
+        let wish = members::Wish { preview: request.preview, identity: request.identity };
+        let mut answer = v1::EraseMemberResponse::default();
+        match members::erase(&self.app, &caller, id, wish).await? {
+            ErasureAnswer::Preview(preview) => {
+                answer.preview = Some(v1::ErasurePreview {
+                    records: preview.records,
+                    appearances: preview.appearances,
+                    points: preview.points.iter().map(PointCode::to_string).collect(),
+                });
+            }
+            ErasureAnswer::Asked(approval) => answer.approval = approval.to_string(),
+            ErasureAnswer::Done(erased) => {
+                answer.removed_records = erased.removed;
+                if erased.order != NO_RECORD {
+                    answer.order = erased.order.to_string();
+                }
+            }
+        }
+        Ok(Response::new(answer))
     }
 
     async fn list_member_copies(
@@ -147,7 +173,20 @@ impl MemberService for MemberApi {
     ) -> Result<Response<v1::ListMemberCopiesResponse>, Status> {
         let caller = Caller::of(&request);
         let id: RecordId = record(&request.into_inner().id, "id")?;
-        let copies = members::list_copies(&self.app, &caller, id).await?;
-        Ok(Response::new(v1::ListMemberCopiesResponse { id: id.to_string(), copies }))
+        let found = members::list_copies(&self.app, &caller, id).await?;
+        Ok(Response::new(v1::ListMemberCopiesResponse {
+            id: id.to_string(),
+            copies: found.copies,
+            certificate: found.certificate,
+        }))
+    }
+
+    async fn access_member(
+        &self,
+        request: Request<v1::AccessMemberRequest>,
+    ) -> Result<Response<v1::AccessMemberResponse>, Status> {
+        let caller = Caller::of(&request);
+        let id = record(&request.into_inner().id, "id")?;
+        Ok(Response::new(members::access(&self.app, &caller, id).await?))
     }
 }

@@ -1,6 +1,7 @@
 //! The gRPC edge, one file per noun: decode, call the use case, encode.
 
 pub mod accounts;
+pub mod approvals;
 pub mod audit;
 pub mod control;
 mod decode;

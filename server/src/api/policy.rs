@@ -164,9 +164,10 @@ mod tests {
             let random = [u8::try_from(n).unwrap() + 1; 32];
             let name = role.name().to_owned();
             let password = "long enough".to_owned();
-            let new = NewAccount { name, password, role, point: None };
+            let new = NewAccount { name, password, role, point: None, member: None };
             accounts.create(&operator, new, NOW, random).await.unwrap();
-            let signed = accounts.sign_in(role.name(), "long enough", NOW, random).await.unwrap();
+            let signed =
+                accounts.sign_in(role.name(), "long enough", "", NOW, random).await.unwrap();
             callers.push((role, Some(format!("Bearer {}", signed.token.reveal()))));
         }
         let public = services(Callers::Sessions { accounts, outside: outside() });

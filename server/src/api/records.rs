@@ -2,9 +2,10 @@
 
 use tonic::service::Routes;
 use yizhan_proto::v1::{
-    audit_service_server::AuditServiceServer, desk_service_server::DeskServiceServer,
-    event_service_server::EventServiceServer, export_service_server::ExportServiceServer,
-    group_service_server::GroupServiceServer, handoff_service_server::HandoffServiceServer,
+    approval_service_server::ApprovalServiceServer, audit_service_server::AuditServiceServer,
+    desk_service_server::DeskServiceServer, event_service_server::EventServiceServer,
+    export_service_server::ExportServiceServer, group_service_server::GroupServiceServer,
+    handoff_service_server::HandoffServiceServer,
     help_request_service_server::HelpRequestServiceServer,
     import_service_server::ImportServiceServer, member_service_server::MemberServiceServer,
     org_service_server::OrgServiceServer, point_service_server::PointServiceServer,
@@ -12,15 +13,16 @@ use yizhan_proto::v1::{
 };
 
 use super::{
-    audit::AuditApi, desk::DeskApi, events::EventApi, exports::ExportApi, groups::GroupApi,
-    handoffs::HandoffApi, help_requests::HelpRequestApi, imports::ImportApi, members::MemberApi,
-    orgs::OrgApi, points::PointApi, reports::ReportApi, series::SeriesApi,
+    approvals::ApprovalApi, audit::AuditApi, desk::DeskApi, events::EventApi, exports::ExportApi,
+    groups::GroupApi, handoffs::HandoffApi, help_requests::HelpRequestApi, imports::ImportApi,
+    members::MemberApi, orgs::OrgApi, points::PointApi, reports::ReportApi, series::SeriesApi,
 };
 use crate::app::App;
 
 /// Adds everything about records, and the audit, to what a listener offers.
 pub fn add_to(routes: Routes, app: &App) -> Routes {
     routes
+        .add_service(ApprovalServiceServer::new(ApprovalApi { app: app.clone() }))
         .add_service(AuditServiceServer::new(AuditApi { app: app.clone() }))
         .add_service(PointServiceServer::new(PointApi { app: app.clone() }))
         .add_service(MemberServiceServer::new(MemberApi { app: app.clone() }))

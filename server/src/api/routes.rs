@@ -3,12 +3,13 @@
 use axum::Router;
 use tonic::service::Routes;
 use yizhan_proto::v1::{
-    account_service_server::AccountServiceServer, control_service_server::ControlServiceServer,
-    node_service_server::NodeServiceServer,
+    account_service_server::AccountServiceServer, approval_service_server::ApprovalServiceServer,
+    control_service_server::ControlServiceServer, node_service_server::NodeServiceServer,
 };
 
 use super::{
     accounts::AccountApi,
+    approvals::ApprovalApi,
     control::ControlApi,
     nodes::NodeApi,
     policy::{Callers, guard},
@@ -40,11 +41,12 @@ pub fn public(app: &App) -> Router {
 pub fn local(app: &App, control: ControlApi) -> Router {
     let routes = Routes::new(ControlServiceServer::new(control))
         .add_service(accounts(app))
+        .add_service(ApprovalServiceServer::new(ApprovalApi { app: app.clone() }))
         .add_service(NodeServiceServer::new(NodeApi { app: app.clone() }));
     guard(routes.prepare().into_axum_router(), Callers::Operator(app.keys.point.clone()))
 }
 
 fn accounts(app: &App) -> AccountServiceServer<AccountApi> {
     let (accounts, outside) = (app.accounts.clone(), app.outside.clone());
-    AccountServiceServer::new(AccountApi { accounts, outside })
+    AccountServiceServer::new(AccountApi { app: app.clone(), accounts, outside })
 }

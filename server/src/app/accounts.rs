@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use super::{
     error::{Error, Result},
     passwords::{Failures, Passwords},
@@ -12,13 +14,14 @@ use crate::{
             self, Account, AccountId, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS, SessionToken,
             USER_NAME_MAX,
         },
-        id::PointCode,
-        policy::{Operation, Reach, Role},
+        audit::Act,
+        id::{PointCode, RecordId},
+        policy::{Operation, Reach, Role, persons},
         text::Invalid,
         time::Time,
     },
     identity::caller::Caller,
-    store::{self, database::Database},
+    store::{self, database::Database, parcels},
 };
 
 /// A session's last use is written down at most this often: reading must not cost a write.
@@ -27,9 +30,9 @@ const TOUCH_MS: i64 = 60 * 1_000;
 /// What the use cases of this file work with.
 #[derive(Clone)]
 pub struct Accounts {
-    db: Database,
-    passwords: Passwords,
-    failures: Arc<Failures>,
+    pub(super) db: Database,
+    pub(super) passwords: Passwords,
+    pub(super) failures: Arc<Failures>,
 }
 
 /// A session as its owner sees it, right after signing in.
@@ -46,6 +49,8 @@ pub struct NewAccount {
     pub role: Role,
     /// None: the caller's own point.
     pub point: Option<PointCode>,
+    /// Whose account it is; members only.
+    pub member: Option<RecordId>,
 }
 
 impl Accounts {
@@ -60,6 +65,7 @@ impl Accounts {
         &self,
         name: &str,
         password: &str,
+        code: &str,
         now: Time,
         random: [u8; 32],
     ) -> Result<SignedIn> {
@@ -76,6 +82,10 @@ impl Accounts {
             Some((account, _)) if matches && account.disabled.is_none() => account,
             _ => return Err(Error::SignInFailed),
         };
+        if account.otp && !self.takes_code(account.id, code, now).await? {
+            // The password was right: who has it is told what is missing.
+            return Err(Error::CodeNeeded);
+        }
         self.failures.forgive(&name);
 
         let token = SessionToken::from_random(random);
@@ -107,14 +117,16 @@ impl Accounts {
         if now.millis() - session.used.millis() >= TOUCH_MS {
             store::accounts::touch_session(&mut *self.db.local().await?, &hash, now).await?;
         }
-        let Account { id, name, role, point, .. } = session.account;
+        let Account { id, name, role, point, member, .. } = session.account;
+        let mut also = store::accounts::grants(&mut *self.db.reader().await?, id).await?;
+        also.retain(|grant| grant.holds_at(now));
         Ok(Caller::Account {
             account: id,
             name,
             role,
             point,
-            also: Vec::new(),
-            member: None,
+            also,
+            member,
             purpose: None,
             expires: session.expires,
         })
@@ -135,14 +147,33 @@ impl Accounts {
         let point = new.point.unwrap_or_else(|| own.clone());
         within(caller, reach, &point)?;
         grantable(caller, new.role)?;
+        if new.member.is_some() && new.role != Role::Member {
+            return Err(Invalid::new("member", "not_a_members_account").into());
+        }
 
         let (id, salt) = random.split_at(16);
         let id = AccountId(id.try_into().expect("BUG: 16 of 32 bytes"));
         let salt = salt.try_into().expect("BUG: 16 of 32 bytes");
         let hash = self.passwords.hash(&new.password, salt).await?;
-        let account = Account { id, name, role: new.role, point, created: now, disabled: None };
-        let db = &mut *self.db.local().await?;
-        if !store::accounts::insert(db, &account, &hash).await? {
+        let account = Account {
+            id,
+            name,
+            role: new.role,
+            point,
+            created: now,
+            disabled: None,
+            member: new.member,
+            otp: false,
+            grants: Vec::new(),
+        };
+        let act = caller.deed(Operation::ManageAccounts).on_nothing(said("account_added", id));
+        let added = account.clone();
+        if !self
+            .write(act, now, move |db| {
+                Box::pin(async move { store::accounts::insert(db, &added, &hash).await })
+            })
+            .await?
+        {
             return Err(Error::Exists { noun: "user" });
         }
         Ok(account)
@@ -155,7 +186,11 @@ impl Accounts {
             _ => Some(caller.point().ok_or(Error::Denied)?.as_str()),
         };
         let db = &mut *self.db.reader().await?;
-        Ok(store::accounts::list(db, point, after, limit).await?)
+        let mut accounts = store::accounts::list(db, point, after, limit).await?;
+        for account in &mut accounts {
+            account.grants = store::accounts::grants(db, account.id).await?;
+        }
+        Ok(accounts)
     }
 
     /// An account by its name, for use cases that hand work to somebody.
@@ -167,21 +202,16 @@ impl Accounts {
     /// Closes an account for good and ends its sessions.
     pub async fn disable(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
         let (mut account, _) = self.administered(caller, name).await?;
-        let db = &mut *self.db.local().await?;
-        store::accounts::disable(db, account.id, now).await?;
-        store::accounts::delete_sessions_of(db, account.id).await?;
+        let id = account.id;
+        let act = caller.deed(Operation::ManageAccounts).on_nothing(said("account_disabled", id));
+        self.write(act, now, move |db| {
+            Box::pin(async move {
+                store::accounts::disable(db, id, now).await?;
+                store::accounts::delete_sessions_of(db, id).await
+            })
+        })
+        .await?;
         account.disabled = account.disabled.or(Some(now));
-        Ok(account)
-    }
-
-    /// Gives an account another role and ends its sessions.
-    pub async fn set_role(&self, caller: &Caller, name: &str, role: Role) -> Result<Account> {
-        let (mut account, _) = self.administered(caller, name).await?;
-        grantable(caller, role)?;
-        let db = &mut *self.db.local().await?;
-        store::accounts::update_role(db, account.id, role).await?;
-        store::accounts::delete_sessions_of(db, account.id).await?;
-        account.role = role;
         Ok(account)
     }
 
@@ -205,14 +235,19 @@ impl Accounts {
             _ => self.administered(caller, name).await?.0,
         };
         let hash = self.passwords.hash(new, salt).await?;
-        let db = &mut *self.db.local().await?;
-        store::accounts::update_password(db, account.id, &hash).await?;
-        store::accounts::delete_sessions_of(db, account.id).await?;
-        Ok(())
+        let id = account.id;
+        let act = caller.deed(Operation::ChangePassword).on_nothing(said("password_changed", id));
+        self.write(act, now, move |db| {
+            Box::pin(async move {
+                store::accounts::update_password(db, id, &hash).await?;
+                store::accounts::delete_sessions_of(db, id).await
+            })
+        })
+        .await
     }
 
     /// The caller's own account, after a look at the current password.
-    async fn own(&self, name: &str, current: &str, now: Time) -> Result<Account> {
+    pub(super) async fn own(&self, name: &str, current: &str, now: Time) -> Result<Account> {
         if current.len() > PASSWORD_MAX {
             return Err(Invalid::new("current_password", "wrong_password").into());
         }
@@ -227,7 +262,11 @@ impl Accounts {
     }
 
     /// An account that the caller administers; one of another point is as if it were not there.
-    async fn administered(&self, caller: &Caller, name: &str) -> Result<(Account, String)> {
+    pub(super) async fn administered(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<(Account, String)> {
         let reach = caller.may(Operation::ManageAccounts)?;
         let not_found = Error::NotFound { noun: "user" };
         let name = account::user_name(name, "name")?;
@@ -241,6 +280,35 @@ impl Accounts {
             _ => Err(not_found),
         }
     }
+
+    /// One transaction in a task of its own, with its line in the audit.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        act: Act,
+        now: Time,
+        work: impl for<'a> FnOnce(Db<'a>) -> Work<'a, T> + Send + 'static,
+    ) -> Result<T> {
+        let db = self.db.clone();
+        let writing = tokio::spawn(async move {
+            let mut tx = db.begin().await?;
+            let dialect = tx.dialect;
+            let result = work(tx.connection()).await?;
+            // Lines about no record have no salt to make.
+            store::audit::append(tx.connection(), dialect, &[act], now, [0; 32]).await?;
+            tx.commit().await?;
+            Ok::<T, store::StoreError>(result)
+        });
+        Ok(writing.await.map_err(|_| Error::Busy)??)
+    }
+}
+
+/// A connection in a transaction, and what is done with it.
+pub(super) type Db<'a> = &'a mut parcels::Connection;
+pub(super) type Work<'a, T> = BoxFuture<'a, store::Result<T>>;
+
+/// What happened to which account.
+pub(super) fn said(what: &str, id: AccountId) -> String {
+    format!("{what} {}", hex::encode(id.0))
 }
 
 fn idle_since(now: Time) -> Time {
@@ -248,7 +316,7 @@ fn idle_since(now: Time) -> Time {
 }
 
 /// Does the caller's reach include accounts of this point?
-fn within(caller: &Caller, reach: Reach, point: &PointCode) -> Result<()> {
+pub(super) fn within(caller: &Caller, reach: Reach, point: &PointCode) -> Result<()> {
     match reach {
         Reach::Everything => Ok(()),
         Reach::OwnPoint if caller.point() == Some(point) => Ok(()),
@@ -256,15 +324,16 @@ fn within(caller: &Caller, reach: Reach, point: &PointCode) -> Result<()> {
     }
 }
 
-/// May the caller give this role to somebody?
+/// May the caller give this role to somebody, alone?
 fn grantable(caller: &Caller, role: Role) -> Result<()> {
     let needed = match role {
         Role::ProvincialAdmin => Operation::GrantProvincialAdmin,
         _ => Operation::ManageAccounts,
     };
     match caller.reach(needed) {
-        Reach::Nothing => Err(Error::TwoPersons {
-            hint: "a provincial admin is appointed at the node, with `yizhand user add`",
+        Reach::Nothing => Err(Error::Denied),
+        _ if persons(caller.role(), needed) > 1 => Err(Error::TwoPersons {
+            hint: "add the account with another role, then `yizhan user role` asks a second person",
         }),
         _ => Ok(()),
     }
@@ -298,7 +367,13 @@ mod tests {
     }
 
     fn new(name: &str, role: Role) -> NewAccount {
-        NewAccount { name: name.into(), password: "long enough".into(), role, point: None }
+        NewAccount {
+            name: name.into(),
+            password: "long enough".into(),
+            role,
+            point: None,
+            member: None,
+        }
     }
 
     struct Scratch {
@@ -325,7 +400,7 @@ mod tests {
     #[tokio::test]
     async fn a_session_lives_until_sign_out() {
         let accounts = accounts().await;
-        let signed = accounts.sign_in("Ann", "long enough", at(0), [3; 32]).await.unwrap();
+        let signed = accounts.sign_in("Ann", "long enough", "", at(0), [3; 32]).await.unwrap();
         let token = signed.token.reveal();
         let caller = accounts.caller(&token, at(1)).await.unwrap();
         assert_eq!(caller.role(), Role::PointAdmin);
@@ -345,7 +420,7 @@ mod tests {
         for (name, password) in
             [("nobody", "long enough"), ("ann", "wrong"), ("bob", "long enough"), ("", "")]
         {
-            let refused = accounts.sign_in(name, password, at(2), [5; 32]).await.map(|_| ());
+            let refused = accounts.sign_in(name, password, "", at(2), [5; 32]).await.map(|_| ());
             assert!(matches!(refused, Err(Error::SignInFailed)), "{name}");
         }
     }
@@ -353,7 +428,7 @@ mod tests {
     #[tokio::test]
     async fn a_session_ends_when_idle_and_after_twelve_hours_of_use() {
         let accounts = accounts().await;
-        let signed = accounts.sign_in("ann", "long enough", at(0), [3; 32]).await.unwrap();
+        let signed = accounts.sign_in("ann", "long enough", "", at(0), [3; 32]).await.unwrap();
         let token = signed.token.reveal();
         let mut now = 0;
         while now + SESSION_IDLE_MS / 2 < SESSION_MS {
@@ -362,21 +437,21 @@ mod tests {
         }
         assert!(accounts.caller(&token, at(SESSION_MS)).await.is_err());
 
-        let signed = accounts.sign_in("ann", "long enough", at(0), [6; 32]).await.unwrap();
+        let signed = accounts.sign_in("ann", "long enough", "", at(0), [6; 32]).await.unwrap();
         assert!(accounts.caller(&signed.token.reveal(), at(SESSION_IDLE_MS)).await.is_err());
     }
 
     #[tokio::test]
     async fn disabling_and_a_new_password_end_sessions_at_once() {
         let accounts = accounts().await;
-        let first = accounts.sign_in("ann", "long enough", at(0), [3; 32]).await.unwrap();
+        let first = accounts.sign_in("ann", "long enough", "", at(0), [3; 32]).await.unwrap();
         let salt = [7; 16];
         let operator = operator();
         let set = accounts.set_password(&operator, "ann", "another one", "", at(1), salt);
         set.await.unwrap();
         assert!(accounts.caller(&first.token.reveal(), at(2)).await.is_err());
 
-        let second = accounts.sign_in("ann", "another one", at(3), [4; 32]).await.unwrap();
+        let second = accounts.sign_in("ann", "another one", "", at(3), [4; 32]).await.unwrap();
         accounts.disable(&operator, "ann", at(4)).await.unwrap();
         assert!(accounts.caller(&second.token.reveal(), at(5)).await.is_err());
     }
@@ -384,7 +459,7 @@ mod tests {
     #[tokio::test]
     async fn the_own_password_needs_the_current_one() {
         let accounts = accounts().await;
-        let signed = accounts.sign_in("ann", "long enough", at(0), [3; 32]).await.unwrap();
+        let signed = accounts.sign_in("ann", "long enough", "", at(0), [3; 32]).await.unwrap();
         let caller = accounts.caller(&signed.token.reveal(), at(1)).await.unwrap();
         let salt = [7; 16];
         let refused = accounts.set_password(&caller, "", "another one", "wrong", at(1), salt).await;
@@ -417,7 +492,6 @@ mod tests {
         let wanted = new("gov", Role::ProvincialAdmin);
         accounts.create(&operator(), wanted, at(1), [8; 32]).await.unwrap();
         assert!(accounts.disable(&admin, "gov", at(2)).await.is_err());
-        assert!(accounts.set_role(&admin, "ann", Role::ProvincialAdmin).await.is_err());
     }
 
     #[tokio::test]

@@ -17,6 +17,11 @@ pub enum Error {
     /// One answer for a wrong name, a wrong password and a disabled account.
     #[error("name or password is wrong")]
     SignInFailed,
+    /// Name and password are right; the account has one-time codes, and this was none of now.
+    #[error(
+        "a one-time code is needed: give --otp with the six digits that the authenticator shows"
+    )]
+    CodeNeeded,
     #[error("too many failed attempts for this name: try again in {} s", retry_after_ms.div_ceil(1_000))]
     SlowDown { retry_after_ms: u64 },
     /// Said only where the caller may know that the thing exists; `NotFound` otherwise.
@@ -62,6 +67,7 @@ impl Error {
         match self {
             Error::Unauthenticated => (Code::Unauthenticated, "UNAUTHENTICATED"),
             Error::SignInFailed => (Code::Unauthenticated, "SIGN_IN_FAILED"),
+            Error::CodeNeeded => (Code::Unauthenticated, "OTP_NEEDED"),
             Error::SlowDown { .. } => (Code::ResourceExhausted, "SLOW_DOWN"),
             Error::Denied => (Code::PermissionDenied, "DENIED"),
             Error::TwoPersons { .. } => (Code::FailedPrecondition, "TWO_PERSONS_NEEDED"),

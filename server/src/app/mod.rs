@@ -2,10 +2,14 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod approvals;
+#[cfg(test)]
+mod approvals_tests;
 pub mod attachments;
 pub mod audit;
 pub mod copies;
 pub mod desk;
+pub mod erasures;
 pub mod error;
 pub mod events;
 pub mod export;
@@ -21,12 +25,14 @@ pub mod network;
 pub mod nodes;
 pub mod notices;
 pub mod orgs;
+mod otp;
 pub mod passwords;
 mod people;
 pub mod points;
 pub mod records;
 pub mod recovery;
 pub mod report;
+pub mod roles;
 #[cfg(test)]
 pub mod samples;
 mod scan;
@@ -57,6 +63,10 @@ pub struct App {
     pub accounts: accounts::Accounts,
     pub audit: audit::Audit,
     pub help: Arc<help_requests::Help>,
+    /// Who is erased, whatever the tables say.
+    pub erasures: Arc<erasures::Ledger>,
+    /// Tasks of approvals go one after the other.
+    pub doing: Arc<approvals::Doing>,
     /// Whether this is the node of its point that dials and runs jobs.
     pub leading: leading::Leading,
     pub started: Time,

@@ -145,6 +145,17 @@ pub async fn revise(
     Ok(change)
 }
 
+/// The events of this node's homes that a member speaks in, each with the member's part.
+pub async fn appearances(app: &App, member: RecordId) -> Result<Vec<(RecordId, EventPlan)>> {
+    let mut all = Vec::new();
+    for home in app.keys.homes() {
+        for found in plans_of(app, &home, member).await? {
+            all.push((found.row.id, found.value::<v1::EventPlan, _>()?));
+        }
+    }
+    Ok(all)
+}
+
 async fn plans_of(app: &App, home: &PointCode, member: RecordId) -> Result<Vec<Found>> {
     let feed = FeedId::new(home.clone(), Audience::Home);
     let term = filter(Filter::Member, &hex::encode(member.0));

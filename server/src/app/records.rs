@@ -80,6 +80,14 @@ pub fn etag(app: &App, feed: &FeedId, sequence: Sequence) -> String {
 
 /// All live versions of a record that may be read, whoever may see them.
 pub async fn find(app: &App, id: RecordId) -> Result<Vec<Found>> {
+    if app.erasures.holds(id) {
+        return Ok(Vec::new());
+    }
+    find_even_erased(app, id).await
+}
+
+/// The same also of somebody who was erased, and whose rows are still to go: for the erasure alone.
+pub async fn find_even_erased(app: &App, id: RecordId) -> Result<Vec<Found>> {
     let readable = app.heads.readable_slots();
     let stored = records::find(&mut *app.db.reader().await?, id).await?;
     Ok(stored.into_iter().filter_map(|stored| Found::of(&readable, stored)).collect())
@@ -112,7 +120,8 @@ pub async fn carrying_all(
         let inside: Vec<i64> = positions.iter().copied().take_while(|at| *at <= end).collect();
         let stored = records::at(&mut db, app.db.dialect, &inside).await?;
         let live = stored.into_iter().filter_map(|stored| Found::of(&readable, stored));
-        found.extend(live.filter(|found| found.row.kind == kind));
+        let is_wanted = |found: &Found| found.row.kind == kind && !app.erasures.holds(found.row.id);
+        found.extend(live.filter(is_wanted));
         match inside.last() {
             Some(last) if inside.len() == BATCH => after = *last,
             _ => return Ok(found),

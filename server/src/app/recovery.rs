@@ -84,6 +84,7 @@ pub async fn reconcile(app: &App) -> Result<()> {
             settle(app, &home, id, &gone).await?;
         }
     }
+    members::replay(app).await?;
     app.writer.end_reconciling().await;
     Ok(())
 }

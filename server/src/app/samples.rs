@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{
         account::AccountId,
-        id::PointCode,
+        id::{PointCode, RecordId},
         kind::Kind,
         language::Language,
         policy::Role,
@@ -80,6 +80,22 @@ pub fn account(role: Role, point: &str) -> Caller {
     }
 }
 
+/// The same with a name of its own; a member's account is tied to a record.
+pub fn named(name: &str, role: Role, member: Option<RecordId>) -> Caller {
+    let mut id = [2; 16];
+    id[..name.len()].copy_from_slice(name.as_bytes());
+    Caller::Account {
+        account: AccountId(id),
+        name: name.into(),
+        role,
+        point: code(FOUNDER),
+        also: Vec::new(),
+        member,
+        purpose: None,
+        expires: Time(i64::MAX),
+    }
+}
+
 pub fn admin(point: &str) -> Caller {
     account(Role::PointAdmin, point)
 }
@@ -130,6 +146,8 @@ pub async fn founder() -> Node {
         post,
         help: super::help_requests::Help::new(case_key),
         accounts: Accounts::new(db.clone(), [0; 32]),
+        erasures: Arc::default(),
+        doing: Arc::default(),
         audit: Audit::start(db.clone(), outside.clone(), None, false).await.unwrap(),
         started: outside.now(),
         stale_after_ms: 1_800_000,

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     domain::{
         audience::{Audience, FeedId},
-        id::PointCode,
-        policy::{Operation, Reach},
+        id::{PointCode, RecordId},
+        policy::{Operation, Reach, reach},
         roster::Roster,
     },
     identity::caller::Caller,
@@ -23,6 +23,8 @@ use crate::{
 pub struct Sight {
     /// Homes whose own records the caller works with.
     pub own: Vec<PointCode>,
+    /// The caller's own record, if it reaches that.
+    record: Option<RecordId>,
     /// The point that the caller reads for, if it may read what other homes disclosed to points.
     reader: Option<PointCode>,
     roster: Arc<Roster>,
@@ -37,7 +39,9 @@ impl Sight {
             Reach::Network | Reach::Everything => caller.point().cloned(),
             Reach::Nothing | Reach::Public | Reach::Own | Reach::Assigned | Reach::OwnPoint => None,
         };
-        Ok(Sight { own: homes(app, caller, inner), reader, roster: app.keys.roster() })
+        let is_own = caller.reach(inner) == Reach::Own;
+        let record = caller.member().filter(|_| is_own);
+        Ok(Sight { own: homes(app, caller, inner), record, reader, roster: app.keys.roster() })
     }
 
     pub fn is_own(&self, home: &PointCode) -> bool {
@@ -58,6 +62,12 @@ impl Sight {
         }
     }
 
+    /// May this very record be shown? The caller's own, wherever it lies, and what `allows` does.
+    pub fn allows_record(&self, feed: &FeedId, id: RecordId) -> bool {
+        let personal = !matches!(feed.audience, Audience::Sealed | Audience::Roster);
+        self.allows(feed) || (personal && self.record == Some(id))
+    }
+
     /// Does the caller read more than what anybody may?
     pub fn reads_disclosed(&self) -> bool {
         self.reader.is_some()
@@ -73,6 +83,22 @@ impl Sight {
 /// The homes at which the caller may do something to records: its point and those that it hosts,
 /// as far as this node writes them.
 pub fn homes(app: &App, caller: &Caller, operation: Operation) -> Vec<PointCode> {
+    let mut homes = homes_of_first(app, caller, operation);
+    if let Caller::Account { also, .. } = caller {
+        for grant in also {
+            let is_wide = matches!(
+                reach(grant.role, operation),
+                Reach::OwnPoint | Reach::Network | Reach::Everything
+            );
+            if is_wide && app.keys.is_home(&grant.point) && !homes.contains(&grant.point) {
+                homes.push(grant.point.clone());
+            }
+        }
+    }
+    homes
+}
+
+fn homes_of_first(app: &App, caller: &Caller, operation: Operation) -> Vec<PointCode> {
     match (caller.reach(operation), caller.point()) {
         (Reach::Everything, _) => app.keys.homes(),
         (Reach::OwnPoint | Reach::Network, Some(point)) if *point == app.keys.point => {

@@ -98,6 +98,8 @@ fn grant(id: RecordId) -> Grant {
         end_time: None,
         asserted_by: None,
         source: String::new(),
+        text_hash: None,
+        evidence_hash: None,
     }
 }
 

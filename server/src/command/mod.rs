@@ -2,7 +2,8 @@
 //!
 //! Commands about a running node go through its local socket, where the caller is its operator.
 
-pub mod backup;
+pub mod approval;
+mod backup;
 pub mod config;
 pub mod demo;
 pub mod init;
@@ -75,6 +76,9 @@ pub enum Command {
     /// Accounts of the node
     #[command(subcommand)]
     User(user::User),
+    /// Agree to what needs a second person
+    #[command(subcommand)]
+    Approval(approval::Approval),
     /// Shut a point out of the network
     Revoke(revoke::Revoke),
     /// Add up every feed again and check every seal and index
@@ -99,6 +103,7 @@ pub async fn run(command: Command) -> Result<Answer> {
         Command::Demo(demo) => demo.run().await,
         Command::Run(run) => run.run().await,
         Command::Token(token) => token.run().await,
+        Command::Approval(approval) => approval.run().await,
         Command::User(user) => user.run().await,
         Command::Revoke(revoke) => revoke.run().await,
         Command::Verify(verify) => verify.run().await,

@@ -28,9 +28,9 @@ pub enum User {
 #[derive(Args)]
 pub struct At<T: Args> {
     #[command(flatten)]
-    dir: Dir,
+    pub(super) dir: Dir,
     #[command(flatten)]
-    arguments: T,
+    pub(super) arguments: T,
 }
 
 impl User {

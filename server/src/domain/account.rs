@@ -5,7 +5,12 @@ use std::fmt;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
-use super::{id::PointCode, policy::Role, text::Invalid, time::Time};
+use super::{
+    id::{PointCode, RecordId},
+    policy::Role,
+    text::Invalid,
+    time::Time,
+};
 
 /// Longest user name, in characters.
 pub const USER_NAME_MAX: usize = 64;
@@ -34,7 +39,18 @@ pub struct Account {
     pub created: Time,
     /// Disabled for good since then.
     pub disabled: Option<Time>,
+    /// The record of the person whose account it is; members only.
+    pub member: Option<RecordId>,
+    /// Sign-in also needs a one-time code.
+    pub otp: bool,
+    /// Roles besides the first, also those that are over or have yet to begin.
+    pub grants: Vec<RoleGrant>,
 }
+
+/// Roles that one account has besides the first.
+pub const GRANTS_MAX: usize = 32;
+/// Categories that one role is limited to.
+pub const CATEGORIES_MAX: usize = 32;
 
 /// A role that somebody has been given, for a while or for good.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -113,6 +113,10 @@ pub struct Grant {
     /// The point that states it for the person; paper only.
     pub asserted_by: Option<PointCode>,
     pub source: String,
+    /// SHA-256 of the text that was agreed to.
+    pub text_hash: Option<[u8; 32]>,
+    /// SHA-256 of what proves it. Never leaves home, as the whole consent.
+    pub evidence_hash: Option<[u8; 32]>,
 }
 
 impl Grant {
@@ -142,6 +146,16 @@ impl Grant {
     }
 }
 
+/// Nobody is asked again for what was withdrawn before this has passed: 30 days.
+pub const REASK_AFTER_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
+
+/// Was just this withdrawn so recently that nobody may ask for it again?
+pub fn is_withdrawn_lately(earlier: &Grant, purpose: Purpose, scope: &Scope, now: Time) -> bool {
+    earlier.state == GrantState::Withdrawn
+        && (earlier.purpose, &earlier.scope) == (purpose, scope)
+        && earlier.end_time.is_some_and(|end| now.0.saturating_sub(end.0) < REASK_AFTER_US)
+}
+
 /// Checks the version of a consent text.
 pub fn text_version(text: &str, field: &str) -> Result<String, Invalid> {
     let good = (1..=TEXT_VERSION_MAX).contains(&text.len())
@@ -167,6 +181,8 @@ mod tests {
             end_time: None,
             asserted_by: None,
             source: String::new(),
+            text_hash: None,
+            evidence_hash: None,
         }
     }
 

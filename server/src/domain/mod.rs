@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod analyzer;
+pub mod approval;
 pub mod attachment;
 pub mod audience;
 pub mod audit;
@@ -14,6 +15,7 @@ pub mod contact;
 pub mod deputy;
 pub mod disclosure;
 pub mod entry;
+pub mod erasure;
 pub mod event;
 pub mod grant;
 pub mod group;
@@ -33,6 +35,7 @@ pub mod name;
 pub mod names;
 pub mod notice;
 pub mod org;
+pub mod otp;
 pub mod page;
 pub mod point;
 pub mod policy;

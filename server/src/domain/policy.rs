@@ -140,6 +140,8 @@ operations!(
     ChangePassword,
     /// List, add and disable accounts; change their roles.
     ManageAccounts,
+    /// See what waits for a second person, and agree to it.
+    GiveApproval,
     /// Give an account the role of a provincial admin.
     GrantProvincialAdmin,
     /// See feeds, links and parcels of this node.
@@ -157,6 +159,8 @@ operations!(
     EditMember,
     GiveConsent,
     EraseMember,
+    /// Everything that is held about a member, in one document.
+    AccessMember,
     /// Which points hold a copy of a member's record, with receipts.
     ReadCopies,
     ReadEvent,
@@ -224,7 +228,11 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (ChangePassword, PointAdmin) => OwnPoint,
         (ChangePassword, Member | Volunteer | Staff | ProvincialAdmin | Auditor) => Own,
         (ManageAccounts, PointAdmin) => OwnPoint,
-        (ChangePassword | ManageAccounts | GrantProvincialAdmin, Operator) => Everything,
+        (GrantProvincialAdmin, PointAdmin | ProvincialAdmin) => OwnPoint,
+        (GiveApproval, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
+        (ChangePassword | ManageAccounts | GrantProvincialAdmin | GiveApproval, Operator) => {
+            Everything
+        }
 
         (ReadStatus, Client | Member | Volunteer) => Public,
         (ReadStatus, Staff | PointAdmin | ProvincialAdmin | Auditor | Operator) => Everything,
@@ -236,8 +244,11 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
 
         (ReadCard, Client | Member | Volunteer | Auditor) => Public,
         (ReadCard, Staff | PointAdmin | ProvincialAdmin) => Network,
-        (ReadMember | EditMember | GiveConsent | EraseMember, Member) => Own,
-        (ReadMember | EditMember | GiveConsent | EraseMember, Staff | PointAdmin) => OwnPoint,
+        (ReadMember | EditMember | GiveConsent | EraseMember | AccessMember, Member) => Own,
+        (
+            ReadMember | EditMember | GiveConsent | EraseMember | AccessMember,
+            Staff | PointAdmin,
+        ) => OwnPoint,
         (CreateMember, Staff | PointAdmin) => OwnPoint,
         (ReadCopies, Member) => Own,
         (ReadCopies, Staff | PointAdmin) => OwnPoint,
@@ -284,15 +295,26 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
 
         // Named, so that a new operation does not compile until somebody decides about it.
         (
-            ChangePassword | ManageAccounts | GrantProvincialAdmin | ReadStatus | OpenPoint
-            | EditPoint | ReadCard | ReadMember | CreateMember | EditMember | GiveConsent
-            | EraseMember | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries
-            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import
-            | Export | ReadAudit | VerifyAudit | OpenLink | AdmitPoint | RevokePoint | KeepNode
-            | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
-            | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent,
+            ChangePassword | ManageAccounts | GrantProvincialAdmin | GiveApproval | ReadStatus
+            | OpenPoint | EditPoint | ReadCard | ReadMember | CreateMember | EditMember
+            | GiveConsent | EraseMember | AccessMember | ReadCopies | ReadEvent | EditEvent
+            | PublishEvent | CreateSeries | ReadOrgDetail | EditOrg | ReadGroup | EditGroup
+            | ReadReport | TryImport | Import | Export | ReadAudit | VerifyAudit | OpenLink
+            | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest | ReplyHelpRequest
+            | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff
+            | OverrideConsent,
             _,
         ) => Nothing,
+    }
+}
+
+/// How many persons it takes: two, where one of them alone could harm somebody who cannot object.
+pub fn persons(role: Role, operation: Operation) -> u8 {
+    use {Operation::*, Role::*};
+    match (operation, role) {
+        (EraseMember | AccessMember, Staff | PointAdmin) => 2,
+        (GrantProvincialAdmin, PointAdmin | ProvincialAdmin) => 2,
+        _ => 1,
     }
 }
 
@@ -306,7 +328,10 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.AccountService/ListUsers", Operation::ManageAccounts),
     ("/yizhan.v1.AccountService/DisableUser", Operation::ManageAccounts),
     ("/yizhan.v1.AccountService/SetPassword", Operation::ChangePassword),
-    ("/yizhan.v1.AccountService/SetRole", Operation::ManageAccounts),
+    ("/yizhan.v1.AccountService/SetRole", Operation::GrantProvincialAdmin),
+    ("/yizhan.v1.AccountService/SetOtp", Operation::ChangePassword),
+    ("/yizhan.v1.ApprovalService/ListApprovals", Operation::GiveApproval),
+    ("/yizhan.v1.ApprovalService/GiveApproval", Operation::GiveApproval),
     ("/yizhan.v1.NodeService/GetStatus", Operation::ReadStatus),
     ("/yizhan.v1.PointService/ListPoints", Operation::ReadDirectory),
     ("/yizhan.v1.PointService/GetPoint", Operation::ReadDirectory),
@@ -322,6 +347,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.MemberService/WithdrawConsent", Operation::GiveConsent),
     ("/yizhan.v1.MemberService/ListGrants", Operation::ReadMember),
     ("/yizhan.v1.MemberService/EraseMember", Operation::EraseMember),
+    ("/yizhan.v1.MemberService/AccessMember", Operation::AccessMember),
     ("/yizhan.v1.MemberService/ListMemberCopies", Operation::ReadCopies),
     ("/yizhan.v1.EventService/CreateEvent", Operation::EditEvent),
     ("/yizhan.v1.EventService/GetEvent", Operation::ReadEvent),
@@ -436,8 +462,15 @@ mod tests {
         };
         row(&mut text, "", Role::ALL.map(Role::name).to_vec());
         for &operation in Operation::ALL {
-            let cells = Role::ALL.map(|role| reach(role, operation).name()).to_vec();
-            row(&mut text, &format!("{operation:?}"), cells);
+            let cells = Role::ALL.map(|role| {
+                let two = if persons(role, operation) > 1 { " 2p" } else { "" };
+                format!("{}{two}", reach(role, operation).name())
+            });
+            row(
+                &mut text,
+                &format!("{operation:?}"),
+                cells.each_ref().map(|cell| &**cell).to_vec(),
+            );
         }
         text.push('\n');
         for (path, operation) in RPCS {

@@ -1,6 +1,7 @@
 //! Background work, one file per job: a `run_once` that starts from what is stored, takes no hint and
 //! may run twice. `runner` alone loops.
 
+pub mod approvals;
 pub mod auditing;
 pub mod expiring;
 pub mod handing_over;

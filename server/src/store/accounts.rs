@@ -5,7 +5,8 @@ use sqlx::{AnyConnection, FromRow, Row, any::AnyRow};
 
 use crate::{
     domain::{
-        account::{Account, AccountId},
+        account::{Account, AccountId, RoleGrant},
+        id::{PointCode, RecordId},
         policy::Role,
         time::Time,
     },
@@ -18,16 +19,18 @@ pub async fn insert(
     account: &Account,
     password_hash: &str,
 ) -> Result<bool> {
-    let sql = "insert into accounts (id, name, role, point, password_hash, created_us)
-               values ($1, $2, $3, $4, $5, $6) on conflict (name) do nothing";
+    let sql = "insert into accounts (id, name, role, point, password_hash, created_us, member)
+               values ($1, $2, $3, $4, $5, $6, $7) on conflict (name) do nothing";
     let query = sqlx::query(sql).bind(account.id.0.to_vec()).bind(&account.name);
     let query = query.bind(account.role.name()).bind(account.point.as_str()).bind(password_hash);
-    Ok(query.bind(account.created.0).execute(db).await?.rows_affected() == 1)
+    let member = account.member.map(|member| member.0.to_vec());
+    Ok(query.bind(account.created.0).bind(member).execute(db).await?.rows_affected() == 1)
 }
 
 /// An account and its password hash.
 pub async fn find(db: &mut AnyConnection, name: &str) -> Result<Option<(Account, String)>> {
-    let sql = "select id, name, role, point, created_us, disabled_us, password_hash
+    let sql =
+        "select id, name, role, point, created_us, disabled_us, member, otp_secret, password_hash
                from accounts where name = $1";
     let row = sqlx::query(sql).bind(name).fetch_optional(db).await?;
     row.map(|row| Ok((Account::from_row(&row)?, row.try_get("password_hash")?))).transpose()
@@ -40,7 +43,8 @@ pub async fn list(
     after: &str,
     limit: u32,
 ) -> Result<Vec<Account>> {
-    let sql = "select id, name, role, point, created_us, disabled_us from accounts
+    let sql =
+        "select id, name, role, point, created_us, disabled_us, member, otp_secret from accounts
                where name > $1 and ($2 = '' or point = $2) order by name limit $3";
     let query = sqlx::query_as(sql).bind(after).bind(point.unwrap_or(""));
     Ok(query.bind(i64::from(limit)).fetch_all(db).await?)
@@ -67,6 +71,104 @@ pub async fn update_role(db: &mut AnyConnection, id: AccountId, role: Role) -> R
     let sql = "update accounts set role = $1 where id = $2";
     sqlx::query(sql).bind(role.name()).bind(id.0.to_vec()).execute(db).await?;
     Ok(())
+}
+
+/// The roles of an account besides the first.
+pub async fn grants(db: &mut AnyConnection, id: AccountId) -> Result<Vec<RoleGrant>> {
+    let sql = "select role, point, categories, from_us, to_us, granted_by from role_grants
+               where account = $1 order by role, point";
+    Ok(sqlx::query_as(sql).bind(id.0.to_vec()).fetch_all(db).await?)
+}
+
+/// Gives a role besides the first, in the place of the same one at that point.
+pub async fn put_grant(db: &mut AnyConnection, id: AccountId, grant: &RoleGrant) -> Result<()> {
+    let sql =
+        "insert into role_grants (account, role, point, categories, from_us, to_us, granted_by)
+               values ($1, $2, $3, $4, $5, $6, $7)
+               on conflict (account, role, point) do update set categories = excluded.categories,
+                 from_us = excluded.from_us, to_us = excluded.to_us,
+                 granted_by = excluded.granted_by";
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(grant.role.name());
+    let query = query.bind(grant.point.as_str()).bind(grant.categories.join(" "));
+    let query = query.bind(grant.from.0).bind(grant.to.map(|to| to.0)).bind(&grant.granted_by);
+    query.execute(db).await?;
+    Ok(())
+}
+
+/// Takes a role besides the first away; false if there was none.
+pub async fn delete_grant(
+    db: &mut AnyConnection,
+    id: AccountId,
+    role: Role,
+    point: &PointCode,
+) -> Result<bool> {
+    let sql = "delete from role_grants where account = $1 and role = $2 and point = $3";
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(role.name()).bind(point.as_str());
+    Ok(query.execute(db).await?.rows_affected() == 1)
+}
+
+/// What an account knows of one-time codes.
+#[derive(Clone, Default)]
+pub struct OneTime {
+    pub secret: Option<Vec<u8>>,
+    /// A new secret that waits for its first code.
+    pub pending: Option<Vec<u8>>,
+    /// The newest step whose code was taken.
+    pub step: Option<i64>,
+}
+
+pub async fn one_time(db: &mut AnyConnection, id: AccountId) -> Result<OneTime> {
+    let sql = "select otp_secret, otp_pending, otp_step from accounts where id = $1";
+    let row = sqlx::query(sql).bind(id.0.to_vec()).fetch_one(db).await?;
+    Ok(OneTime {
+        secret: row.try_get("otp_secret")?,
+        pending: row.try_get("otp_pending")?,
+        step: row.try_get("otp_step")?,
+    })
+}
+
+/// Replaces what an account knows of one-time codes.
+pub async fn put_one_time(db: &mut AnyConnection, id: AccountId, known: OneTime) -> Result<()> {
+    let sql = "update accounts set otp_secret = $2, otp_pending = $3, otp_step = $4 where id = $1";
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(known.secret).bind(known.pending);
+    query.bind(known.step).execute(db).await?;
+    Ok(())
+}
+
+/// Takes a code: false if one of that step or a later one was taken before.
+pub async fn take_step(db: &mut AnyConnection, id: AccountId, step: i64) -> Result<bool> {
+    let sql = "update accounts set otp_step = $2
+               where id = $1 and (otp_step is null or otp_step < $2)";
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(step);
+    Ok(query.execute(db).await?.rows_affected() == 1)
+}
+
+/// Removes the accounts of a person, with their sessions.
+pub async fn delete_of_member(db: &mut AnyConnection, member: RecordId) -> Result<()> {
+    for sql in [
+        "delete from sessions where account in (select id from accounts where member = $1)",
+        "delete from role_grants where account in (select id from accounts where member = $1)",
+        "delete from accounts where member = $1",
+    ] {
+        sqlx::query(sql).bind(member.0.to_vec()).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+impl FromRow<'_, AnyRow> for RoleGrant {
+    fn from_row(row: &AnyRow) -> Result<RoleGrant, sqlx::Error> {
+        let wrong = |what: &str| sqlx::Error::Decode(what.to_owned().into());
+        let (role, point): (String, String) = (row.try_get("role")?, row.try_get("point")?);
+        let categories: String = row.try_get("categories")?;
+        Ok(RoleGrant {
+            role: Role::of_account(&role, "role").map_err(|_| wrong("granted role"))?,
+            point: point.parse().map_err(|_| wrong("granted point"))?,
+            categories: categories.split_whitespace().map(str::to_owned).collect(),
+            from: Time(row.try_get("from_us")?),
+            to: row.try_get::<Option<i64>, _>("to_us")?.map(Time),
+            granted_by: row.try_get("granted_by")?,
+        })
+    }
 }
 
 pub async fn insert_session(
@@ -97,7 +199,8 @@ pub async fn find_session(
     now: Time,
     idle_since: Time,
 ) -> Result<Option<Session>> {
-    let sql = "select id, name, role, point, created_us, disabled_us, used_us, expires_us
+    let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret, used_us,
+                      expires_us
                from sessions join accounts on accounts.id = sessions.account
                where token_hash = $1 and expires_us > $2 and used_us > $3
                  and disabled_us is null";
@@ -153,6 +256,12 @@ impl FromRow<'_, AnyRow> for Account {
             point: point.parse().map_err(|_| wrong("account point"))?,
             created: Time(row.try_get("created_us")?),
             disabled: row.try_get::<Option<i64>, _>("disabled_us")?.map(Time),
+            member: row
+                .try_get::<Option<Vec<u8>>, _>("member")?
+                .map(|id| id.try_into().map(RecordId).map_err(|_| wrong("account member")))
+                .transpose()?,
+            otp: row.try_get::<Option<Vec<u8>>, _>("otp_secret")?.is_some(),
+            grants: Vec::new(),
         })
     }
 }

@@ -38,6 +38,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (10, Some(Dialect::Sqlite), include_str!("../../migrations/0010_terms.sqlite.sql")),
     (20, None, include_str!("../../migrations/0020_hand_over.sql")),
     (30, None, include_str!("../../migrations/0030_audit.sql")),
+    (31, None, include_str!("../../migrations/0031_people.sql")),
     (60, None, include_str!("../../migrations/0060_notices.sql")),
     (61, None, include_str!("../../migrations/0061_handoffs.sql")),
     (62, None, include_str!("../../migrations/0062_attachments.sql")),

@@ -4,6 +4,7 @@
 //! time per database, however many nodes share it.
 
 pub mod accounts;
+pub mod approvals;
 pub mod attachments;
 pub mod audit;
 pub mod bulk;

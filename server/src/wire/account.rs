@@ -3,7 +3,11 @@
 use yizhan_proto::v1::{self, AccountRole};
 
 use super::value::time_message;
-use crate::domain::{account::Account, policy::Role, text::Invalid};
+use crate::domain::{
+    account::{Account, RoleGrant},
+    policy::Role,
+    text::Invalid,
+};
 
 impl From<Account> for v1::User {
     fn from(account: Account) -> v1::User {
@@ -13,6 +17,22 @@ impl From<Account> for v1::User {
             point: account.point.to_string(),
             create_time: Some(time_message(account.created)),
             disable_time: account.disabled.map(time_message),
+            grants: account.grants.into_iter().map(v1::RoleGrant::from).collect(),
+            member: account.member.map(|member| member.to_string()).unwrap_or_default(),
+            otp: account.otp,
+        }
+    }
+}
+
+impl From<RoleGrant> for v1::RoleGrant {
+    fn from(grant: RoleGrant) -> v1::RoleGrant {
+        v1::RoleGrant {
+            role: role_message(grant.role).into(),
+            point: grant.point.to_string(),
+            categories: grant.categories,
+            from_time: Some(time_message(grant.from)),
+            to_time: grant.to.map(time_message),
+            granted_by: grant.granted_by,
         }
     }
 }

@@ -32,8 +32,19 @@ impl TryFrom<v1::Grant> for Grant {
             end_time: optional_time(grant.end_time, "end_time")?,
             asserted_by: optional_point(&grant.asserted_by, "asserted_by")?,
             source: source(&grant.source, "source")?,
+            text_hash: hash(&grant.text_hash, "text_hash")?,
+            evidence_hash: hash(&grant.evidence_hash, "evidence_hash")?,
         }
         .checked()
+    }
+}
+
+fn hash(bytes: &[u8], field: &str) -> Result<Option<[u8; 32]>, Invalid> {
+    match bytes {
+        [] => Ok(None),
+        bytes => {
+            bytes.try_into().map(Some).map_err(|_| Invalid::new(field, "wrong_length").hint(32))
+        }
     }
 }
 
@@ -52,6 +63,8 @@ impl From<Grant> for v1::Grant {
             end_time: grant.end_time.map(time_message),
             asserted_by: point_message(grant.asserted_by),
             source: grant.source,
+            text_hash: grant.text_hash.map(|hash| hash.to_vec()).unwrap_or_default(),
+            evidence_hash: grant.evidence_hash.map(|hash| hash.to_vec()).unwrap_or_default(),
             id: String::new(),
         }
     }

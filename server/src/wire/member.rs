@@ -338,6 +338,8 @@ mod tests {
             end_time: None,
             asserted_by: None,
             source: String::new(),
+            text_hash: None,
+            evidence_hash: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Message <-> value, one file per noun. Past it, nothing is checked twice.
 
 pub mod account;
+pub mod approval;
 pub mod audit;
 mod desk_entry;
 pub mod entry;

@@ -78,7 +78,10 @@ async fn key_contacts_are_counted_distinctly_and_shown_with_consent_only() {
     assert_eq!(ended.unwrap().len(), 1);
     assert_eq!(key_contacts(&node, Role::ProvincialAdmin).await, (209, 206, 0));
     // Who is erased is counted too, and nobody can tell who it was.
-    members::erase(&node.app, &admin(FOUNDER), id_of(&node, "M-000557").await).await.unwrap();
+    let erased = id_of(&node, "M-000557").await;
+    let home = crate::app::records::find(&node.app, erased).await.unwrap()[0].feed.home.clone();
+    let deed = admin(FOUNDER).deed(crate::domain::policy::Operation::EraseMember);
+    members::execute_erasure(&node.app, deed, &home, erased).await.unwrap();
     assert_eq!(key_contacts(&node, Role::PointAdmin).await, (209, 206, 208));
 
     let again = node.import(&FILES, Order::default()).await;

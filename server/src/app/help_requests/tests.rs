@@ -114,6 +114,7 @@ async fn a_volunteer_sees_what_is_assigned_and_no_more() {
         password: "long enough".into(),
         role: Role::Volunteer,
         point: None,
+        member: None,
     };
     let now = node.app.outside.now();
     node.app.accounts.create(&operator, new, now, [3; 32]).await.unwrap();
@@ -165,6 +166,7 @@ async fn a_client_who_writes_again_is_not_done() {
         password: "long enough".into(),
         role: Role::PointAdmin,
         point: None,
+        member: None,
     };
     let now = node.app.outside.now();
     node.app.accounts.create(&operator, new, now, [4; 32]).await.unwrap();

@@ -50,6 +50,8 @@ pub fn grant(
         end_time: row.time(c.ended_at)?,
         asserted_by: row.optional(c.asserted_by, point_code)?,
         source: row.read(c.grant_id, source)?,
+        text_hash: None,
+        evidence_hash: None,
     }
     .checked()
 }

@@ -325,6 +325,8 @@ fn consent(home: &PointCode, id: RecordId, purpose: Purpose, on: Date, person: &
         end_time: None,
         asserted_by: Some(home.clone()),
         source: String::new(),
+        text_hash: None,
+        evidence_hash: None,
     }
 }
 

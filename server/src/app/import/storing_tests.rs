@@ -75,7 +75,10 @@ async fn what_was_done_here_stands_against_the_file() {
     let withdrawn = RecordId::parse(&with_public_card[0].id, "id").unwrap();
     let erased = of_source("M-000001").await;
     members::withdraw(app, &staff, withdrawn, "profile.public", "").await.unwrap();
-    assert!(members::erase(app, &staff, erased).await.unwrap() > 0);
+    let deed = staff.deed(crate::domain::policy::Operation::EraseMember);
+    let found = crate::app::records::find(app, erased).await.unwrap();
+    let home = found[0].feed.home.clone();
+    assert!(members::execute_erasure(app, deed, &home, erased).await.unwrap().removed > 0);
     let draft = events::list(app, &staff, events::Asked::default()).await.unwrap().items;
     assert!(!draft.is_empty());
 

@@ -18,7 +18,7 @@ use crate::{
         audience::Audience,
         audit::Deed,
         disclosure,
-        grant::{GivenVia, Grant, GrantState, Purpose, Scope},
+        grant::{GivenVia, Grant, GrantState, Purpose, Scope, is_withdrawn_lately},
         id::{GrantId, PointCode, RecordId},
         kind::Kind,
         member::Member,
@@ -71,6 +71,19 @@ pub async fn give(
         return Err(Invalid::new("grant.given_time", "consent_in_future").into());
     }
     let earlier = records::grants_of(app, &home, member_id).await?;
+    for found in &earlier {
+        let known: Grant = found.value::<v1::Grant, _>()?;
+        // The person may change a mind at any time; nobody else may keep asking.
+        let is_asked = caller.member() != Some(member_id);
+        if is_asked && is_withdrawn_lately(&known, grant.purpose, &grant.scope, now) {
+            return Err(Error::Precondition {
+                reason: "WITHDRAWN_LATELY",
+                message: "this was withdrawn less than 30 days ago: nobody asks again so soon · \
+                          该同意撤回未满三十天,不得再次征求"
+                    .to_owned(),
+            });
+        }
+    }
     if earlier.len() >= GRANTS_MAX {
         return Err(Invalid::new("grant", "too_many").into());
     }

@@ -1,5 +1,7 @@
 //! Which points hold, or held, what a member disclosed, and who has confirmed a removal.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 use yizhan_proto::v1::{self, member_copy::State};
 
@@ -7,33 +9,74 @@ use crate::{
     app::{
         App,
         copies::{self, Copies, CopyAt},
+        erasures::Erasure,
         error::{Error, Result},
         sight,
     },
-    domain::{audience::Audience, id::RecordId, kind::Kind, policy::Operation},
+    domain::{
+        audience::Audience,
+        erasure::{ErasureMove, ErasureState},
+        id::{PointCode, RecordId},
+        kind::Kind,
+        policy::Operation,
+    },
     identity::caller::Caller,
     store::parcels::Receipt,
     wire::value::time_message,
 };
 
+/// Where a member's copies are, and how far an erasure has come.
+pub struct Where {
+    pub copies: Vec<v1::MemberCopy>,
+    pub certificate: Option<v1::ErasureCertificate>,
+}
+
 /// Lists every point that holds a card of the member or may still hold one that was removed, the home
 /// first. A member who was erased is still answered for: that is when it matters most.
-pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<v1::MemberCopy>> {
+pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Where> {
     caller.may(Operation::ReadCopies)?;
+    let mut homes = sight::homes(app, caller, Operation::ReadCopies);
+    if caller.member() == Some(id) {
+        homes = app.keys.homes();
+    }
     let copies = Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
-    for home in sight::homes(app, caller, Operation::ReadCopies) {
+    for home in homes {
         match copies.of_record(&home, id).await {
-            // The home's own record is no copy: it is what the copies are of.
             Ok(found) => {
-                app.audit.looked(caller, Operation::ReadCopies, [(Kind::MEMBER, id)]).await?;
+                let erasure = app.erasures.find(id);
+                // Of somebody who was erased the audit keeps the order alone.
+                let looked_at = erasure.as_ref().map_or(id, |erasure| erasure.order);
+                let looked = [(Kind::MEMBER, looked_at)];
+                app.audit.looked(caller, Operation::ReadCopies, looked).await?;
+                let certificate =
+                    erasure.map(|erasure| certificate(&erasure, &found)).transpose()?;
+                // The home's own record is no copy: it is what the copies are of.
                 let disclosed = found.into_iter().filter(|copy| copy.audience != Audience::Home);
-                return Ok(disclosed.map(message).collect());
+                return Ok(Where { copies: disclosed.map(message).collect(), certificate });
             }
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
     }
     Err(Error::NotFound { noun: "member" })
+}
+
+/// How many of the points that held something have confirmed that they hold it no more.
+fn certificate(erasure: &Erasure, copies: &[CopyAt]) -> Result<v1::ErasureCertificate> {
+    let mut points: BTreeMap<&PointCode, bool> = BTreeMap::new();
+    for copy in copies {
+        *points.entry(&copy.point).or_insert(true) &= copy.state == copies::State::Scrubbed;
+    }
+    let receipts = points.values().filter(|done| **done).count();
+    let confirm = ErasureMove::Confirm { receipts, points: points.len() };
+    let state = ErasureState::ExecutedHere.after(confirm)?;
+    Ok(v1::ErasureCertificate {
+        order: erasure.order.to_string(),
+        order_time: Some(time_message(erasure.ordered)),
+        points: points.len() as u32,
+        receipts: receipts as u32,
+        state: state.name().to_owned(),
+    })
 }
 
 /// What the point signed for, as it arrived in its parcel.

@@ -30,7 +30,7 @@ pub struct Seen {
 pub async fn get(app: &App, caller: &Caller, id: RecordId) -> Result<Seen> {
     let sight = Sight::of(app, caller, Operation::ReadCard, Operation::ReadMember)?;
     let mut found = records::find(app, id).await?;
-    found.retain(|found| sight.allows(&found.feed) && rank(found) < NOT_A_MEMBER);
+    found.retain(|found| sight.allows_record(&found.feed, id) && rank(found) < NOT_A_MEMBER);
     let Some(best) = found.into_iter().min_by_key(rank) else {
         app.audit.refused(caller, Operation::ReadMember, Some(id), "not_found").await?;
         return Err(Error::NotFound { noun: "member" });
@@ -109,16 +109,17 @@ pub(super) async fn find_own(
     let mut elsewhere = None;
     let mut cards = Vec::new();
     for found in records::find(app, id).await? {
-        if !sight.allows(&found.feed) {
+        if !sight.allows_record(&found.feed, id) {
             continue;
         }
         if found.is(Kind::MEMBER, Audience::Home) {
             return Ok(Own::Record(found));
         }
         if rank(&found) < NOT_A_MEMBER {
-            if sight.is_own(&found.feed.home) {
+            let is_ours = app.keys.is_home(&found.feed.home);
+            if sight.is_own(&found.feed.home) || (is_ours && caller.member() == Some(id)) {
                 cards.push(found);
-            } else if !app.keys.is_home(&found.feed.home) {
+            } else if !is_ours {
                 elsewhere = Some(found.feed.home);
             }
         }

@@ -99,6 +99,9 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
         for stored in stored {
             let position = stored.slot.position(stored.row.sequence);
             let Some(found) = Found::of(&readable, stored) else { continue };
+            if app.erasures.holds(found.row.id) {
+                continue;
+            }
             // `public` holds other kinds too.
             let is_member = found.row.kind == layer(&found.feed);
             let rank = rank_of(found.row.kind);

@@ -6,31 +6,29 @@ use yizhan_proto::v1::{self, tombstone::Reason};
 use super::{
     consents::in_force,
     disclose,
-    read::{Own, find_own, home_feed, home_record, own},
+    read::{home_feed, home_record, own},
 };
 use crate::{
     app::{
         App,
-        error::{Error, Result},
-        groups, people,
+        error::Result,
+        groups,
         records::{self, Found},
-        sight::{self, Sight},
+        sight,
     },
     domain::{
         audit::Deed,
         calendar::Date,
-        disclosure::{self, Disclosed},
-        group::Place,
+        disclosure,
         id::{PointCode, RecordId},
         kind::Kind,
         member::{Member, MemberMove, MemberState},
-        policy::Operation,
+        policy::{Operation, Role},
         text::Invalid,
         time::Time,
     },
     feed::change::{Change, CommitError},
     identity::caller::Caller,
-    store,
     wire::value::time_message,
 };
 
@@ -81,6 +79,10 @@ pub async fn update(app: &App, caller: &Caller, mut changed: v1::Member) -> Resu
     if let (Some(known), Some(speaker)) = (&before.speaker, &member.speaker) {
         known.state.moved_to(speaker.state).map_err(|invalid| invalid.under("member"))?;
     }
+    if before.state != member.state && caller.role() == Role::Member {
+        // Whether somebody is a member is the point's to say; leaving is a step of its own.
+        return Err(Invalid::new("member.state", "move_refused").into());
+    }
     commit(app, &found, member, caller.deed(Operation::EditMember)).await?;
     stored(app, caller, id).await
 }
@@ -106,49 +108,6 @@ pub async fn leave(
     });
     commit_with(app, change.await?.by(deed), &found, member.checked()?).await?;
     stored(app, caller, id).await
-}
-
-/// Removes everything about a member: record, consents, cards. Says how many records went; none if
-/// it was erased before.
-pub async fn erase(app: &App, caller: &Caller, id: RecordId) -> Result<u32> {
-    let versions = match find_own(app, caller, Operation::EraseMember, id).await {
-        Err(Error::NotFound { .. }) if was_here(app, caller, id).await? => return Ok(0),
-        found => match found? {
-            Own::Record(found) => vec![found],
-            Own::Cards(cards) => cards,
-        },
-    };
-    let Some(home) = versions.first().map(|found| found.feed.home.clone()) else { return Ok(0) };
-    let mut change = Change::new();
-    for found in versions {
-        change = change.expect(found.feed, id, Some(found.row.sequence));
-    }
-    change = erasure(app, change, &home, id).await?;
-    let committed = app.writer.commit(change.by(caller.deed(Operation::EraseMember))).await?;
-    Ok(committed.changed.iter().filter(|changed| **changed).count() as u32)
-}
-
-/// Adds to a change that nothing of a member is left at its home.
-pub(crate) async fn erasure(
-    app: &App,
-    mut change: Change,
-    home: &PointCode,
-    id: RecordId,
-) -> Result<Change> {
-    for grant in records::grants_of(app, home, id).await? {
-        change = change.remove(grant.feed, grant.row.id, Reason::Erased);
-    }
-    // The appearance stays counted, by its token; who it was is gone.
-    change = people::revise(app, change, home, id, |appearance| {
-        appearance.member = None;
-        appearance.release = None;
-        appearance.display_names = Default::default();
-    })
-    .await?;
-    // So does a place in a group.
-    change = groups::revise(app, change, home, id, Place::forget).await?;
-    change = change.remove(home_feed(home), id, Reason::Erased);
-    Ok(disclose(change, home, id, Disclosed::default(), Reason::Erased))
 }
 
 /// Stores the member and what follows for its cards, unless it changed meanwhile.
@@ -188,19 +147,6 @@ async fn change_of(app: &App, change: Change, found: &Found, member: Member) -> 
 async fn stored(app: &App, caller: &Caller, id: RecordId) -> Result<v1::Member> {
     let found = own(app, caller, Operation::ReadMember, id).await?;
     home_record(app, &found)
-}
-
-/// Was there such a member at one of the caller's own homes?
-async fn was_here(app: &App, caller: &Caller, id: RecordId) -> Result<bool> {
-    let sight = Sight::of(app, caller, Operation::ReadCard, Operation::EraseMember)?;
-    let readable = app.heads.readable_slots();
-    let versions = store::records::find(&mut *app.db.reader().await?, id).await?;
-    Ok(versions.iter().any(|stored| {
-        let feed = readable.get(&stored.slot);
-        matches!(stored.row.kind, Kind::MEMBER | Kind::CARD | Kind::PUBLIC_CARD)
-            && stored.row.removed
-            && feed.is_some_and(|feed| sight.is_own(&feed.home))
-    }))
 }
 
 /// A change of state must be one move of the table.

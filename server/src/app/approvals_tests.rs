@@ -1,0 +1,231 @@
+//! Two persons, erasures and what a person may do alone, on a real database.
+
+use yizhan_proto::v1;
+
+use super::{
+    App, approvals,
+    audit::{Asked, list, verify},
+    error::Error,
+    members::{self, ErasureAnswer, Wish},
+    roles::{self, Changed, RoleChange},
+    samples::{FOUNDER, admin, code, founder, named},
+};
+use crate::{
+    app::accounts::NewAccount,
+    domain::{
+        approval::{ApprovalState, OPEN_US},
+        audience::{Audience, FeedId},
+        id::RecordId,
+        kind::Kind,
+        policy::{Operation, Role},
+    },
+    feed::change::Change,
+    identity::caller::Caller,
+};
+
+async fn person(app: &App, staff: &Caller) -> RecordId {
+    let member = v1::Member {
+        state: 2,
+        names: vec![v1::PersonName {
+            script: 1,
+            family: "欧阳".into(),
+            given: "若晴".into(),
+            full: "欧阳若晴".into(),
+            order: 1,
+            sort_key: String::new(),
+        }],
+        preferred_script: 1,
+        preferred_language: "zh-Hans".into(),
+        city_code: "440100".into(),
+        field_group: "health".into(),
+        ..Default::default()
+    };
+    let made = members::create(app, staff, member, None, "").await.unwrap();
+    RecordId::parse(&made.id, "id").unwrap()
+}
+
+async fn asked(app: &App, caller: &Caller, id: RecordId) -> RecordId {
+    match members::erase(app, caller, id, Wish::default()).await.unwrap() {
+        ErasureAnswer::Asked(approval) => approval,
+        _ => panic!("one person alone has erased somebody else"),
+    }
+}
+
+#[tokio::test]
+async fn somebody_else_is_erased_by_two_persons_and_once() {
+    let node = founder().await;
+    let app = &node.app;
+    let (ann, bob) = (named("ann", Role::Staff, None), named("bob", Role::PointAdmin, None));
+    let id = person(app, &ann).await;
+    let approval = asked(app, &ann, id).await;
+    assert_eq!(asked(app, &ann, id).await, approval, "asked again it is the same");
+    assert!(members::get(app, &ann, id).await.is_ok(), "nothing has changed");
+
+    let own = approvals::give(app, &ann, approval).await;
+    assert!(matches!(own, Err(Error::Precondition { reason: "OWN_APPROVAL", .. })));
+    for nobody in [named("eve", Role::Member, Some(id)), named("kim", Role::Auditor, None)] {
+        let refused = approvals::give(app, &nobody, approval).await;
+        assert!(matches!(refused, Err(Error::Denied)));
+    }
+    let stranger = admin("HK");
+    let refused = approvals::give(app, &stranger, approval).await;
+    assert!(matches!(refused, Err(Error::NotFound { .. })));
+    assert!(members::get(app, &ann, id).await.is_ok());
+
+    let done = approvals::give(app, &bob, approval).await.unwrap();
+    assert_eq!((done.state, done.decided_by.as_str()), (ApprovalState::Done, "bob"));
+    assert!(matches!(members::get(app, &ann, id).await, Err(Error::NotFound { .. })));
+    let again = approvals::give(app, &bob, approval).await.unwrap();
+    assert_eq!(again, done, "given again it has no further effect");
+    let late = approvals::give(app, &named("cat", Role::Staff, None), approval).await;
+    assert!(late.is_err());
+    let outcome = done.outcome.strip_prefix("order=").unwrap();
+    let order = RecordId::parse(outcome, "order").unwrap();
+
+    // The audit keeps the order and nobody's id, and is whole.
+    let lines = |record| {
+        let asked = Asked { record: Some(record), ..Asked::default() };
+        async { list(app, &bob, asked).await.unwrap().lines }
+    };
+    let of_person = lines(id).await;
+    // Only that somebody looked for who is no more.
+    assert!(of_person.iter().all(|line| line.outcome == "not_found"), "{of_person:?}");
+    let of_order = lines(order).await;
+    assert_eq!(of_order[0].actor, "ann + bob");
+    assert_eq!(verify(app, &bob).await.unwrap().faults, 0);
+}
+
+#[tokio::test]
+async fn who_is_in_the_ledger_stays_erased() {
+    let node = founder().await;
+    let app = &node.app;
+    let ann = named("ann", Role::Staff, None);
+    let id = person(app, &ann).await;
+    let feed = FeedId::new(code(FOUNDER), Audience::Home);
+    let stored = super::records::find(app, id).await.unwrap().remove(0).row.payload.to_vec();
+    let deed = ann.deed(Operation::EraseMember);
+    members::execute_erasure(app, deed, &code(FOUNDER), id).await.unwrap();
+
+    // What an old backup brings back is not read, and goes with the next start.
+    let back = Change::new().put(feed, Kind::MEMBER, id, stored);
+    app.writer.commit(back).await.unwrap();
+    assert!(matches!(members::get(app, &ann, id).await, Err(Error::NotFound { .. })));
+    let words = members::Search { words: "欧阳若晴".into(), ..Default::default() };
+    assert!(members::search(app, &ann, words).await.unwrap().items.is_empty());
+    assert_eq!(super::records::find_even_erased(app, id).await.unwrap().len(), 1);
+    members::replay(app).await.unwrap();
+    assert!(super::records::find_even_erased(app, id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_person_reaches_the_own_record_alone_and_no_other() {
+    let node = founder().await;
+    let app = &node.app;
+    let ann = named("ann", Role::Staff, None);
+    let (id, other) = (person(app, &ann).await, person(app, &ann).await);
+    let own = named("eve", Role::Member, Some(id));
+    assert!(members::get(app, &own, id).await.is_ok());
+    assert!(matches!(members::get(app, &own, other).await, Err(Error::NotFound { .. })));
+    let wish = || Wish::default();
+    let others = members::erase(app, &own, other, wish()).await.map(|_| ());
+    assert!(matches!(others, Err(Error::NotFound { .. })));
+    let held = members::access(app, &own, id).await.unwrap();
+    assert!(held.member.is_some() && held.approval.is_empty());
+    assert!(held.lines.iter().any(|line| line.actor == "ann" && line.operation == "create_member"));
+    let seen = list(app, &own, Asked::default()).await.unwrap().lines;
+    assert!(seen.iter().all(|line| line.record == id) && !seen.is_empty());
+    let foreign = Asked { record: Some(other), ..Asked::default() };
+    assert!(matches!(list(app, &own, foreign).await, Err(Error::NotFound { .. })));
+
+    // Somebody else gets the same only with a second person, and once.
+    let answer = members::access(app, &ann, id).await.unwrap();
+    assert!(answer.member.is_none());
+    let approval = RecordId::parse(&answer.approval, "id").unwrap();
+    approvals::give(app, &named("bob", Role::Staff, None), approval).await.unwrap();
+    assert!(members::access(app, &ann, id).await.unwrap().member.is_some());
+    assert!(members::access(app, &ann, id).await.unwrap().member.is_none());
+
+    let erased = members::erase(app, &own, id, wish()).await.unwrap();
+    assert!(matches!(erased, ErasureAnswer::Done(_)));
+    assert!(matches!(members::get(app, &own, id).await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_provincial_admin_is_made_by_two_persons() {
+    let node = founder().await;
+    let app = &node.app;
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let new = NewAccount {
+        name: "gov".into(),
+        password: "long enough".into(),
+        role: Role::Staff,
+        point: None,
+        member: None,
+    };
+    let now = app.outside.now();
+    app.accounts.create(&operator, new, now, [1; 32]).await.unwrap();
+    let change = || RoleChange { role: "provincial_admin".into(), ..RoleChange::default() };
+    let (ann, bob) = (named("ann", Role::PointAdmin, None), named("bob", Role::PointAdmin, None));
+    let Changed::Asked(approval) = roles::set_role(app, &ann, "gov", change()).await.unwrap()
+    else {
+        panic!("one person alone has made a provincial admin")
+    };
+    let role = async || {
+        let accounts = app.accounts.list(&operator, "", 10).await.unwrap();
+        accounts.iter().find(|account| account.name == "gov").unwrap().role
+    };
+    assert_eq!(role().await, Role::Staff);
+    let listed = approvals::list(app, &bob, 0, "").await.unwrap().0;
+    assert_eq!((listed.len(), listed[0].id), (1, approval));
+    approvals::give(app, &bob, approval).await.unwrap();
+    assert_eq!(role().await, Role::ProvincialAdmin);
+    // What others may not do they do not learn of.
+    assert!(matches!(
+        roles::set_role(app, &ann, "nobody", change()).await.map(|_| ()),
+        Err(Error::NotFound { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_role_holds_from_and_to_its_moments() {
+    let node = founder().await;
+    let app = &node.app;
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let new = NewAccount {
+        name: "vol".into(),
+        password: "long enough".into(),
+        role: Role::Volunteer,
+        point: None,
+        member: None,
+    };
+    let at = |ms| crate::domain::time::Time::from_millis(ms);
+    app.accounts.create(&operator, new, at(0), [1; 32]).await.unwrap();
+    let ann = named("ann", Role::PointAdmin, None);
+    let change = RoleChange {
+        role: "staff".into(),
+        also: true,
+        from_us: Some(at(1_000).0),
+        to_us: Some(at(2_000).0),
+        ..RoleChange::default()
+    };
+    assert!(matches!(
+        roles::set_role(app, &ann, "vol", change).await.unwrap(),
+        Changed::Now(account) if account.grants.len() == 1
+    ));
+    let signed = app.accounts.sign_in("vol", "long enough", "", at(500), [3; 32]).await.unwrap();
+    let token = signed.token.reveal();
+    for (ms, may) in [(500, false), (1_000, true), (1_999, true), (2_000, false)] {
+        let caller = app.accounts.caller(&token, at(ms)).await.unwrap();
+        assert_eq!(caller.may(Operation::CreateMember).is_ok(), may, "at {ms} ms");
+    }
+    let ended = RoleChange { role: "staff".into(), ended: true, ..RoleChange::default() };
+    assert!(matches!(
+        roles::set_role(app, &ann, "vol", ended).await.unwrap(),
+        Changed::Now(account) if account.grants.is_empty()
+    ));
+}
+
+#[test]
+fn an_approval_is_open_for_days_and_not_for_ever() {
+    assert!((1..=7).contains(&(OPEN_US / 86_400_000_000)));
+}

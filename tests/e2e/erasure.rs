@@ -1,0 +1,210 @@
+//! Erasure: by the person or by two others, everywhere, with a certificate, and for good.
+
+use serde_json::Value;
+use yizhan_tests::{
+    client::{Client, exit},
+    cluster::Cluster,
+};
+
+use crate::people::{NETWORK_PURPOSE, Person, person, scratch, text, traces};
+
+const HOME: &str = "CN-440100";
+const NOBODY: &str = "01890000-0000-7000-8000-000000000001";
+
+async fn certificate(client: &Client, id: &str) -> (u64, u64, String) {
+    let document = client.ask(&["member", "where", id]).await;
+    let certificate = &document["certificate"];
+    let number = |key: &str| certificate[key].as_u64().unwrap_or_default();
+    let state = certificate["state"].as_str().unwrap_or_default().to_owned();
+    (number("receipts"), number("points"), state)
+}
+
+async fn network() -> Cluster {
+    let mut cluster = Cluster::found("CN-440000").await;
+    cluster.join(HOME, "CN-440000").await;
+    cluster.join("GB-LON", "CN-440000").await;
+    cluster
+}
+
+#[tokio::test]
+async fn a_person_orders_the_erasure_and_no_old_backup_undoes_it() {
+    let mut cluster = network().await;
+    let home = cluster.admin(HOME).await;
+    let id = person("Vanishing").create_shown(&cluster, &home).await;
+    let password = text(&cluster.password_file());
+    let account = ["user", "add", "--name", "own", "--role", "member", "--member", &id];
+    home.ask(&[&account[..], &["--password-file", &password]].concat()).await;
+    let own = cluster.user(HOME, "own").await;
+    assert_eq!(own.ask(&["member", "get", &id]).await["id"], id.as_str());
+    for point in ["CN-440000", "GB-LON"] {
+        let client = cluster.admin(point).await;
+        cluster
+            .eventually("the card is there", async || client.finds("Vanishing").await.len() == 1)
+            .await;
+    }
+    let backup = text(&scratch(&cluster).join("before.backup"));
+    cluster.yizhand("backup", HOME, &["--to", &backup]).await.expect_code(exit::DONE);
+
+    // What is held, where, and who looked: the person gets it alone.
+    let page = text(&scratch(&cluster).join("held.html"));
+    own.ask(&["member", "access", &id, "--format", "html", "--to", &page]).await;
+    let page = std::fs::read_to_string(&page).expect("a page");
+    assert!(page.contains("Vanishing") && page.contains("GB-LON") && page.contains("admin"));
+
+    cluster.cut_off("GB-LON");
+    let preview = own.ask(&["member", "erase", &id, "--preview"]).await;
+    assert_eq!(preview["records"], 3, "{preview}");
+    let erased = own.ask(&["member", "erase", &id]).await;
+    let order = erased["order"].as_str().expect("an order").to_owned();
+    assert_eq!(own.run(&["member", "get", &id]).await.code, exit::REFUSED, "the account is gone");
+
+    // Everybody who can be reached confirms; London cannot.
+    cluster
+        .eventually("two of three have confirmed", async || {
+            certificate(&home, &id).await == (2, 3, "receipts".to_owned())
+        })
+        .await;
+    cluster.rejoin("GB-LON");
+    cluster
+        .eventually("all have confirmed", async || {
+            certificate(&home, &id).await == (3, 3, "complete".to_owned())
+        })
+        .await;
+    let marks = ["nishing".to_owned()];
+    for point in ["CN-440000", HOME, "GB-LON"] {
+        assert_eq!(traces(&cluster.path(point), &marks), [""; 0], "{point} has confirmed");
+        let client = cluster.admin(point).await;
+        assert_eq!(client.finds("Vanishing").await, [Value::Null; 0]);
+        assert_eq!(client.refused(&["member", "get", &id]).await, "NOT_FOUND");
+    }
+
+    // The audit names the order, and is whole.
+    let of_order = home.list(&["audit", "list", "--record", &order]).await;
+    assert!(of_order.iter().any(|line| line["operation"] == "erase_member"), "{of_order:?}");
+    home.run(&["audit", "verify"]).await.expect_code(exit::DONE);
+
+    cluster.stop(HOME).await;
+    cluster.yizhand("restore", HOME, &["--from", &backup]).await.expect_code(exit::DONE);
+    cluster.start(HOME).await;
+    let home = cluster.admin(HOME).await;
+    assert_eq!(home.refused(&["member", "get", &id]).await, "NOT_FOUND", "from the first moment");
+    assert_eq!(home.finds("Vanishing").await, [Value::Null; 0]);
+    cluster
+        .eventually("the node writes again", async || {
+            let status = home.status().await;
+            status["recovery"]["reconciling"] == Value::Bool(false)
+        })
+        .await;
+    cluster
+        .eventually("and nobody is back", async || {
+            traces(&cluster.path(HOME), &marks).iter().all(|trace| trace.contains("before-restore"))
+        })
+        .await;
+    let wrong = ["login", "--name", "own", "--password-file", &password];
+    assert_eq!(cluster.visitor(HOME).refused(&wrong).await, "SIGN_IN_FAILED");
+    cluster.assert_faults_fired();
+}
+
+#[tokio::test]
+async fn one_person_alone_erases_nobody_else() {
+    let cluster = Cluster::found("CN-440000").await;
+    cluster.add_user("CN-440000", "second", "staff").await;
+    let (admin, second) =
+        (cluster.admin("CN-440000").await, cluster.user("CN-440000", "second").await);
+    let id = person("Guarded").create(&cluster, &admin).await;
+
+    let asked = admin.ask(&["member", "erase", &id]).await;
+    let approval = asked["approval"].as_str().expect("an approval").to_owned();
+    assert_eq!(admin.finds("Guarded").await.len(), 1, "nothing has changed");
+    assert_eq!(admin.refused(&["approval", "give", &approval]).await, "OWN_APPROVAL");
+    assert_eq!(second.refused(&["approval", "give", NOBODY]).await, "NOT_FOUND");
+    let waiting = second.list(&["approval", "list"]).await;
+    assert_eq!((&waiting[0]["id"], &waiting[0]["state"]), (&asked["approval"], &"open".into()));
+    let given = second.ask(&["approval", "give", &approval]).await;
+    assert_eq!(given["state"], "done", "{given}");
+    assert_eq!(admin.finds("Guarded").await, [Value::Null; 0]);
+    assert_eq!(certificate(&admin, &id).await.1, 1);
+
+    // The same holds for making a provincial admin.
+    let asked = ["user", "role", "--name", "second", "--role", "provincial_admin"];
+    let asked = admin.ask(&asked).await;
+    assert!(asked["approval"].is_string(), "{asked}");
+    let users = admin.list(&["user", "list"]).await;
+    let role = |name: &str| users.iter().find(|user| user["name"] == name).map(|u| &u["role"]);
+    assert_eq!(role("second"), Some(&"staff".into()));
+}
+
+#[tokio::test]
+async fn who_opts_out_is_like_somebody_who_never_was() {
+    let cluster = network().await;
+    let (home, london) = (cluster.admin(HOME).await, cluster.admin("GB-LON").await);
+    let id = person("Leaving").create_shown(&cluster, &home).await;
+    cluster.eventually("London has it", async || london.finds("Leaving").await.len() == 1).await;
+    home.ask(&["member", "withdraw", &id, "--purpose", NETWORK_PURPOSE]).await;
+    cluster.eventually("London lost it", async || london.finds("Leaving").await.is_empty()).await;
+    let search = ["member", "search", "", "--region", "440100", "--field", "battery"];
+    assert_eq!(london.list(&search).await, [Value::Null; 0]);
+    let known = london.run(&["member", "get", &id]).await.expect_code(exit::REFUSED);
+    let unknown = london.run(&["member", "get", NOBODY]).await.expect_code(exit::REFUSED);
+    assert_eq!((known.stdout, known.stderr), (unknown.stdout, unknown.stderr));
+    let again = ["member", "consent", &id, "--purpose", NETWORK_PURPOSE];
+    assert_eq!(home.refused(&again).await, "WITHDRAWN_LATELY");
+}
+
+/// Letters of one person and nobody else, and no two alike at their beginning.
+fn mark(number: usize) -> String {
+    let hash = blake3::hash(&number.to_le_bytes());
+    hash.as_bytes()[..14].iter().map(|byte| char::from(b'a' + byte % 26)).collect()
+}
+
+/// `YIZHAN_ERASED` people on five nodes; the figure is 200.
+#[tokio::test]
+async fn many_are_erased_and_no_file_of_five_nodes_keeps_a_word_of_them() {
+    let people = std::env::var("YIZHAN_ERASED").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
+    let mut cluster = network().await;
+    cluster.join("HK", "CN-440000").await;
+    cluster.join("AU-SYD", "CN-440000").await;
+    let points = ["CN-440000", HOME, "GB-LON", "HK", "AU-SYD"];
+    cluster.add_user(HOME, "second", "staff").await;
+    let (home, second) = (cluster.admin(HOME).await, cluster.user(HOME, "second").await);
+    let mut ids = Vec::new();
+    for number in 0..people {
+        let marked =
+            Person { expertise: format!("{}x", mark(number + 10_000)), ..person(&mark(number)) };
+        ids.push(marked.create_shown(&cluster, &home).await);
+    }
+    let last = mark(people - 1);
+    for point in points {
+        let client = cluster.admin(point).await;
+        cluster
+            .eventually("the cards are there", async || client.finds(&last).await.len() == 1)
+            .await;
+    }
+    // A full-text index stores a word without the letters that it shares with its neighbour.
+    let marks: Vec<String> =
+        (0..people).flat_map(|n| [mark(n), mark(n + 10_000)]).map(|m| m[4..].to_owned()).collect();
+    assert!(traces(&cluster.path("AU-SYD"), &marks).len() >= marks.len(), "a scan sees them");
+
+    cluster.cut_off("AU-SYD");
+    for id in &ids {
+        let asked = home.ask(&["member", "erase", id]).await;
+        let approval = asked["approval"].as_str().expect("an approval").to_owned();
+        second.ask(&["approval", "give", &approval]).await;
+    }
+    cluster
+        .eventually("all but Sydney have confirmed the last", async || {
+            certificate(&home, &ids[people - 1]).await == (4, 5, "receipts".to_owned())
+        })
+        .await;
+    cluster.rejoin("AU-SYD");
+    for id in &ids {
+        cluster
+            .eventually("all have confirmed", async || {
+                certificate(&home, id).await == (5, 5, "complete".to_owned())
+            })
+            .await;
+    }
+    for point in points {
+        assert_eq!(traces(&cluster.path(point), &marks), [""; 0], "{point} has confirmed");
+    }
+}
