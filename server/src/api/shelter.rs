@@ -85,20 +85,25 @@ impl Shelter {
     }
 
     fn take(&self, source: Source, count: Count) -> Result<(), Error> {
+        self.ask(source, count, Buckets::take)
+    }
+
+    fn look(&self, source: Source, count: Count) -> Result<(), Error> {
+        self.ask(source, count, Buckets::look)
+    }
+
+    fn ask(
+        &self,
+        source: Source,
+        count: Count,
+        ask: fn(&mut Buckets, Who, i64) -> Result<(), i64>,
+    ) -> Result<(), Error> {
         let now = self.outside.now().0;
         let mut counts = self.counts(now);
         let Some(who) = counts.who(source, count) else { return Ok(()) };
-        counts.of(count).take(who, now).map_err(|wait_us| Error::SlowDown {
+        ask(counts.of(count), who, now).map_err(|wait_us| Error::SlowDown {
             retry_after_ms: u64::try_from(wait_us / 1_000 + 1).unwrap_or(1),
         })
-    }
-
-    fn give_back(&self, source: Source, count: Count) {
-        let now = self.outside.now().0;
-        let mut counts = self.counts(now);
-        if let Some(who) = counts.who(source, count) {
-            counts.of(count).give_back(who, now);
-        }
     }
 
     /// Today's counts: yesterday's key is gone, and with it whoever it stood for.
@@ -164,18 +169,20 @@ async fn pass(State(shelter): State<Arc<Shelter>>, request: Request, next: Next)
     if OPEN.contains(&rpc.as_str()) {
         return next.run(request).await;
     }
-    // Taken before it is looked: many guesses at once are no way around.
-    if let Err(error) = shelter.take(source, Count::Wrong) {
+    if let Err(error) = shelter.look(source, Count::Wrong) {
         return refusal(error);
     }
     let began = Instant::now();
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
     if is_not_found(&response) {
+        // Counted now and not before: many right look-ups at once are no misuse, and of many
+        // guesses at once no more are answered than one after the other.
+        if let Err(error) = shelter.take(source, Count::Wrong) {
+            response = refusal(error);
+        }
         let steps = began.elapsed().as_millis() / STEP.as_millis() + 1;
         let until = began + STEP * u32::try_from(steps).unwrap_or(u32::MAX);
         tokio::time::sleep_until(until).await;
-    } else {
-        shelter.give_back(source, Count::Wrong);
     }
     response
 }
@@ -245,6 +252,25 @@ mod tests {
         now.fetch_add(30_000_000, Ordering::SeqCst);
         let later = call(&services, "TrackHelpRequest", "203.0.113.99").await;
         assert_eq!(later.0, Code::NotFound as i32);
+    }
+
+    #[tokio::test]
+    async fn guesses_made_at_once_get_no_more_answers() {
+        let services = services(&Arc::new(AtomicI64::new(1)));
+        let guesses = (0..64).map(|_| call(&services, "TrackHelpRequest", "203.0.113.1"));
+        let answers = futures::future::join_all(guesses).await;
+        let answered = answers.iter().filter(|(code, _)| *code == Code::NotFound as i32).count();
+        assert_eq!(answered as i64, WRONG_SECRETS.burst);
+    }
+
+    #[tokio::test]
+    async fn right_secrets_used_at_once_are_all_answered() {
+        let right = || async { Response::new(Body::empty()) };
+        let route = Router::new().route(&format!("{HELP}TrackHelpRequest"), any(right));
+        let services = shelter(route, Shelter::new(Outside::new(|| Time(1), |b| rand::fill(b))));
+        let calls = (0..64).map(|_| call(&services, "TrackHelpRequest", "203.0.113.1"));
+        let answers = futures::future::join_all(calls).await;
+        assert!(answers.iter().all(|(code, _)| *code == 0));
     }
 
     #[tokio::test]

@@ -32,22 +32,22 @@ impl Buckets {
     /// Takes one; else says after how many microseconds there will be one.
     pub fn take(&mut self, who: Who, now_us: i64) -> Result<(), i64> {
         let who = self.place(who, now_us);
-        let full_at = self.full_at.get(&who).copied().unwrap_or(now_us).max(now_us);
-        let next = full_at + self.rate.interval_us;
-        let over = next - now_us - self.rate.burst * self.rate.interval_us;
-        if over > 0 {
-            return Err(over);
-        }
+        let next = self.after_one_more(who, now_us)?;
         self.full_at.insert(who, next);
         Ok(())
     }
 
-    /// Gives one back: it was no misuse.
-    pub fn give_back(&mut self, who: Who, now_us: i64) {
+    /// Whether there is one to take; else says after how many microseconds there will be.
+    pub fn look(&mut self, who: Who, now_us: i64) -> Result<(), i64> {
         let who = self.place(who, now_us);
-        if let Some(full_at) = self.full_at.get_mut(&who) {
-            *full_at -= self.rate.interval_us;
-        }
+        self.after_one_more(who, now_us).map(|_| ())
+    }
+
+    fn after_one_more(&self, who: Who, now_us: i64) -> Result<i64, i64> {
+        let full_at = self.full_at.get(&who).copied().unwrap_or(now_us).max(now_us);
+        let next = full_at + self.rate.interval_us;
+        let over = next - now_us - self.rate.burst * self.rate.interval_us;
+        if over > 0 { Err(over) } else { Ok(next) }
     }
 
     pub fn clear(&mut self) {
@@ -100,12 +100,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_no_misuse_is_given_back() {
+    fn looking_takes_nothing() {
         let mut buckets = Buckets::new(RATE, 10);
         for _ in 0..1_000 {
-            assert_eq!(buckets.take(who(1), 0), Ok(()));
-            buckets.give_back(who(1), 0);
+            assert_eq!(buckets.look(who(1), 0), Ok(()));
         }
+        for _ in 0..20 {
+            assert_eq!(buckets.take(who(1), 0), Ok(()));
+        }
+        assert_eq!(buckets.look(who(1), 0), Err(30_000_000));
     }
 
     #[test]
