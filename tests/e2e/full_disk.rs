@@ -76,7 +76,7 @@ async fn a_full_disk_is_told_loses_nothing_and_is_over_when_there_is_room() {
     // A record of some size, so that free pages here and there are soon used up.
     person.expertise = "x".repeat(60);
     let mut acknowledged = Vec::new();
-    let file = document(&cluster, "member.json", &person.document());
+    let file = document(&cluster, "later.json", &person.document());
     let mut refused = None;
     for _ in 0..TRIES {
         let answer = london.run(&["member", "create", "--file", &file]).await;
