@@ -11,7 +11,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -22,7 +22,7 @@ use super::{
     gate::{self, Access},
     incoming::Source,
     limits::{Limits, PROGRESS_INTERVAL},
-    pulse::{Counted, Pulse},
+    pulse::{Counted, Pulse, UnderWay},
 };
 use crate::identity::peer::Peer;
 
@@ -52,11 +52,12 @@ pub(super) async fn run<Io>(
     let shared = Arc::new(shared);
     let pulse = shared.pulse.clone();
     let io = TokioIo::new(Counted::new(io, pulse.clone()));
-    let service = service_fn(move |request| answer(shared.clone(), request));
+    // Counted when it is met, not when its turn comes: its body may be here long before.
+    let service = service_fn(move |request| answer(shared.clone(), shared.pulse.begin(), request));
     let builder = builder(limits);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
 
-    let mut ticks = interval(PROGRESS_INTERVAL);
+    let mut ticks = interval_at(Instant::now() + PROGRESS_INTERVAL, PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = pulse.look();
     let mut idle_since = Instant::now();
@@ -95,9 +96,9 @@ pub(super) async fn run<Io>(
 
 async fn answer(
     shared: Arc<Shared>,
+    under_way: UnderWay,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let under_way = shared.pulse.begin();
     if let Err(refusal) = shared.access.check(&mut request, shared.peer.as_ref()) {
         return Ok(*refusal);
     }
@@ -146,5 +147,107 @@ async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        pin::Pin,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        task::{Context, Poll},
+    };
+
+    use http_body_util::Full;
+    use hyper::body::Bytes;
+    use tokio::{
+        io::{DuplexStream, ReadBuf, duplex},
+        task::yield_now,
+    };
+
+    use super::{super::limits::PUBLIC, *};
+
+    /// Bytes that a client can send before the server says a word.
+    const BODY: usize = 60_000;
+
+    /// A connection whose bytes are all there at the moment when its progress is looked at for the
+    /// first time, as on a machine that is late with everything: their coming wakes nobody.
+    struct Late {
+        io: DuplexStream,
+        is_there: Arc<AtomicBool>,
+    }
+
+    impl AsyncRead for Late {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.is_there.load(Relaxed) {
+                true => Pin::new(&mut self.io).poll_read(context, buffer),
+                false => Poll::Pending,
+            }
+        }
+    }
+
+    impl AsyncWrite for Late {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.io).poll_write(context, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.io).poll_flush(context)
+        }
+
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.io).poll_shutdown(context)
+        }
+    }
+
+    async fn serve_one(io: Late) {
+        let length = |body: axum::body::Bytes| async move { body.len().to_string() };
+        let shared = Shared {
+            router: Router::new().fallback(length),
+            access: Access::Anybody,
+            source: Source::Local,
+            peer: None,
+            pulse: Arc::default(),
+            capacity: Arc::new(Capacity::new(&PUBLIC)),
+            request_timeout: PUBLIC.request_timeout,
+        };
+        let never = CancellationToken::new();
+        run(io, shared, &PUBLIC, &never, &never).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_whose_body_is_there_at_once_is_a_request() {
+        const { assert!(BODY as u64 > PUBLIC.bytes_without_request) }
+        // What is polled first is a matter of chance.
+        for _ in 0..50 {
+            let (near, far) = duplex(4 * BODY);
+            let near = TokioIo::new(near);
+            let client = hyper::client::conn::http2::handshake(TokioExecutor::new(), near);
+            let (mut sender, sending) = client.await.unwrap();
+            tokio::spawn(sending);
+            let body = Full::new(Bytes::from(vec![0; BODY]));
+            let answer = tokio::spawn(sender.send_request(Request::post("/").body(body).unwrap()));
+            let is_there = Arc::new(AtomicBool::new(false));
+            tokio::spawn(serve_one(Late { io: far, is_there: is_there.clone() }));
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            is_there.store(true, Relaxed);
+            let response = answer.await.unwrap().expect("the connection stays");
+            let said = axum::body::to_bytes(Body::new(response.into_body()), 100).await.unwrap();
+            assert_eq!(said, BODY.to_string());
+        }
     }
 }
