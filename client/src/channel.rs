@@ -27,7 +27,7 @@ use yizhan_proto::v1::{
     series_service_client::SeriesServiceClient,
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, innermost};
 
 /// Time for name look-up, TCP and TLS together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -236,15 +236,6 @@ fn tls_config(ca: &[u8]) -> Result<ClientConfig> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
-}
-
-/// What went wrong at the bottom; the layers above only say "transport error".
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ impl Error {
 impl From<Status> for Error {
     fn from(status: Status) -> Error {
         if broke_off(&status) {
-            return Error::unreachable(format!("the connection broke off: {}", status.message()))
+            return Error::unreachable(format!("the connection broke off: {}", innermost(&status)))
                 .advice("try again");
         }
         let details = status.get_error_details();
@@ -161,6 +161,15 @@ pub fn present<T>(part: Option<T>) -> Result<T> {
 /// Did the transport fail, rather than the server refuse? Only then has a status a source.
 pub fn broke_off(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
+}
+
+/// What an error comes from in the end: the layers above say no more than that there is one.
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 /// A status that was made by a library may say nothing.
