@@ -138,6 +138,18 @@ impl Grant {
         Ok(self)
     }
 
+    /// The consent as it stands at the moment: one whose time is over has expired.
+    pub fn settled_at(mut self, now: Time) -> Grant {
+        if let Some(ends) = self.expire_time
+            && ends <= now
+            && self.state == GrantState::Given
+        {
+            self.state = GrantState::Expired;
+            self.end_time = Some(ends.max(self.given_time));
+        }
+        self
+    }
+
     /// Does it hold at the moment? One given later than now does not hold yet.
     pub fn holds_at(&self, now: Time) -> bool {
         self.state == GrantState::Given
@@ -192,6 +204,17 @@ mod tests {
         assert!(!grant().holds_at(Time(999)));
         assert!(!Grant { expire_time: Some(Time(2_000)), ..grant() }.holds_at(Time(2_000)));
         assert!(!Grant { state: GrantState::Withdrawn, ..grant() }.holds_at(Time(1_500)));
+    }
+
+    #[test]
+    fn a_consent_whose_time_is_over_has_expired_by_itself() {
+        let limited = Grant { expire_time: Some(Time(2_000)), ..grant() };
+        assert_eq!(limited.clone().settled_at(Time(1_999)), limited);
+        let expired = limited.clone().settled_at(Time(5_000));
+        assert_eq!((expired.state, expired.end_time), (GrantState::Expired, Some(Time(2_000))));
+        assert_eq!(expired.clone().settled_at(Time(9_000)), expired, "once and for all");
+        let withdrawn = Grant { state: GrantState::Withdrawn, ..limited };
+        assert_eq!(withdrawn.clone().settled_at(Time(5_000)), withdrawn);
     }
 
     #[test]

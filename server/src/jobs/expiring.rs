@@ -67,11 +67,15 @@ impl Expiring {
             }
         }
         let now = app.outside.now();
+        let mut members = 0;
         while let Some((ends, member)) = known.due.first().copied().filter(|(at, _)| *at <= now) {
             if members::expire(app, &home, member).await? {
-                info!(%home, %member, "a consent has run out, and what rested on it is gone");
+                members += 1;
             }
             known.due.remove(&(ends, member));
+        }
+        if members > 0 {
+            info!(%home, members, "consents have run out, and what rested on them is gone");
         }
         self.with(|all| all.insert(home, known));
         Ok(())

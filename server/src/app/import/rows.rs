@@ -355,7 +355,8 @@ impl RowReader<'_, '_> {
             return Ok(Fate::Skipped);
         }
         let grant = match grants::grant(row, c, person.id, self.settings.as_of) {
-            Ok(grant) => grant,
+            // So that no job has to end it afterwards.
+            Ok(grant) => grant.settled_at(now),
             Err(_) if !is_served => return Ok(Fate::Skipped),
             Err(invalid) => return Err(invalid),
         };
@@ -398,6 +399,7 @@ impl RowReader<'_, '_> {
             return Ok(Fate::Skipped);
         }
         let grant: Grant = grants::grant(row, c, MemberId(stored.id.0), self.settings.as_of)?;
+        let grant = grant.settled_at(self.settings.now);
         if !self.known.grant_ids.insert(grant.source.clone()) {
             return Err(Invalid::new("grant_id", "duplicate_id"));
         }

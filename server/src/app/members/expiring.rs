@@ -70,11 +70,9 @@ pub async fn expire(app: &App, home: &PointCode, member: RecordId) -> Result<boo
     let mut change = Change::new();
     let mut all = Vec::new();
     for found in records::grants_of(app, home, member).await? {
-        let mut grant: Grant = found.value::<v1::Grant, _>()?;
-        let is_over = grant.expire_time.is_some_and(|ends| ends <= now);
-        if is_over && grant.state == GrantState::Given {
-            grant.state = grant.state.ended_as(GrantState::Expired)?;
-            grant.end_time = grant.expire_time.map(|ends| ends.max(grant.given_time));
+        let before: Grant = found.value::<v1::Grant, _>()?;
+        let grant = before.clone().settled_at(now);
+        if grant != before {
             let payload = v1::Grant::from(grant.clone()).encode_to_vec();
             change = change.put(feed.clone(), Kind::GRANT, found.row.id, payload);
         }
