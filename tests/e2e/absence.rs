@@ -137,7 +137,7 @@ impl World {
 
 /// Somebody of the hub's, shown in the whole network.
 async fn shown(hub: &Running, name: &str) -> RecordId {
-    let new = v1::Member {
+    let member = v1::Member {
         state: 2,
         names: vec![v1::PersonName {
             script: 1,
@@ -153,7 +153,8 @@ async fn shown(hub: &Running, name: &str) -> RecordId {
         field_group: "health".to_owned(),
         ..Default::default()
     };
-    let member = members::create(&hub.app, &admin(HUB), new, None, "").await.expect("a member");
+    let new = members::New { member, ..members::New::default() };
+    let member = members::create(&hub.app, &admin(HUB), new).await.expect("a member");
     let grant = v1::Grant {
         member: member.id.clone(),
         purpose: "profile.network".to_owned(),

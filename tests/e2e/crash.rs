@@ -1,6 +1,12 @@
 //! kill -9 while rows go in: what was acknowledged is there, and every sum is right.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::sync::watch;
 use yizhan_tests::{
@@ -8,24 +14,25 @@ use yizhan_tests::{
     cluster::Cluster,
 };
 
-use crate::people::{demo_data, document, person};
+use crate::people::{demo_data, person, scratch, text};
 
 const CYCLES: u32 = 10;
+/// Numbers those who are made.
+static SOMEONE: AtomicUsize = AtomicUsize::new(0);
 /// Members made in a cycle before the node is killed.
 const ACKNOWLEDGED: usize = 2;
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_kill_9() {
     let mut cluster = Cluster::found("CN-440000").await;
-    let file = document(&cluster, "member.json", &person("Survivor").document());
     let mut acknowledged: Vec<String> = Vec::new();
     for cycle in 0..CYCLES {
         let client = Arc::new(cluster.admin("CN-440000").await);
         let (made, mut count) = watch::channel(0_usize);
         let ids = Arc::new(Mutex::new(Vec::new()));
         let importing = tokio::spawn(import_until_killed(client.clone()));
-        let making =
-            tokio::spawn(make_until_killed(client.clone(), file.clone(), ids.clone(), made));
+        let files = scratch(&cluster).join("member.json");
+        let making = tokio::spawn(make_until_killed(client.clone(), files, ids.clone(), made));
         // One more each time, so that the blow falls elsewhere in the import.
         let enough = ACKNOWLEDGED + cycle as usize % 3;
         count.wait_for(|made| *made >= enough).await.expect("members are made");
@@ -55,11 +62,16 @@ async fn what_was_acknowledged_survives_kill_9() {
 
 async fn make_until_killed(
     client: Arc<Client>,
-    file: String,
+    file: PathBuf,
     ids: Arc<Mutex<Vec<String>>>,
     made: watch::Sender<usize>,
 ) {
+    let file = text(&file);
     loop {
+        // Somebody else each time: nobody is entered twice.
+        let mut someone = person("Survivor");
+        someone.latin = format!("Zong Survivor {}", SOMEONE.fetch_add(1, Ordering::Relaxed));
+        std::fs::write(&file, someone.document().to_string()).expect("a document");
         let answer = client.run(&["member", "create", "--file", &file]).await;
         if answer.code != exit::DONE {
             return;

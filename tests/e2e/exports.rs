@@ -17,10 +17,15 @@ async fn an_export_opens_in_a_spreadsheet_and_runs_nothing() {
         json!({"script": script, "family": family, "given": given, "full": full,
                "order": "family_first", "sort_key": key})
     };
-    for (full, names) in [
-        ("=HYPERLINK", json!([name("hans", "", "", "=HYPERLINK(\"x\")", "hai ping")])),
+    for (full, phone, names) in [
+        (
+            "=HYPERLINK",
+            "+8615408235760",
+            json!([name("hans", "", "", "=HYPERLINK(\"x\")", "hai ping")]),
+        ),
         (
             "欧阳若晴",
+            "+8615408235761",
             json!([
                 name("hans", "欧阳", "若晴", "欧阳若晴", "ouyang ruoqing"),
                 name("latin", "Ouyang", "Ruoqing", "Ouyang Ruoqing", "")
@@ -29,7 +34,7 @@ async fn an_export_opens_in_a_spreadsheet_and_runs_nothing() {
     ] {
         let mut body = person("Zeze").document();
         body["names"] = names;
-        body["phone"] = json!("+8615408235760");
+        body["phone"] = json!(phone);
         let file = document(&cluster, "member.json", &body);
         let made = client.ask(&["member", "create", "--file", &file]).await;
         let id = made["id"].as_str().expect("an id").to_owned();

@@ -76,9 +76,12 @@ async fn a_full_disk_is_told_loses_nothing_and_is_over_when_there_is_room() {
     // A record of some size, so that free pages here and there are soon used up.
     person.expertise = "x".repeat(60);
     let mut acknowledged = Vec::new();
-    let file = document(&cluster, "later.json", &person.document());
     let mut refused = None;
-    for _ in 0..TRIES {
+    let mut file = String::new();
+    for each in 0..TRIES {
+        // Somebody else each time: nobody is entered twice.
+        person.latin = format!("Zong Later {each}");
+        file = document(&cluster, "later.json", &person.document());
         let answer = london.run(&["member", "create", "--file", &file]).await;
         let made = answer.json();
         if answer.code == exit::DONE {

@@ -88,6 +88,9 @@ pub struct Create {
     /// Code of a hosted point it is for
     #[arg(long, default_value = "", value_name = "POINT")]
     home: String,
+    /// It is another person than this member, who is alike; may be given several times
+    #[arg(long, value_name = "ID")]
+    other_than: Vec<String>,
 }
 
 #[derive(Args)]
@@ -258,6 +261,7 @@ impl Create {
             member: Some(v1::Member::try_from(&document)?),
             request_id: request_id(),
             home: self.home,
+            other_than: self.other_than,
         };
         let created = repeating(|| {
             let (mut members, request) = (node.members(), request.clone());

@@ -14,6 +14,7 @@ use crate::{
         audit::NO_RECORD,
         id::{PointCode, RecordId},
         member::Role,
+        text::Invalid,
     },
     identity::caller::Caller,
     wire::value::{date, required},
@@ -33,7 +34,14 @@ impl MemberService for MemberApi {
         let request = request.into_inner();
         let member = required(request.member, "member").map_err(Error::from)?;
         let home = optional_point(&request.home, "home")?;
-        let member = members::create(&self.app, &caller, member, home, &request.request_id).await?;
+        if request.other_than.len() > members::LIKE_MAX {
+            let hint = format_args!("at most {}", members::LIKE_MAX);
+            return Err(Error::from(Invalid::new("other_than", "too_many").hint(hint)).into());
+        }
+        let other_than = request.other_than.iter().map(|id| record(id, "other_than"));
+        let other_than = other_than.collect::<Result<_, _>>()?;
+        let new = members::New { member, home, request_id: request.request_id, other_than };
+        let member = members::create(&self.app, &caller, new).await?;
         Ok(Response::new(v1::CreateMemberResponse { member: Some(member) }))
     }
 

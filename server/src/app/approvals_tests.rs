@@ -24,13 +24,17 @@ use crate::{
 };
 
 async fn person(app: &App, staff: &Caller) -> RecordId {
+    named_person(app, staff, "若晴").await
+}
+
+async fn named_person(app: &App, staff: &Caller, given: &str) -> RecordId {
     let member = v1::Member {
         state: 2,
         names: vec![v1::PersonName {
             script: 1,
             family: "欧阳".into(),
-            given: "若晴".into(),
-            full: "欧阳若晴".into(),
+            given: given.into(),
+            full: format!("欧阳{given}"),
             order: 1,
             sort_key: String::new(),
         }],
@@ -40,7 +44,8 @@ async fn person(app: &App, staff: &Caller) -> RecordId {
         field_group: "health".into(),
         ..Default::default()
     };
-    let made = members::create(app, staff, member, None, "").await.unwrap();
+    let new = members::New { member, ..members::New::default() };
+    let made = members::create(app, staff, new).await.unwrap();
     RecordId::parse(&made.id, "id").unwrap()
 }
 
@@ -122,7 +127,7 @@ async fn a_person_reaches_the_own_record_alone_and_no_other() {
     let node = founder().await;
     let app = &node.app;
     let ann = named("ann", Role::Staff, None);
-    let (id, other) = (person(app, &ann).await, person(app, &ann).await);
+    let (id, other) = (person(app, &ann).await, named_person(app, &ann, "若云").await);
     let own = named("eve", Role::Member, Some(id));
     assert!(members::get(app, &own, id).await.is_ok());
     assert!(matches!(members::get(app, &own, other).await, Err(Error::NotFound { .. })));

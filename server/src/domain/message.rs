@@ -65,6 +65,11 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "牵头方须为活动所属联络点",
         "does not fit: the lead is the event's home, and no other",
     ),
+    (
+        "member_exists",
+        "该人已是会员：请修改原记录，或注明是另一人",
+        "is that of a member: change that one, or say that it is another person",
+    ),
     ("member_rejected", "该会员未通过检查", "is a member whose own row was refused"),
     ("move_refused", "当前状态不允许此操作", "does not allow this step"),
     ("name_missing", "缺少姓名", "needs a name"),

@@ -29,6 +29,7 @@ pub mod hours;
 pub mod id;
 pub mod kind;
 pub mod language;
+pub mod likeness;
 pub mod member;
 pub mod message;
 pub mod name;

@@ -19,13 +19,13 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        people,
+        members, people,
         records::{self, Found},
         sight,
     },
     domain::{
-        analyzer::{Filter, Query, filter},
-        audience::{Audience, FeedId},
+        analyzer::{Filter, filter},
+        audience::Audience,
         group::cohort_number,
         id::PointCode,
         kind::Kind,
@@ -224,8 +224,8 @@ impl Reader {
     }
 }
 
-/// Most members that one name or contact is held against.
-const MET_MAX: usize = 100;
+/// Most records that one question is answered with.
+const FOUND_MAX: usize = 100;
 
 /// Finds stored records.
 async fn stored(app: &App, asked: Asked<'_>) -> Result<Vec<Known>> {
@@ -240,19 +240,10 @@ async fn stored(app: &App, asked: Asked<'_>) -> Result<Vec<Known>> {
         Asked::Cohort(number) => {
             anywhere(app, Kind::GROUP, Filter::Issue, &cohort_number(number)).await?
         }
-        Asked::Phone(home, phone) => {
-            members(app, home, Query::default(), Filter::Phone, phone).await?
-        }
-        Asked::Email(home, email) => {
-            members(app, home, Query::default(), Filter::Email, email).await?
-        }
-        Asked::Name(home, name, region) => {
-            let query = Query::parse(name).unwrap_or_default();
-            members(app, home, query, Filter::Region, region.prefix()).await?
-        }
+        Asked::Like(home, by) => members::like(app, home, by).await?,
         Asked::Grants(home, member) => records::grants_of(app, home, member).await?,
     };
-    Ok(found.into_iter().take(MET_MAX).map(known).collect())
+    Ok(found.into_iter().take(FOUND_MAX).map(known).collect())
 }
 
 async fn anywhere(app: &App, kind: Kind, by: Filter, value: &str) -> Result<Vec<Found>> {
@@ -264,18 +255,6 @@ async fn anywhere(app: &App, kind: Kind, by: Filter, value: &str) -> Result<Vec<
     };
     found.retain(|found| found.is(kind, audience));
     Ok(found)
-}
-
-async fn members(
-    app: &App,
-    home: &PointCode,
-    query: Query,
-    by: Filter,
-    value: &str,
-) -> Result<Vec<Found>> {
-    let feed = FeedId::new(home.clone(), Audience::Home);
-    let query = query.filter(by, value);
-    records::carrying_all(app, &feed, Kind::MEMBER, &query.terms).await
 }
 
 fn known(found: Found) -> Known {

@@ -1,5 +1,4 @@
-//! A person of a row meets the members of a home: nobody, exactly one, or a doubt that is told and
-//! never resolved by a guess.
+//! A person of a row meets the members of a home, and becomes one of them or brings one up to date.
 
 use std::{
     collections::HashSet,
@@ -24,6 +23,7 @@ use crate::domain::{
     id::{GrantId, MemberId, PointCode, RecordId},
     kind::Kind,
     language::LocalTexts,
+    likeness::{Met, Traits},
     member::{Member, MemberState, Role, Roles},
     text::Invalid,
     time::Time,
@@ -47,13 +47,6 @@ impl Seen {
     fn add(&mut self, what: &(&str, String)) {
         self.hashes.insert(self.seed.hash_one(what));
     }
-}
-
-/// Whom a row means.
-enum Met {
-    Nobody,
-    One(Box<Stored>),
-    Doubt { field: &'static str, matches: Vec<RecordId> },
 }
 
 /// A member that a row meets.
@@ -90,11 +83,12 @@ impl RowReader<'_, '_> {
         let stored = match self.meet(&home, &person) {
             Met::Doubt { field, matches } => {
                 let field = self.header.shown(field).to_owned();
+                let matches = matches.into_iter().map(|stored| stored.id).collect();
                 batch.doubt(self.file, self.row_number, &field, matches);
                 return Ok(Fate::Doubted);
             }
             Met::Nobody => None,
-            Met::One(stored) => Some(*stored),
+            Met::One(stored) => Some(stored),
         };
         marks.iter().for_each(|mark| self.known.seen.add(mark));
         self.take(&home, person, stored, cohort, batch);
@@ -116,36 +110,26 @@ impl RowReader<'_, '_> {
         marks
     }
 
-    /// Whom of the home's members a person is: by phone and e-mail, else by name and place.
-    fn meet(&mut self, home: &PointCode, person: &Person) -> Met {
+    /// Whom of the home's members a person is.
+    fn meet(&mut self, home: &PointCode, person: &Person) -> Met<Stored> {
+        let traits = Traits {
+            names: &person.names,
+            name: &person.name,
+            city: person.city,
+            phone: person.phone.as_ref(),
+            email: person.email.as_ref(),
+        };
         let mut met: Vec<(&'static str, Stored)> = Vec::new();
-        let by_phone = person.phone.as_ref().map(|phone| Asked::Phone(home, phone.as_str()));
-        let by_email = person.email.as_ref().map(|email| Asked::Email(home, email.as_str()));
-        let is_bare = by_phone.is_none() && by_email.is_none();
-        let by_name = is_bare.then(|| Asked::Name(home, &person.name, person.city));
-        for (field, asked) in [("phone", by_phone), ("email", by_email), ("name", by_name)] {
-            for known in asked.map(|asked| (self.lookup)(asked)).unwrap_or_default() {
+        for by in traits.asked() {
+            for known in (self.lookup)(Asked::Like(home, by)) {
                 if met.iter().all(|(_, earlier)| earlier.id != known.id)
                     && let Some(member) = member_of(&known)
                 {
-                    met.push((field, Stored { id: known.id, member }));
+                    met.push((by.field(), Stored { id: known.id, member }));
                 }
             }
         }
-        let has_name = |member: &Member| member.names.all().iter().any(|at| at.full == person.name);
-        if is_bare {
-            met.retain(|(_, at)| has_name(&at.member) && at.member.city == person.city);
-        }
-        match met.as_slice() {
-            [] => Met::Nobody,
-            [(_, one)] if has_name(&one.member) => {
-                met.pop().map_or(Met::Nobody, |(_, one)| Met::One(Box::new(one)))
-            }
-            [(field, _), ..] => {
-                let matches = met.iter().map(|(_, at)| at.id).collect();
-                Met::Doubt { field, matches }
-            }
-        }
+        traits.meet(met, |stored| &stored.member)
     }
 
     /// Puts the member, what the person has agreed to, and the place in the cohort.

@@ -19,7 +19,7 @@ use crate::domain::{
     event::{Host, HostRole, HostState},
     id::{PointCode, RecordId},
     kind::Kind,
-    region::Region,
+    likeness::By,
     text::Invalid,
     time::Time,
 };
@@ -81,11 +81,8 @@ pub enum Asked<'a> {
     Source(Kind, &'a str),
     /// Groups with this number.
     Cohort(u32),
-    /// Members of a home with this phone or e-mail.
-    Phone(&'a PointCode, &'a str),
-    Email(&'a PointCode, &'a str),
-    /// Members of a home whose name holds these characters and who live there.
-    Name(&'a PointCode, &'a str, Region),
+    /// Members of a home that a trait leads to.
+    Like(&'a PointCode, By<'a>),
     /// Consents of a member.
     Grants(&'a PointCode, RecordId),
 }

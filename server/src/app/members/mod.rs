@@ -9,6 +9,7 @@ mod copies;
 mod disclosing;
 mod erase;
 mod expiring;
+mod likeness;
 mod read;
 mod search;
 mod write;
@@ -21,11 +22,13 @@ pub use disclosing::disclose;
 pub use erase::{Answer as ErasureAnswer, Wish, erase};
 pub(crate) use erase::{erasure, execute_erasure, replay};
 pub use expiring::{Expiring, expire, expiring};
+pub use likeness::LIKE_MAX;
+pub(crate) use likeness::like;
 pub(crate) use read::own;
 pub use read::{Seen, get};
 pub use search::{Search, search};
 pub(crate) use write::commit_with;
-pub use write::{create, leave, update};
+pub use write::{New, create, leave, update};
 
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,15 @@ fn person(family: &str, given: &str) -> v1::Member {
     }
 }
 
+/// The same person without a phone: nobody else can be taken for the bearer of it.
+fn unreached(person: v1::Member) -> v1::Member {
+    v1::Member { phone: String::new(), ..person }
+}
+
+fn made(member: v1::Member, request_id: &str) -> New {
+    New { member, request_id: request_id.into(), ..New::default() }
+}
+
 fn consent(member: &str, purpose: &str) -> v1::Grant {
     v1::Grant {
         member: member.into(),
@@ -74,8 +83,8 @@ async fn found(app: &App, caller: &Caller, words: &str) -> Vec<String> {
 async fn a_name_of_two_characters_is_found_in_every_way_it_is_typed() {
     let node = founder().await;
     let (app, staff) = (&node.app, admin(FOUNDER));
-    let member = create(app, &staff, person("张", "伟"), None, "").await.unwrap();
-    create(app, &staff, person("王", "芳"), None, "").await.unwrap();
+    let member = create(app, &staff, made(person("张", "伟"), "")).await.unwrap();
+    create(app, &staff, made(unreached(person("王", "芳")), "")).await.unwrap();
     for words in ["张伟", "伟", "zhangwei", "zw", "zhang wei", "+8615400000001 张"] {
         assert!(!found(app, &staff, words).await.is_empty(), "{words}");
     }
@@ -90,7 +99,7 @@ async fn a_withdrawn_card_is_gone_when_the_call_returns() {
     let node = founder().await;
     let (app, staff) = (&node.app, admin(FOUNDER));
     // Its node hosts another point's admin too: to that one, the member is another home's.
-    let member = create(app, &staff, person("欧阳", "若晴"), None, "").await.unwrap();
+    let member = create(app, &staff, made(person("欧阳", "若晴"), "")).await.unwrap();
     let network = account(Role::ProvincialAdmin, FOUNDER);
     assert!(found(app, &network, "欧阳若晴").await.is_empty());
     give(app, &staff, consent(&member.id, "profile.network"), "").await.unwrap();
@@ -120,7 +129,7 @@ async fn a_card_follows_the_member_and_moves_with_the_consent() {
     let node = founder().await;
     let (app, staff) = (&node.app, admin(FOUNDER));
     let network = account(Role::ProvincialAdmin, FOUNDER);
-    let member = create(app, &staff, person("张", "伟"), None, "").await.unwrap();
+    let member = create(app, &staff, made(person("张", "伟"), "")).await.unwrap();
     let domestic = v1::Grant { scope: "domestic".into(), ..consent(&member.id, "profile.network") };
     give(app, &staff, domestic, "").await.unwrap();
     assert_eq!(found(app, &network, "张伟").await, ["domestic"]);
@@ -148,8 +157,8 @@ async fn the_same_request_makes_one_member_and_one_consent() {
     let node = founder().await;
     let (app, staff) = (&node.app, admin(FOUNDER));
     let request = "0192f0c1-2345-7abc-8def-0123456789ab";
-    let first = create(app, &staff, person("张", "伟"), None, request).await.unwrap();
-    let again = create(app, &staff, person("张", "伟"), None, request).await.unwrap();
+    let first = create(app, &staff, made(person("张", "伟"), request)).await.unwrap();
+    let again = create(app, &staff, made(person("张", "伟"), request)).await.unwrap();
     assert_eq!(first, again);
     let asked = consent(&first.id, "profile.network");
     let given = give(app, &staff, asked.clone(), request).await.unwrap();
@@ -161,7 +170,7 @@ async fn the_same_request_makes_one_member_and_one_consent() {
 async fn hidden_values_change_no_answer_and_no_count() {
     let node = founder().await;
     let (app, staff) = (&node.app, admin(FOUNDER));
-    let member = create(app, &staff, person("张", "伟"), None, "").await.unwrap();
+    let member = create(app, &staff, made(person("张", "伟"), "")).await.unwrap();
     give(app, &staff, consent(&member.id, "profile.public"), "").await.unwrap();
     for caller in [Caller::Anonymous, account(Role::ProvincialAdmin, FOUNDER)] {
         for words in ["+8615400000001", "张伟 +8615400000001"] {
@@ -172,7 +181,7 @@ async fn hidden_values_change_no_answer_and_no_count() {
         assert!(search(app, &caller, asked).await.unwrap().items.is_empty());
     }
     let nobody = RecordId([7; 16]);
-    let unseen = create(app, &staff, person("李", "静"), None, "").await.unwrap();
+    let unseen = create(app, &staff, made(unreached(person("李", "静")), "")).await.unwrap();
     for id in [nobody, id(&unseen)] {
         let refused = get(app, &Caller::Anonymous, id).await;
         assert!(matches!(refused, Err(Error::NotFound { noun: "member" })));
@@ -229,7 +238,7 @@ async fn a_card_without_its_home_record_is_found_withdrawn_and_erased_at_home() 
     // What a restore leaves of members who were made after the backup: what neighbours had of them.
     let mut lost = Vec::new();
     for purposes in [&["profile.network"][..], &["profile.network", "profile.public"]] {
-        let member = create(app, &staff, person("司徒", "晓明"), None, "").await.unwrap();
+        let member = create(app, &staff, made(person("司徒", "晓明"), "")).await.unwrap();
         let mut change = crate::feed::change::Change::new();
         for purpose in purposes {
             let given = give(app, &staff, consent(&member.id, purpose), "").await.unwrap();
@@ -262,7 +271,7 @@ async fn a_card_without_its_home_record_is_found_withdrawn_and_erased_at_home() 
 async fn a_card_whose_consent_was_lost_is_withdrawn_at_home() {
     let node = founder().await;
     let (app, staff) = (&node.app, admin(FOUNDER));
-    let member = create(app, &staff, person("司徒", "晓明"), None, "").await.unwrap();
+    let member = create(app, &staff, made(person("司徒", "晓明"), "")).await.unwrap();
     let given = give(app, &staff, consent(&member.id, "profile.network"), "").await.unwrap();
     let grant = RecordId::parse(&given.id, "id").unwrap();
     let change = crate::feed::change::Change::new().remove(home_feed(), grant, Reason::Erased);
@@ -281,7 +290,7 @@ async fn a_card_whose_consent_was_lost_is_withdrawn_at_home() {
 async fn a_card_goes_when_its_consent_runs_out() {
     let node = founder().await;
     let (app, staff) = (&node.app, admin(FOUNDER));
-    let member = create(app, &staff, person("司徒", "晓明"), None, "").await.unwrap();
+    let member = create(app, &staff, made(person("司徒", "晓明"), "")).await.unwrap();
     let ends = Time(app.outside.now().0 + 600_000);
     let mut short = consent(&member.id, "profile.network");
     short.expire_time = Some(crate::wire::value::time_message(ends));
@@ -305,4 +314,52 @@ async fn a_card_goes_when_its_consent_runs_out() {
     let (grants, _) = list_grants(app, &staff, id(&member), 0, "").await.unwrap();
     let ended = grants.iter().find(|grant| grant.purpose == "profile.network").unwrap();
     assert_eq!((ended.state, ended.end_time), (3, ended.expire_time));
+}
+
+/// Field, reason and detail of the only complaint.
+fn complaint(refused: Result<v1::Member, Error>) -> (String, &'static str, String) {
+    match refused {
+        Err(Error::Invalid(fields)) if fields.len() == 1 => {
+            (fields[0].field.clone(), fields[0].reason, fields[0].hint.clone())
+        }
+        other => panic!("not refused for one field: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn who_is_a_member_already_is_not_entered_twice_unless_it_is_another_person() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let request = "0192f0c1-2345-7abc-8def-0123456789ab";
+    let first = create(app, &staff, made(person("张", "伟"), request)).await.unwrap();
+    let (field, reason, hint) = complaint(create(app, &staff, made(person("张", "伟"), "")).await);
+    assert_eq!((field.as_str(), reason), ("member.phone", "member_exists"));
+    assert!(hint.starts_with(&first.id) && hint.contains("allowed: update, other_than"), "{hint}");
+    // The same request again is no second person.
+    let again = create(app, &staff, made(person("张", "伟"), request)).await.unwrap();
+    assert_eq!(again.id, first.id);
+
+    // A phone that is shared: who it is, nobody guesses.
+    let (field, reason, hint) = complaint(create(app, &staff, made(person("王", "芳"), "")).await);
+    assert_eq!((field.as_str(), reason), ("member.phone", "ambiguous_match"));
+    assert!(hint.contains(&first.id), "{hint}");
+    let other = New { other_than: vec![id(&first)], ..made(person("王", "芳"), "") };
+    let second = create(app, &staff, other).await.unwrap();
+    // Now two bear it; one of them is ruled out, and the other one is asked about.
+    let both = complaint(create(app, &staff, made(person("王", "芳"), "")).await);
+    assert_eq!(both.1, "ambiguous_match");
+    assert!(both.2.contains(&first.id) && both.2.contains(&second.id), "{}", both.2);
+    let other = New { other_than: vec![id(&first)], ..made(person("王", "芳"), "") };
+    assert_eq!(complaint(create(app, &staff, other).await).1, "member_exists");
+
+    // Without phone and e-mail a name in one place is one person; elsewhere it is another.
+    let bare = unreached(person("张", "伟"));
+    let (field, reason, _) = complaint(create(app, &staff, made(bare.clone(), "")).await);
+    assert_eq!((field.as_str(), reason), ("member.names", "member_exists"));
+    let elsewhere = v1::Member { city_code: "440300".into(), ..bare };
+    create(app, &staff, made(elsewhere, "")).await.unwrap();
+    // Somebody who was erased is nobody that a new member could be.
+    erased(app, &staff, id(&first)).await;
+    erased(app, &staff, id(&second)).await;
+    create(app, &staff, made(person("张", "伟"), "")).await.unwrap();
 }

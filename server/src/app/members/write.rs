@@ -6,6 +6,7 @@ use yizhan_proto::v1::{self, tombstone::Reason};
 use super::{
     consents::in_force,
     disclose,
+    likeness::check_new,
     read::{home_feed, home_record, own},
 };
 use crate::{
@@ -32,32 +33,48 @@ use crate::{
     wire::value::time_message,
 };
 
-/// Creates a member. Nothing is disclosed: there is no consent yet.
-pub async fn create(
-    app: &App,
-    caller: &Caller,
-    mut new: v1::Member,
-    home: Option<PointCode>,
-    request_id: &str,
-) -> Result<v1::Member> {
+/// A member to create.
+#[derive(Default)]
+pub struct New {
+    pub member: v1::Member,
+    /// None: the node's own point.
+    pub home: Option<PointCode>,
+    pub request_id: String,
+    /// Members who are alike, and of whom the caller says that they are other persons.
+    pub other_than: Vec<RecordId>,
+}
+
+/// Creates a member, unless it is one already. Nothing is disclosed: there is no consent yet.
+pub async fn create(app: &App, caller: &Caller, new: New) -> Result<v1::Member> {
+    let New { member: mut new, home, request_id, other_than } = new;
     caller.may(Operation::CreateMember)?;
     let home = sight::home_for(app, caller, Operation::CreateMember, home)?;
-    let id = records::id_of_request(app, &home, Kind::MEMBER, request_id)?;
+    let id = records::id_of_request(app, &home, Kind::MEMBER, &request_id)?;
+    if !request_id.is_empty() && is_made(app, &home, id).await? {
+        // Made by the same request before: this is its answer again.
+        return stored(app, caller, id).await;
+    }
     let now = time_message(app.outside.now());
     (new.create_time, new.update_time) = (Some(now), Some(now));
     let member: Member = new.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
     if !matches!(member.state, MemberState::Applied | MemberState::Active) {
         return Err(Invalid::new("member.state", "move_refused").into());
     }
+    check_new(app, &home, &member, &other_than).await?;
     let feed = home_feed(&home);
     let payload = v1::Member::from(member).encode_to_vec();
     let change = Change::new().expect(feed.clone(), id, None).put(feed, Kind::MEMBER, id, payload);
     match app.writer.commit(change.by(caller.deed(Operation::CreateMember))).await {
-        // Made by the same request before: this is its answer again.
+        // Made by the same request in between.
         Err(CommitError::Stale) if !request_id.is_empty() => (),
         done => drop(done?),
     }
     stored(app, caller, id).await
+}
+
+async fn is_made(app: &App, home: &PointCode, id: RecordId) -> Result<bool> {
+    let feed = home_feed(home);
+    Ok(records::find(app, id).await?.iter().any(|found| found.feed == feed))
 }
 
 /// Changes a member. `etag` is that of the version the change was made from; the state moves by its
