@@ -4,53 +4,31 @@
 use std::{
     fmt::Write,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, ensure};
-use serde_json::{Value, json};
-use tokio::process::Command;
+use serde_json::json;
 use yizhan_server::{found, outside::Outside};
 
-use crate::{cards, nodes};
+use crate::{cards, nodes, office::Office};
 
-const PASSWORD: &str = "correct horse battery staple";
 const MEMBERS: &str = "member_id,home_point,state,joined_on,name_zh_hans,family_zh,given_zh,\
 name_latin,family_latin,given_latin,name_order,preferred_script,sort_key,preferred_lang,city_code,\
 phone,email,study_country,study_from,study_to,degree_isced,field_group,field_isced_f,roles,\
 created_at,updated_at\n";
 const GRANTS: &str = "grant_id,member_id,purpose,scope,text_version,text_lang,given_via,given_at,\
 state,asserted_by\n";
-/// No import of a bench takes longer.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 pub async fn run(dir: &Path, members: u32) -> anyhow::Result<()> {
-    let hub_dir = dir.join("hub");
-    found::found(&hub_dir, "bench", &nodes::HUB.parse()?, nodes::place(), &Outside::real()).await?;
+    let hub = dir.join("hub");
+    found::found(&hub, "bench", &nodes::HUB.parse()?, nodes::place(), &Outside::real()).await?;
     let tables = tables(dir, members)?;
-    let password = dir.join("password");
-    std::fs::write(&password, PASSWORD)?;
-    let hub = nodes::Served::start(&hub_dir).await?;
-    let account = ["user", "add", "--name", "admin", "--role", "point_admin", "--password-file"];
-    let mut adding = Command::new(program("yizhand")?);
-    adding.args(account).arg(&password).arg("--dir").arg(&hub_dir);
-    finished(adding).await?;
-    let yizhan = |words: &[&str], path: &Path| -> anyhow::Result<Command> {
-        let mut command = Command::new(program("yizhan")?);
-        for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
-            command.env(variable, dir);
-        }
-        command.args(["--server", &format!("https://{}", hub.public), "--output", "json", "--ca"]);
-        command.arg(hub_dir.join("ca.pem")).args(words).arg(path);
-        Ok(command)
-    };
-    finished(yizhan(&["login", "--name", "admin", "--password-file"], &password)?).await?;
+    let office = Office::open(dir, &hub).await?;
 
     let began = Instant::now();
-    let report = finished(yizhan(&["import"], &tables)?).await?;
+    let report = office.yizhan(&["import"], &tables).await?;
     let took = began.elapsed();
-    let report: Value = serde_json::from_slice(&report)?;
     let rows = report["rows"].as_u64().context("no rows in the report")?;
     ensure!(report["accepted"] == rows, "not all rows went in: {report}");
     println!(
@@ -63,7 +41,7 @@ pub async fn run(dir: &Path, members: u32) -> anyhow::Result<()> {
             "took_s": took.as_secs_f64(),
         })
     );
-    hub.stop().await
+    office.node.stop().await
 }
 
 /// members.csv and grants.csv: two consents each, to be shown in the network and to be written to.
@@ -96,22 +74,4 @@ fn tables(dir: &Path, members: u32) -> anyhow::Result<PathBuf> {
     std::fs::write(tables.join("members.csv"), people)?;
     std::fs::write(tables.join("grants.csv"), consents)?;
     Ok(tables)
-}
-
-fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe()?.with_file_name(name);
-    ensure!(program.exists(), "build it first: cargo build --release --workspace --bins");
-    Ok(program)
-}
-
-async fn finished(mut command: Command) -> anyhow::Result<Vec<u8>> {
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.context("too slow")??;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {} {}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output.stdout)
 }

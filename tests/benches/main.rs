@@ -6,9 +6,14 @@
 mod absence;
 mod cards;
 mod catch_up;
+mod desk;
+mod help;
 mod import;
+mod list;
 mod live;
 mod nodes;
+mod office;
+mod slow;
 mod start;
 
 use std::{path::PathBuf, time::Duration};
@@ -17,6 +22,7 @@ use catch_up::Line;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
+#[command(disable_help_subcommand = true)]
 struct Cli {
     /// Where the nodes live; a temporary directory if not given
     #[arg(long, global = true)]
@@ -69,6 +75,33 @@ enum Bench {
         #[arg(long, default_value_t = 1_000_000)]
         rows: u32,
     },
+    /// Strangers ask for help on four connections, then look up how it stands
+    Help {
+        #[arg(long, default_value_t = 100_000)]
+        submissions: usize,
+        #[arg(long, default_value_t = 100_000)]
+        lookups: usize,
+    },
+    /// A desk with past requests opens its queue
+    Desk {
+        #[arg(long, default_value_t = 100_000)]
+        past: usize,
+    },
+    /// Connections that dawdle, and somebody who asks for help among them
+    Slow {
+        #[arg(long, default_value_t = 2_000)]
+        connections: usize,
+        #[arg(long, default_value_t = 1_000)]
+        good: usize,
+    },
+    /// A node that holds all cards is asked for lists
+    List {
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
+        /// Of each sort
+        #[arg(long, default_value_t = 500)]
+        questions: usize,
+    },
     /// Fills a node's directory; run by the others in a process of its own
     #[command(hide = true)]
     Load {
@@ -101,6 +134,10 @@ async fn main() -> anyhow::Result<()> {
         Bench::Import { members } => import::run(&dir, members).await,
         Bench::Live { commits, rows } => live::run(&dir, commits, rows).await,
         Bench::Start { rows } => start::run(&dir, rows).await,
+        Bench::Help { submissions, lookups } => help::run(&dir, submissions, lookups).await,
+        Bench::Desk { past } => desk::run(&dir, past).await,
+        Bench::Slow { connections, good } => slow::run(&dir, connections, good).await,
+        Bench::List { rows, questions } => list::run(&dir, rows, questions).await,
         Bench::Load { node, from, to, version } => nodes::load(&node, from..to, version).await,
     }
 }
