@@ -25,4 +25,5 @@ mod people;
 mod recovery;
 mod sheets;
 mod tables;
+mod web;
 mod withdrawal;

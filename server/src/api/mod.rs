@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod approvals;
 pub mod audit;
 pub mod control;
+mod cross_origin;
 mod decode;
 pub mod desk;
 pub mod enrolment;

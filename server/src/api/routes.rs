@@ -11,6 +11,7 @@ use super::{
     accounts::AccountApi,
     approvals::ApprovalApi,
     control::ControlApi,
+    cross_origin::cross_origin,
     nodes::NodeApi,
     policy::{Callers, guard},
     shelter::{Shelter, shelter},
@@ -34,7 +35,7 @@ pub fn public(app: &App) -> Router {
     let routes = super::records::add_to(routes, app);
     let routes = shelter(routes.prepare().into_axum_router(), Shelter::new(app.outside.clone()));
     // Browsers speak gRPC-Web; what is behind sees plain gRPC.
-    guard(routes, callers).layer(tonic_web::GrpcWebLayer::new())
+    cross_origin(guard(routes, callers).layer(tonic_web::GrpcWebLayer::new()))
 }
 
 /// The operator, on the local socket.
