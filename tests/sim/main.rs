@@ -7,6 +7,7 @@ mod hostile;
 mod machine;
 mod memory;
 mod oracle;
+mod passing;
 mod planted;
 mod schedule;
 mod table;

@@ -6,7 +6,7 @@ use tracing::warn;
 use yizhan_proto::v1::{self, handoff_word::Kind as Said, tombstone::Reason};
 
 use super::{
-    desk::ack_clock,
+    deciding,
     stored::{Noted, damaged, find},
     telling,
 };
@@ -18,9 +18,7 @@ use crate::{
         records,
     },
     domain::{
-        handoff::{self, Effect, HandoffState, Holding, Side, Word},
-        help_request::HelpRequest,
-        help_state::HelpState,
+        handoff::{Effect, HandoffState, Holding, Side},
         id::{PointCode, RecordId},
         kind::Kind,
         notice::Fact,
@@ -30,7 +28,7 @@ use crate::{
     },
     feed::change::{Change, CommitError},
     store::handoffs::{self, Arrived},
-    wire::{handoff as wire, help_request as help_wire, help_request::clock_state, value},
+    wire::{handoff as wire, help_request as help_wire, value},
 };
 
 /// Words of one run.
@@ -82,26 +80,11 @@ async fn enter_one(app: &App, arrived: &Arrived) -> Result<bool> {
     }
     let Some(said) = wire::said(&word) else { return Ok(true) };
     let noted = find(app, &home, arrived.handoff).await?;
-    if noted
-        .as_ref()
-        .is_some_and(|noted| noted.other().ok().is_none_or(|o| o.as_str() != arrived.sender))
-    {
-        return Err(Invalid::new("handoff", "not_permitted").into());
-    }
     let held = Held::of(app, &home, request).await?;
-    let effect = match &noted {
-        Some(noted) if noted.side() == Side::Origin => {
-            let may = held.owned.as_ref().is_some_and(|stored| {
-                stored.request.state.is_open() && stored.request.handoff == Some(noted.id)
-            });
-            handoff::hear_at_origin(noted.state()?, said, may)
-        }
-        noted => {
-            let state = noted.as_ref().map(Noted::state).transpose()?;
-            handoff::hear_at_destination(state, held.holding, said)
-        }
-    };
-    let noted = noted.unwrap_or_else(|| first_note(&home, arrived, &word));
+    let owned = held.owned.as_ref().map(|stored| &stored.request);
+    let effect = deciding::hear(noted.as_ref(), held.holding, owned, &arrived.sender, said)?;
+    let noted = noted
+        .unwrap_or_else(|| deciding::first_note(&home, arrived.handoff, &arrived.sender, &word));
     let entered = match effect {
         Effect::Nothing => true,
         Effect::Becomes(state) => becomes(app, noted, state, &word).await?,
@@ -111,7 +94,7 @@ async fn enter_one(app: &App, arrived: &Arrived) -> Result<bool> {
             commit(app, noted.put(Change::new())).await?
         }
         Effect::Releases => release(app, noted, held, &word).await?,
-        Effect::Owns => own(app, noted, held, word, said).await?,
+        Effect::Owns => own(app, noted, held, word).await?,
     };
     if entered {
         app.help.post.notify_one();
@@ -150,49 +133,14 @@ impl Held {
     }
 }
 
-/// A handoff that this home hears of for the first time.
-fn first_note(home: &PointCode, arrived: &Arrived, word: &v1::HandoffWord) -> Noted {
-    Noted {
-        feed: sealed_feed(home),
-        id: arrived.handoff,
-        at: None,
-        handoff: v1::Handoff {
-            reference: word.reference.clone(),
-            request: word.request.clone(),
-            from: arrived.sender.clone(),
-            to: home.to_string(),
-            ..v1::Handoff::default()
-        },
-    }
-}
-
 async fn becomes(
     app: &App,
     mut noted: Noted,
     state: HandoffState,
     word: &v1::HandoffWord,
 ) -> Result<bool> {
-    let now = app.outside.now();
-    match state {
-        HandoffState::Offered => {
-            noted.handoff.preview = Some(wire::preview(word.preview.clone())?);
-            noted.handoff.offered_by.clone_from(&word.offered_by);
-            noted.handoff.expire_time = word.expire_time;
-            noted.handoff.offer_time = Some(value::time_message(now));
-            let hours = app.help.desks.get(app).await?.hours(&noted.feed.home);
-            let urgency = noted.handoff.preview.as_ref().map_or(0, |preview| preview.urgency);
-            noted.handoff.ack = Some(clock_state(&ack_clock(urgency, now, &hours)));
-            noted.handoff.state = state.number();
-        }
-        HandoffState::Declined => {
-            noted.handoff.reason = handoff::reason(&word.reason, "reason")?;
-            let suggested = value::optional_point(&word.suggested_point, "suggested_point")?;
-            noted.handoff.suggested_point = value::point_message(suggested);
-            noted.handoff.decided_by.clone_from(&word.decided_by);
-            noted.become_state(state, None, now);
-        }
-        _ => noted.become_state(state, Some(HandoffState::Offered), now),
-    }
+    let hours = app.help.desks.get(app).await?.hours(&noted.feed.home);
+    deciding::become_state(&mut noted, state, word, app.outside.now(), &hours)?;
     // Told before the commit and named by the handoff: a crash between them tells nobody twice.
     match (noted.side(), state) {
         (Side::Destination, HandoffState::Offered) => {
@@ -210,36 +158,19 @@ async fn becomes(
 /// keys wrapped for the destination.
 async fn release(app: &App, mut noted: Noted, held: Held, word: &v1::HandoffWord) -> Result<bool> {
     let stored = held.owned.ok_or_else(damaged)?;
-    let (_, number) = held.holding.after_own_release().ok_or_else(damaged)?;
     let (feed, id) = (stored.feed().clone(), stored.id());
     let to = noted.other()?;
-    let now = app.outside.now();
     let mut request = stored.request;
-    noted.handoff.decided_by.clone_from(&word.decided_by);
-    noted.become_state(HandoffState::Released, Some(HandoffState::Offered), now);
-    let mut said = wire::word(noted.id, &noted.handoff, Word::Release(number));
+    let mut key = None;
     if request.intake_key.is_some() {
         let keys = app.help.keys.open(app, &feed, id, &request).await?;
-        let key = app.help.keys.current(app, &to).await?;
-        request.wrap = key.wrap(id, &keys);
-        request.intake_key = Some(key.id);
-        said.key_id = key.id.0.to_vec();
-        said.key = Some(key.record.clone());
+        let current = app.help.keys.current(app, &to).await?;
+        request.wrap = current.wrap(id, &keys);
+        request.intake_key = Some(current.id);
+        key = Some((current.id, current.record.clone()));
     }
-    request.owner_number = number;
-    request.handoff = None;
-    let stub = v1::HelpStub {
-        reference: request.reference.to_string(),
-        lookup_hash: request.lookup_hash.clone(),
-        mac_hash: request.mac_hash.clone(),
-        owner: to.to_string(),
-        key_hash: request.key_hash.clone(),
-        received_time: Some(value::time_message(request.received)),
-        owner_number: number,
-        ..v1::HelpStub::default()
-    };
-    said.help_request = Some(request.into());
-    noted.handoff.outgoing = Some(said);
+    let now = app.outside.now();
+    let stub = deciding::let_go(&mut noted, request, &word.decided_by, key, now)?;
     telling::desk(app, &noted, Fact::HandoffDecided).await?;
     let change = Change::new().expect(feed.clone(), id, held.at).put(
         feed,
@@ -250,37 +181,14 @@ async fn release(app: &App, mut noted: Noted, held: Held, word: &v1::HandoffWord
     commit(app, noted.put(change)).await
 }
 
-/// The destination owns the request from here on. Clocks keep what has passed and go on in this
-/// point's hours; whoever handled it elsewhere does not any more.
-async fn own(
-    app: &App,
-    mut noted: Noted,
-    held: Held,
-    word: v1::HandoffWord,
-    said: Word,
-) -> Result<bool> {
-    let Word::Release(number) = said else { return Err(damaged()) };
+/// The destination owns the request from here on.
+async fn own(app: &App, mut noted: Noted, held: Held, word: v1::HandoffWord) -> Result<bool> {
     let home = noted.feed.home.clone();
     let id = help_wire::id(&word.request, "request")?;
-    let message = word.help_request.ok_or_else(|| Invalid::new("help_request", "required"))?;
-    let mut request = HelpRequest::try_from(message)?;
-    let now = app.outside.now();
     let desks = app.help.desks.get(app).await?;
     let from: PointCode = noted.handoff.from.parse().map_err(|_| damaged())?;
-    request.clocks.on_new_owner(now, &desks.hours(&from), &desks.hours(&home));
-    request.owner_number = number;
-    request.handoff = None;
-    request.assignee.clear();
-    request.escalation = 0;
-    request.updated = now;
-    if request.state.is_open() && request.state != HelpState::WaitingClient {
-        request.state = HelpState::Received;
-    }
-    if noted.handoff.reference.is_empty() {
-        noted.handoff.reference = request.reference.to_string();
-    }
-    noted.handoff.state = HandoffState::Released.number();
-    noted.handoff.decide_time = Some(value::time_message(now));
+    let hours = (&desks.hours(&from), &desks.hours(&home));
+    let request = deciding::take_over(&mut noted, &word, app.outside.now(), hours)?;
     let feed = sealed_feed(&home);
     let mut change = Change::new().expect(feed.clone(), id, held.at).put(
         feed.clone(),

@@ -2,9 +2,10 @@
 //!
 //! What has been decided is one commit to the point's own feed, with the word for the other side in
 //! it; a job sends the word afterwards, as often as it takes. What comes is kept before it is
-//! entered. The rules are in `domain/handoff.rs`.
+//! entered. The rules are in `domain/handoff.rs`; what they make of records is in `deciding.rs`.
 
 mod afar;
+pub mod deciding;
 mod desk;
 mod entering;
 mod sending;
@@ -15,4 +16,4 @@ pub use afar::{answer_lookup, consent, rate, reply, track, withdraw};
 pub use desk::{Offer, accept, decline, list, offer, recall};
 pub use entering::enter;
 pub use sending::{expire, send, send_messages};
-pub use stored::ended_with;
+pub use stored::{Noted, ended_with};
