@@ -22,9 +22,9 @@ use yizhan_proto::v1::{
     handoff_service_client::HandoffServiceClient,
     help_request_service_client::HelpRequestServiceClient,
     import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
-    node_service_client::NodeServiceClient, org_service_client::OrgServiceClient,
-    point_service_client::PointServiceClient, report_service_client::ReportServiceClient,
-    series_service_client::SeriesServiceClient,
+    node_service_client::NodeServiceClient, notice_service_client::NoticeServiceClient,
+    org_service_client::OrgServiceClient, point_service_client::PointServiceClient,
+    report_service_client::ReportServiceClient, series_service_client::SeriesServiceClient,
 };
 
 use crate::error::{Error, Result, innermost};
@@ -97,6 +97,7 @@ services!(
     audit: AuditServiceClient,
     approvals: ApprovalServiceClient,
     handoffs: HandoffServiceClient,
+    notices: NoticeServiceClient,
     help_requests: HelpRequestServiceClient,
     desk: DeskServiceClient,
     control: ControlServiceClient,

@@ -6,6 +6,7 @@ pub mod channel;
 pub mod document;
 pub mod error;
 pub mod export;
+pub mod notices;
 pub mod pages;
 pub mod profiles;
 pub mod progress;

@@ -101,6 +101,8 @@ settings! {
     webhook_kind: Option<Manner> = "none", WebhookKind;
     /// Language in which the webhook is told.
     webhook_language: String = "zh-Hans", Text(35);
+    /// Hosts of robots that staff may name for themselves, with blanks between.
+    webhook_hosts: String = "qyapi.weixin.qq.com oapi.dingtalk.com open.feishu.cn", Text(1_024);
     /// Certificate to trust for mail and webhooks beside those of the public web: a file in PEM.
     outgoing_ca: String = "", Text(1_024);
     /// A feed whose home was not heard for this long is shown as stale.
@@ -447,11 +449,10 @@ impl WebhookKind {
     fn parse(&self, text: &str) -> Result<Option<Manner>, String> {
         match text {
             "none" => Ok(None),
-            "generic" => Ok(Some(Manner::Generic)),
-            "wecom" => Ok(Some(Manner::WeCom)),
-            "dingtalk" => Ok(Some(Manner::DingTalk)),
-            "feishu" => Ok(Some(Manner::Feishu)),
-            _ => Err(format!("is not {}: {text}", self.limit())),
+            _ => match Manner::find(text) {
+                Some(manner) => Ok(Some(manner)),
+                None => Err(format!("is not {}: {text}", self.limit())),
+            },
         }
     }
 

@@ -347,6 +347,8 @@ impl Node {
         tasks.spawn(keep_running_if_leading(receipts, jobs::receipts::EVERY, leading(), stop()));
         let delivering = jobs::notices::Delivering { notices: app.notices.clone() };
         tasks.spawn(keep_running_if_leading(delivering, jobs::notices::EVERY, leading(), stop()));
+        let telling = jobs::telling::Telling { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(telling, jobs::telling::EVERY, leading(), stop()));
         let figures = app.clone();
         app.post.on_figures(Box::new(move |from| {
             let app = figures.clone();

@@ -203,6 +203,38 @@ async fn a_mainland_place_needs_a_city_that_exists() {
 }
 
 #[tokio::test]
+async fn people_say_where_they_want_to_be_told_of_news() {
+    let cluster = Cluster::found("GB-LON").await;
+    let desk = cluster.admin("GB-LON").await;
+    assert_eq!(word(&desk.ask(&["user", "notices"]).await, "way"), "none");
+    let mail = ["user", "notices", "--email", "wang@example.org", "--lang", "en"];
+    let quiet = ["--quiet", "22:00-08:00", "--zone", "Europe/London"];
+    let set = desk.ask(&[&mail[..], &quiet[..]].concat()).await;
+    assert_eq!((word(&set, "address"), word(&set, "quiet")), ("wang@example.org", "22:00-08:00"));
+    assert_eq!(set["active"], false, "this node has no mail server");
+    let hook = |url| ["user", "notices", "--webhook", url, "--kind", "feishu"];
+    let set = desk.ask(&hook("https://open.feishu.cn/open-apis/bot/v2/hook/secret-part")).await;
+    assert_eq!((word(&set, "way"), word(&set, "address")), ("webhook", "open.feishu.cn"));
+    let refused = desk.run(&hook("https://10.0.0.1/x")).await.expect_code(exit::REFUSED).json();
+    let (field, reason) = field_reason(&refused);
+    assert_eq!((&*field, &*reason), ("settings.webhook.url", "webhook_host_not_allowed"));
+    assert_eq!(word(&desk.ask(&["user", "notices", "--off"]).await, "way"), "none");
+    cluster.add_user("GB-LON", "reader", "auditor").await;
+    let auditor = cluster.user("GB-LON", "reader").await;
+    assert_eq!(auditor.refused(&["user", "notices"]).await, "DENIED");
+
+    let student = cluster.visitor("GB-LON");
+    let asked = student.ask(&in_london(TEXT, &[])).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    let set = ["help", "notices", reference, "--code", code, "--email"];
+    assert_eq!(student.ask(&[&set[..], &["a@example.org"]].concat()).await["notices"], true);
+    let refused = student.run(&[&set[..], &["nobody"]].concat()).await;
+    assert_eq!(field_reason(&refused.expect_code(exit::REFUSED).json()).0, "email");
+    let off = ["help", "notices", reference, "--code", code, "--off"];
+    assert_eq!(student.ask(&off).await["notices"], false);
+}
+
+#[tokio::test]
 async fn a_code_is_needed_and_wrong_ones_look_alike() {
     let cluster = Cluster::found("GB-LON").await;
     let student = cluster.visitor("GB-LON");

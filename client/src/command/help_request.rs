@@ -13,13 +13,14 @@ use yizhan_client::{
     channel::{Node, repeating},
     document::{self, help_request as shown, json as to_json, time},
     error::{Error, Result},
+    notices::Quiet,
     sealed::{self, BadCode, Key, TrackingCode},
 };
 use yizhan_proto::v1::{
-    ConsentHelpRequestRequest, HelpAnswer, HelpContent, HelpSecret, HelpText,
+    ConsentHelpRequestRequest, HelpAnswer, HelpContent, HelpNotices, HelpSecret, HelpText,
     ListHelpCategoriesRequest, RateHelpRequestRequest, ReplyToHelpRequestRequest,
-    SubmitHelpRequestRequest, SupplyLine, TrackHelpRequestRequest, TrackHelpRequestResponse,
-    WithdrawHelpRequestRequest,
+    SetHelpNoticesRequest, SubmitHelpRequestRequest, SupplyLine, TrackHelpRequestRequest,
+    TrackHelpRequestResponse, WithdrawHelpRequestRequest,
 };
 
 use super::{Context, attachment, read_text};
@@ -51,6 +52,13 @@ pub enum Help {
         /// It stays where it is
         #[arg(long)]
         no: bool,
+    },
+    /// Say where, when and in which language you are told of news, or that you are not
+    Notices {
+        #[command(flatten)]
+        tracked: Tracked,
+        #[command(flatten)]
+        wanted: Wanted,
     },
     /// Say how it went
     Rate {
@@ -113,6 +121,21 @@ pub struct Submit {
 }
 
 #[derive(Args)]
+pub struct Wanted {
+    /// Where to write to; the first address in your contact, if not given
+    #[arg(long, default_value = "", value_name = "ADDRESS")]
+    email: String,
+    /// Language of notices, BCP 47; that of the request, if not given
+    #[arg(long, default_value = "", value_name = "TAG")]
+    lang: String,
+    #[command(flatten)]
+    quiet: Quiet,
+    /// Tell me nothing
+    #[arg(long)]
+    off: bool,
+}
+
+#[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct Text {
     /// What it is about
@@ -157,6 +180,7 @@ impl Help {
                 });
                 Ok(tracked.moved(done.await?.state).with("agreed", (!no).into()))
             }
+            Help::Notices { tracked, wanted } => tracked.set_notices(context, wanted).await,
             Help::Rate { tracked, stars } => {
                 let code = tracked.code()?;
                 let node = context.anonymous().await?;
@@ -368,6 +392,35 @@ impl Tracked {
             async move { help.withdraw_help_request(request).await }
         });
         Ok(self.moved(done.await?.state))
+    }
+
+    async fn set_notices(&self, context: &Context, wanted: Wanted) -> Result<Answer> {
+        let code = self.code()?;
+        let node = context.anonymous().await?;
+        let found = self.fetch(&node, &code).await?;
+        let key = content_key(&found, &code).ok_or_else(|| {
+            Error::failed("NOT_READABLE", "the request's key is not here, so nothing can be set")
+                .advice(format!("ask at {}", found.owner))
+        })?;
+        let id = uuid::Uuid::parse_str(&found.id).unwrap_or_default();
+        let notices = HelpNotices {
+            off: wanted.off,
+            email: wanted.email,
+            language: wanted.lang,
+            quiet_hours: wanted.quiet.message(),
+        };
+        let sealed = sealed::seal(&key, "notices", id.as_bytes(), &notices.encode_to_vec())
+            .ok_or_else(|| Error::field("email", "too_long", "is too long", "过长"))?;
+        let request = SetHelpNoticesRequest {
+            reference: self.reference.clone(),
+            secret: Some(secret(&code)),
+            sealed,
+        };
+        let done = repeating(|| {
+            let (mut help, request) = (node.help_requests(), request.clone());
+            async move { help.set_help_notices(request).await }
+        });
+        Ok(self.moved(done.await?.state).with("notices", (!notices.off).into()))
     }
 
     fn moved(&self, state: i32) -> Answer {

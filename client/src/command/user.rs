@@ -4,6 +4,7 @@ use clap::Subcommand;
 use yizhan_client::{
     answer::Answer,
     error::Result,
+    notices::{self, Notices},
     users::{self, Add, Disable, List, Otp, Password, SetRole},
 };
 
@@ -21,6 +22,8 @@ pub enum User {
     Role(SetRole),
     /// One-time codes for your own sign-in
     Otp(Otp),
+    /// Where you are told of news: by mail, or through a robot of your own
+    Notices(Notices),
     /// Change a password, your own if no name is given
     Passwd(Password),
 }
@@ -34,6 +37,7 @@ impl User {
             User::Disable(disable) => users::disable(&node, disable).await,
             User::Role(role) => users::set_role(&node, role).await,
             User::Otp(otp) => users::set_otp(&node, otp).await,
+            User::Notices(notices) => notices::run(&node, notices).await,
             User::Passwd(password) => users::set_password(&node, password).await,
         }
     }

@@ -128,6 +128,15 @@ impl HelpRequestService for HelpRequestApi {
         Ok(Response::new(v1::ConsentHelpRequestResponse { state }))
     }
 
+    async fn set_help_notices(
+        &self,
+        request: Request<v1::SetHelpNoticesRequest>,
+    ) -> Result<Response<v1::SetHelpNoticesResponse>, Status> {
+        let caller = Caller::of(&request);
+        let state = handoffs::set_notices(&self.app, &caller, request.into_inner()).await?;
+        Ok(Response::new(v1::SetHelpNoticesResponse { state: state.number() }))
+    }
+
     async fn list_help_categories(
         &self,
         request: Request<v1::ListHelpCategoriesRequest>,

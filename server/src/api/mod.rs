@@ -17,6 +17,7 @@ pub mod imports;
 pub mod link;
 pub mod members;
 pub mod nodes;
+pub mod notices;
 pub mod orgs;
 pub mod points;
 pub mod policy;

@@ -8,14 +8,16 @@ use yizhan_proto::v1::{
     handoff_service_server::HandoffServiceServer,
     help_request_service_server::HelpRequestServiceServer,
     import_service_server::ImportServiceServer, member_service_server::MemberServiceServer,
-    org_service_server::OrgServiceServer, point_service_server::PointServiceServer,
-    report_service_server::ReportServiceServer, series_service_server::SeriesServiceServer,
+    notice_service_server::NoticeServiceServer, org_service_server::OrgServiceServer,
+    point_service_server::PointServiceServer, report_service_server::ReportServiceServer,
+    series_service_server::SeriesServiceServer,
 };
 
 use super::{
     approvals::ApprovalApi, audit::AuditApi, desk::DeskApi, events::EventApi, exports::ExportApi,
     groups::GroupApi, handoffs::HandoffApi, help_requests::HelpRequestApi, imports::ImportApi,
-    members::MemberApi, orgs::OrgApi, points::PointApi, reports::ReportApi, series::SeriesApi,
+    members::MemberApi, notices::NoticeApi, orgs::OrgApi, points::PointApi, reports::ReportApi,
+    series::SeriesApi,
 };
 use crate::app::App;
 
@@ -33,6 +35,7 @@ pub fn add_to(routes: Routes, app: &App) -> Routes {
         .add_service(HelpRequestServiceServer::new(HelpRequestApi { app: app.clone() }))
         .add_service(DeskServiceServer::new(DeskApi { app: app.clone() }))
         .add_service(HandoffServiceServer::new(HandoffApi { app: app.clone() }))
+        .add_service(NoticeServiceServer::new(NoticeApi { app: app.clone() }))
         .add_service(ReportServiceServer::new(ReportApi { app: app.clone() }))
         .add_service(ExportServiceServer::new(ExportApi { app: app.clone() }))
         .add_service(ImportServiceServer::new(ImportApi { app: app.clone() }))

@@ -3,20 +3,29 @@
 //! Whoever has news derives it from what is stored and puts it here; a job delivers. The outbox keeps
 //! one notice per person, fact and channel.
 
+use std::sync::Arc;
+
 use crate::{
-    app::error::{Error, Result},
+    app::{
+        App,
+        error::{Error, Result},
+    },
     domain::{
         contact::Email,
         language::Language,
         notice::{self, Channel, Fact, Quiet},
+        policy::Operation,
         text::Invalid,
         time::Time,
     },
     identity::{caller::Caller, keys::CaseKey},
-    notify::{Ways, target},
+    notify::{
+        Ways,
+        target::{self, Target},
+    },
     outside::Outside,
     store::{
-        StoreError,
+        StoreError, audit,
         database::Database,
         notices::{self, Address, Connection, Waiting},
     },
@@ -38,7 +47,7 @@ pub struct Notices {
 /// Where somebody is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reader {
-    pub email: Email,
+    pub target: Target,
     pub language: Language,
     pub quiet: Option<Quiet>,
 }
@@ -54,8 +63,31 @@ pub struct News<'a> {
     pub label: &'a str,
 }
 
+impl Reader {
+    fn channel(&self) -> Channel {
+        match self.target {
+            Target::Email(_) => Channel::Email,
+            Target::Webhook(_) => Channel::Webhook,
+        }
+    }
+}
+
 impl Notices {
-    /// Tells somebody by mail, inside the caller's transaction. `person` names them on this node.
+    /// Is there anybody to be told of anything?
+    pub async fn has_readers(&self) -> Result<bool, StoreError> {
+        if self.ways.is_open(Channel::Email) || self.ways.is_open(Channel::Webhook) {
+            return Ok(true);
+        }
+        notices::has_addresses(&mut *self.db.reader().await?).await
+    }
+
+    /// Is there room in the outbox?
+    pub async fn has_room(&self) -> Result<bool, StoreError> {
+        let (waiting, _) = notices::figures(&mut *self.db.reader().await?).await?;
+        Ok(waiting < WAITING_MAX)
+    }
+
+    /// Tells somebody where they want to be told, inside the caller's transaction. `person` names them on this node.
     pub async fn tell(
         &self,
         db: &mut Connection,
@@ -63,14 +95,14 @@ impl Notices {
         reader: &Reader,
         news: &News<'_>,
     ) -> Result<bool, StoreError> {
-        if !self.ways.is_open(Channel::Email) {
+        if !self.ways.reaches(&reader.target) {
             return Ok(false);
         }
         let now = self.outside.now();
-        let id = name(person, news, Channel::Email);
+        let id = name(person, news, reader.channel());
         let due = reader.quiet.as_ref().and_then(|quiet| quiet.until(now)).unwrap_or(now);
         let waiting = Waiting {
-            channel: Channel::Email.number().into(),
+            channel: reader.channel().number().into(),
             fact: news.fact.number().into(),
             reference: news.reference.to_owned(),
             label: news.label.to_owned(),
@@ -117,23 +149,26 @@ impl Notices {
         Ok(self.reader(account.as_bytes(), &stored))
     }
 
-    /// Sets where the caller wants to be told; none: nowhere any more.
-    pub async fn set_reader(&self, caller: &Caller, reader: Option<Reader>) -> Result<()> {
-        let Caller::Account { name, .. } = caller else { return Err(Error::Unauthenticated) };
-        let mut db = self.db.local().await?;
+    /// Sets where an account wants to be told, inside the caller's transaction; none: nowhere any
+    /// more.
+    async fn set_reader(
+        &self,
+        db: &mut Connection,
+        account: &str,
+        reader: Option<Reader>,
+    ) -> Result<(), StoreError> {
         match reader {
-            None => notices::delete_address(&mut db, name).await?,
+            None => notices::delete_address(db, account).await,
             Some(reader) => {
-                let address = self.stored(name.as_bytes(), &reader);
-                notices::put_address(&mut db, name, &address).await?;
+                let address = self.stored(account.as_bytes(), &reader);
+                notices::put_address(db, account, &address).await
             }
         }
-        Ok(())
     }
 
     /// Opens a stored address; none if it cannot be read any more.
     pub fn reader(&self, place: &[u8], stored: &Address) -> Option<Reader> {
-        let email = target::open(&self.case_key, place, &stored.target)?;
+        let target = target::open(&self.case_key, place, &stored.target)?;
         let quiet = match stored.zone.as_str() {
             "" => None,
             zone => {
@@ -143,7 +178,7 @@ impl Notices {
             }
         };
         Some(Reader {
-            email: Email::parse(&email, "email").ok()?,
+            target: Target::read(&target)?,
             language: Language::parse(&stored.language, "language").ok()?,
             quiet,
         })
@@ -156,7 +191,7 @@ impl Notices {
             None => (String::new(), (0, 0)),
         };
         Address {
-            target: target::seal(&self.case_key, place, reader.email.as_str(), nonce),
+            target: target::seal(&self.case_key, place, &reader.target.text(), nonce),
             language: reader.language.to_string(),
             zone,
             quiet_from: from.into(),
@@ -165,10 +200,43 @@ impl Notices {
     }
 }
 
+/// Where the caller is told, and whether that way is set up here.
+pub async fn settings(app: &App, caller: &Caller) -> Result<(Option<Reader>, bool)> {
+    caller.may(Operation::ReceiveNotices)?;
+    let Caller::Account { name, .. } = caller else { return Err(Error::Denied) };
+    let reader = app.notices.find_reader(name).await?;
+    let active = reader.as_ref().is_some_and(|reader| app.notices.ways.reaches(&reader.target));
+    Ok((reader, active))
+}
+
+/// Sets where the caller is told; none: nowhere any more.
+pub async fn set(
+    app: &App,
+    caller: &Caller,
+    reader: Option<Reader>,
+) -> Result<(Option<Reader>, bool)> {
+    caller.may(Operation::ReceiveNotices)?;
+    let Caller::Account { name, .. } = caller else { return Err(Error::Denied) };
+    let (name, deed) = (name.clone(), caller.deed(Operation::ReceiveNotices));
+    let (notices, outside): (Arc<Notices>, Outside) = (app.notices.clone(), app.outside.clone());
+    let setting = tokio::spawn(async move {
+        let mut tx = notices.db.begin().await?;
+        let dialect = tx.dialect;
+        let outcome = if reader.is_some() { "set" } else { "removed" };
+        notices.set_reader(tx.connection(), &name, reader).await?;
+        let acts = [deed.on_nothing(outcome)];
+        let (now, salt) = (outside.now(), outside.random());
+        audit::append(tx.connection(), dialect, &acts, now, salt).await?;
+        tx.commit().await
+    });
+    setting.await.map_err(|_| Error::Busy)??;
+    settings(app, caller).await
+}
+
 /// The language and quiet hours of whoever gave them as text; empty hours: none.
 pub fn reader(email: &str, language: &str, quiet: &str, zone: &str) -> Result<Reader, Invalid> {
     Ok(Reader {
-        email: Email::parse(email, "email")?,
+        target: Target::Email(Email::parse(email, "email")?),
         language: Language::parse(language, "language")?,
         quiet: match quiet {
             "" => None,

@@ -102,6 +102,11 @@ pub fn admin(point: &str) -> Caller {
 
 /// The founding node of a network that has no other point yet.
 pub async fn founder() -> Node {
+    founder_with(Outside::real(), Ways::default()).await
+}
+
+/// The same in a world of the test's own.
+pub async fn founder_with(outside: Outside, ways: Ways) -> Node {
     let dir = tempfile::tempdir().unwrap();
     let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
     let issuer = key("issuer");
@@ -113,7 +118,7 @@ pub async fn founder() -> Node {
         issuer.verifying_key(),
         Some(issuer),
     ));
-    let (heads, outside) = (Arc::new(Heads::default()), Outside::real());
+    let heads = Arc::new(Heads::default());
     let (writer, _) = writer::Writer::start(writer::Parts {
         store: db.clone(),
         keys: keys.clone(),
@@ -134,7 +139,7 @@ pub async fn founder() -> Node {
     });
     let notices = Arc::new(Notices {
         db: db.clone(),
-        ways: Ways::default(),
+        ways,
         case_key: CaseKey::generate(),
         outside: outside.clone(),
         language: Language::parse("zh-Hans", "language").unwrap(),

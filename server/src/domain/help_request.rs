@@ -26,6 +26,8 @@ pub const KEY_MAX: usize = 128;
 pub const QUANTITY_MAX: u32 = 1_000_000;
 /// Longest sealed message of a client, in bytes.
 pub const SEALED_MAX: usize = 48 * 1024;
+/// Longest sealed settings of a client's notices, in bytes.
+pub const NOTICES_MAX: usize = 4 * 1024;
 /// Longest wrap of a content key by its client, in bytes.
 pub const WRAP_MAX: usize = 256;
 
@@ -73,6 +75,8 @@ pub struct HelpRequest {
     pub handoff: Option<RecordId>,
     /// Owners are numbered from 0.
     pub owner_number: u32,
+    /// Sealed: where the client is told of news. Empty: nothing was set.
+    pub notices: Vec<u8>,
 }
 
 impl HelpRequest {
@@ -146,6 +150,65 @@ impl Quantities {
             return wrong("received_beyond_sent", format!("at most {}", self.sent));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub mod samples {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::domain::{
+        region,
+        working_time::{WeeklyHours, WorkingTime},
+    };
+
+    /// A request that has just been received.
+    pub fn request() -> HelpRequest {
+        HelpRequest {
+            reference: Reference::new("LON", 2023, 12),
+            category: HelpCategory::MedicalAdvice,
+            urgency: Urgency::Normal,
+            region: region::find("GB").unwrap(),
+            language: Language::parse("zh-Hans", "language").unwrap(),
+            state: HelpState::Received,
+            received: Time(0),
+            route: Route::default(),
+            clocks: Clocks::on_receipt(Urgency::Normal, Time(0), &always()),
+            assignee: String::new(),
+            lookup_hash: vec![1; 32],
+            mac_hash: vec![2; 32],
+            client_wrap: vec![3; 72],
+            intake_key: Some(RecordId([4; 16])),
+            wrap: vec![5; 104],
+            content: vec![6; 256],
+            reopened: 0,
+            resolved: None,
+            closed: None,
+            redirect: Vec::new(),
+            duplicate_of: None,
+            outcome: String::new(),
+            rating: 0,
+            source: String::new(),
+            intake: "GB-LON".into(),
+            key_hash: Vec::new(),
+            for_other: false,
+            escalation: 0,
+            channel: "client".into(),
+            updated: Time(0),
+            triaged: None,
+            assigned: None,
+            waiting: None,
+            handoff: None,
+            owner_number: 0,
+            notices: Vec::new(),
+        }
+    }
+
+    /// A point that never closes.
+    pub fn always() -> WorkingTime {
+        let week = WeeklyHours::new((1..=7).map(|day| (day, 0, 1_440)), "hours").unwrap();
+        WorkingTime::new(&"GB-LON".parse().unwrap(), week, TimeZone::UTC, [])
     }
 }
 

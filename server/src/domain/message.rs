@@ -225,6 +225,12 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("unknown_urgency", "未知的紧急程度", "is not an urgency"),
     ("url_malformed", "不是有效的网址", "is not a link"),
     ("used_before", "已被使用过", "was used before"),
+    (
+        "webhook_host_not_allowed",
+        "不在运维人员允许的主机之列",
+        "names a host that the operator does not allow",
+    ),
+    ("webhook_malformed", "不是有效的 https 地址", "is not an https address"),
     ("without_node", "没有节点", "has no node"),
     ("wrong_code", "验证码不正确", "is not a code of now"),
     ("wrong_length", "长度不对", "has the wrong length"),

@@ -22,6 +22,7 @@ pub mod group;
 pub mod handoff;
 pub mod help_category;
 pub mod help_clock;
+pub mod help_news;
 pub mod help_reference;
 pub mod help_request;
 pub mod help_state;

@@ -41,6 +41,7 @@ named! { /// What somebody is told of.
     NotOurs = 15 "not_ours",
     Opened = 16 "opened",
     DeletionAhead = 17 "deletion_ahead",
+    ClosingAhead = 18 "closing_ahead",
 }
 
 /// The languages that notices are written in.
@@ -97,6 +98,15 @@ pub fn text(fact: Fact, language: &Language, reference: &str, label: &str) -> (S
     (subject, body)
 }
 
+/// The one of zh-Hans, zh-Hant and en that a reader of `language` reads.
+pub fn in_script<'a>(language: &Language, texts: &[&'a str; 3]) -> &'a str {
+    match Script::of(language) {
+        Script::Simplified => texts[0],
+        Script::Traditional => texts[1],
+        Script::English => texts[2],
+    }
+}
+
 /// Is it told to a client, and not to the desk?
 pub fn is_for_client(fact: Fact) -> bool {
     match fact {
@@ -112,7 +122,8 @@ pub fn is_for_client(fact: Fact) -> bool {
         | Fact::Done
         | Fact::NotOurs
         | Fact::Opened
-        | Fact::DeletionAhead => true,
+        | Fact::DeletionAhead
+        | Fact::ClosingAhead => true,
     }
 }
 
@@ -142,6 +153,11 @@ fn words(fact: Fact, script: Script) -> &'static str {
             "您的求助资料即将删除",
             "您的求助資料即將刪除",
             "What you sent us will be deleted soon",
+        ),
+        Fact::ClosingAhead => (
+            "您的求助即将关闭，如仍需帮助请回复",
+            "您的求助即將關閉，如仍需幫助請回覆",
+            "Your request will be closed soon: write to us if you still need help",
         ),
     };
     match script {
@@ -189,6 +205,12 @@ impl Quiet {
 
     pub fn minutes(&self) -> (u16, u16) {
         (self.from, self.to)
+    }
+
+    /// `22:00-08:00`.
+    pub fn hours(&self) -> String {
+        let wall = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        format!("{}-{}", wall(self.from), wall(self.to))
     }
 
     /// When it is over, if it is quiet now. A night in which clocks change ends when the wall clock

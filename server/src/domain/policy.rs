@@ -196,6 +196,8 @@ operations!(
     OfferHandoff,
     /// Pass a request on without asking its client.
     OverrideConsent,
+    /// Set where one is told that there is news.
+    ReceiveNotices,
     /// Figures counted from what the caller may read.
     ReadReport,
     /// See what an import would do.
@@ -279,6 +281,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
 
         (OfferHandoff, Staff | PointAdmin) => OwnPoint,
         (OverrideConsent, PointAdmin) => OwnPoint,
+        (ReceiveNotices, Volunteer | Staff | PointAdmin | ProvincialAdmin) => Own,
 
         (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
@@ -302,7 +305,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | ReadReport | TryImport | Import | Export | ReadAudit | VerifyAudit | OpenLink
             | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest | ReplyHelpRequest
             | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff
-            | OverrideConsent,
+            | OverrideConsent | ReceiveNotices,
             _,
         ) => Nothing,
     }
@@ -381,6 +384,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.HelpRequestService/WithdrawHelpRequest", Operation::TrackHelpRequest),
     ("/yizhan.v1.HelpRequestService/RateHelpRequest", Operation::TrackHelpRequest),
     ("/yizhan.v1.HelpRequestService/ConsentHelpRequest", Operation::TrackHelpRequest),
+    ("/yizhan.v1.HelpRequestService/SetHelpNotices", Operation::TrackHelpRequest),
     ("/yizhan.v1.HelpRequestService/ListHelpCategories", Operation::SubmitHelpRequest),
     ("/yizhan.v1.DeskService/ListDeskRequests", Operation::ReadHelpRequest),
     ("/yizhan.v1.DeskService/GetDeskRequest", Operation::ReadHelpRequest),
@@ -402,6 +406,8 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.HandoffService/DeclineHandoff", Operation::OfferHandoff),
     ("/yizhan.v1.HandoffService/RecallHandoff", Operation::OfferHandoff),
     ("/yizhan.v1.HandoffService/ListHandoffs", Operation::OfferHandoff),
+    ("/yizhan.v1.NoticeService/GetNoticeSettings", Operation::ReceiveNotices),
+    ("/yizhan.v1.NoticeService/SetNoticeSettings", Operation::ReceiveNotices),
     ("/yizhan.v1.ReportService/GetReport", Operation::ReadReport),
     ("/yizhan.v1.ImportService/Import", Operation::TryImport),
     ("/yizhan.v1.ExportService/Export", Operation::Export),

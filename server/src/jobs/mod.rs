@@ -18,3 +18,4 @@ pub mod renewal;
 pub mod runner;
 pub mod statements;
 pub mod sweeping;
+pub mod telling;

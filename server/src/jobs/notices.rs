@@ -14,7 +14,7 @@ use crate::{
         notice::{self, Channel, Fact},
         time::Time,
     },
-    notify::{Failure, Message},
+    notify::{Failure, Message, Way, target::Target},
     store::{
         StoreError,
         notices::{self, Waiting},
@@ -80,12 +80,12 @@ impl Delivering {
             notice::text(letter.fact, &letter.language, &waiting.reference, &waiting.label);
         let message = Message {
             id: &waiting.id,
-            address: &letter.address,
+            address: letter.address(),
             subject: &subject,
             body: &body,
             now: all.outside.now(),
         };
-        match (all.ways.tell(letter.channel, &message).await, next) {
+        match (all.ways.tell(letter.way(), &message).await, next) {
             (Ok(()), _) => self.end(waiting, false, now).await,
             (Err(Failure::Passing(what)), Some(_)) => {
                 debug!(attempts, what, "notice not delivered, will be tried again");
@@ -108,29 +108,39 @@ impl Delivering {
         let channel = Channel::from_number(number(waiting.channel), "channel").ok()?;
         let fact = Fact::from_number(number(waiting.fact), "fact").ok()?;
         let language = Language::parse(&waiting.address.language, "language").ok()?;
-        Some(match channel {
-            Channel::Webhook => {
-                Letter { channel, fact, language, address: String::new(), quiet: None }
-            }
-            Channel::Email => {
-                let reader = self.notices.reader(&waiting.id, &waiting.address)?;
-                let address = reader.email.as_str().to_owned();
-                Letter { channel, fact, language, address, quiet: reader.quiet }
-            }
-        })
+        if channel == Channel::Webhook && waiting.address.target.is_empty() {
+            return Some(Letter { fact, language, target: None, quiet: None });
+        }
+        let reader = self.notices.reader(&waiting.id, &waiting.address)?;
+        Some(Letter { fact, language, target: Some(reader.target), quiet: reader.quiet })
     }
 }
 
 /// A notice, opened.
 struct Letter {
-    channel: Channel,
     fact: Fact,
     language: Language,
-    address: String,
+    /// None: the point's own robot.
+    target: Option<Target>,
     quiet: Option<notice::Quiet>,
 }
 
 impl Letter {
+    fn way(&self) -> Way<'_> {
+        match &self.target {
+            None => Way::Desk,
+            Some(Target::Email(email)) => Way::Mail(email),
+            Some(Target::Webhook(webhook)) => Way::Robot(webhook),
+        }
+    }
+
+    fn address(&self) -> &str {
+        match &self.target {
+            Some(Target::Email(email)) => email.as_str(),
+            Some(Target::Webhook(_)) | None => "",
+        }
+    }
+
     fn quiet_until(&self, now: Time) -> Option<Time> {
         self.quiet.as_ref()?.until(now)
     }

@@ -45,6 +45,12 @@ impl Address {
     }
 }
 
+impl Address {
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
 /// Is it this machine, whatever a resolver says?
 pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -6,14 +6,19 @@
 pub mod http;
 pub mod mail;
 pub mod robot;
+#[cfg(test)]
+pub mod samples;
 pub mod setup;
 pub mod target;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::domain::{notice::Channel, time::Time};
+use rustls::ClientConfig;
+
+use crate::domain::{contact::Email, notice::Channel, time::Time};
 use mail::Mail;
 use robot::Robot;
+use target::{Target, Webhook};
 
 /// How long one delivery may take, from looking the host up to its last word.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,7 +50,25 @@ pub enum Failure {
 #[derive(Default)]
 pub struct Ways {
     pub mail: Option<Mail>,
+    /// The point's own.
     pub robot: Option<Robot>,
+    /// Robots that people have named for themselves.
+    pub robots: Option<Robots>,
+}
+
+/// Where robots of people may stand, and how they are spoken to.
+pub struct Robots {
+    pub hosts: Vec<String>,
+    pub tls: Arc<ClientConfig>,
+}
+
+/// By which way, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub enum Way<'a> {
+    Mail(&'a Email),
+    /// The point's own robot.
+    Desk,
+    Robot(&'a Webhook),
 }
 
 impl Ways {
@@ -56,18 +79,45 @@ impl Ways {
         }
     }
 
+    /// Can somebody be told there?
+    pub fn reaches(&self, target: &Target) -> bool {
+        match target {
+            Target::Email(_) => self.mail.is_some(),
+            Target::Webhook(_) => self.robots.is_some(),
+        }
+    }
+
+    /// Hosts on which robots of people may stand.
+    pub fn hosts(&self) -> &[String] {
+        self.robots.as_ref().map_or(&[], |robots| &robots.hosts)
+    }
+
     /// Tells somebody, or says why not, within `TIMEOUT`.
-    pub async fn tell(&self, channel: Channel, message: &Message<'_>) -> Result<(), Failure> {
+    pub async fn tell(&self, way: Way<'_>, message: &Message<'_>) -> Result<(), Failure> {
         let telling = async {
-            match channel {
-                Channel::Email => self.mail.as_ref().ok_or(Failure::NotSetUp)?.send(message).await,
-                Channel::Webhook => {
-                    self.robot.as_ref().ok_or(Failure::NotSetUp)?.send(message).await
+            match way {
+                Way::Mail(_) => self.mail.as_ref().ok_or(Failure::NotSetUp)?.send(message).await,
+                Way::Desk => self.robot.as_ref().ok_or(Failure::NotSetUp)?.send(message).await,
+                Way::Robot(webhook) => {
+                    let robots = self.robots.as_ref().ok_or(Failure::NotSetUp)?;
+                    robots.send(webhook, message).await
                 }
             }
         };
         let told = tokio::time::timeout(TIMEOUT, telling).await;
         told.unwrap_or(Err(Failure::Passing("no answer in time")))
+    }
+}
+
+impl Robots {
+    /// The operator may have changed what is allowed since the robot was named.
+    async fn send(&self, webhook: &Webhook, message: &Message<'_>) -> Result<(), Failure> {
+        let address = http::Address::parse(&webhook.url).map_err(Failure::Lasting)?;
+        if !self.hosts.iter().any(|host| host == address.host()) {
+            return Err(Failure::Lasting("the robot's host is not allowed"));
+        }
+        let (manner, secret) = (webhook.manner, webhook.secret.clone());
+        Robot { manner, address, secret, tls: self.tls.clone() }.send(message).await
     }
 }
 

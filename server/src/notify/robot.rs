@@ -35,6 +35,23 @@ pub enum Manner {
     Feishu,
 }
 
+impl Manner {
+    pub const ALL: [Manner; 4] = [Manner::Generic, Manner::WeCom, Manner::DingTalk, Manner::Feishu];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Manner::Generic => "generic",
+            Manner::WeCom => "wecom",
+            Manner::DingTalk => "dingtalk",
+            Manner::Feishu => "feishu",
+        }
+    }
+
+    pub fn find(name: &str) -> Option<Manner> {
+        Manner::ALL.into_iter().find(|manner| manner.name() == name)
+    }
+}
+
 /// A receiver. Its address and its secret are keys: whoever has them can speak in its chat.
 pub struct Robot {
     pub manner: Manner,

@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use zeroize::Zeroizing;
 
 use super::{
-    Ways,
+    Robots, Ways,
     http::Address,
     mail::{Mail, SetUpError, Settings},
     robot::Robot,
@@ -66,7 +66,12 @@ pub fn ways(config: &Config, keys: &KeyDirectory) -> Result<Ways, Error> {
             })
         }
     };
-    Ok(Ways { mail, robot })
+    let hosts: Vec<String> = config.webhook_hosts.split_whitespace().map(str::to_owned).collect();
+    let robots = match hosts.is_empty() {
+        true => None,
+        false => Some(Robots { hosts, tls: outgoing(trusted.as_deref())? }),
+    };
+    Ok(Ways { mail, robot, robots })
 }
 
 /// TLS to servers of the public web, and to those whose certificate the operator trusts.

@@ -1,25 +1,18 @@
-//! Notices through real connections on this machine: a mail server and a receiver of webhooks that
-//! keep what they are told.
+//! Notices through real connections on this machine.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::{
     mail::{Mail, Security, Settings},
     robot::{ID_HEADER, Manner, Robot, SIGNATURE_HEADER},
+    samples::{MailServer, Post, client_tls, clock, mail, receiver},
     *,
 };
 use crate::{
@@ -32,159 +25,6 @@ use crate::{
     store::{database::Database, notices},
 };
 
-/// What arrived: one text per letter or request.
-type Post = Arc<Mutex<Vec<String>>>;
-
-/// A mail server that refuses as many letters as asked, then takes them.
-#[derive(Clone)]
-struct MailServer {
-    post: Post,
-    refuse: Arc<AtomicUsize>,
-    tls: Option<TlsAcceptor>,
-    tls_first: bool,
-}
-
-impl MailServer {
-    async fn start(self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let server = self.clone();
-                tokio::spawn(async move {
-                    match (&server.tls, server.tls_first) {
-                        (Some(tls), true) => {
-                            let stream = tls.clone().accept(stream).await?;
-                            server.converse(stream, true).await.map(drop)
-                        }
-                        (Some(tls), false) => match server.converse(stream, false).await? {
-                            Some(stream) => {
-                                let stream = tls.clone().accept(stream).await?;
-                                server.converse(stream, true).await.map(drop)
-                            }
-                            None => Ok(()),
-                        },
-                        (None, _) => server.converse(stream, false).await.map(drop),
-                    }
-                });
-            }
-        });
-        address
-    }
-
-    /// RFC 5321 as far as a letter needs it. Gives the stream back at STARTTLS.
-    async fn converse<Io>(&self, io: Io, secret: bool) -> std::io::Result<Option<Io>>
-    where
-        Io: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut io = BufReader::new(io);
-        // After STARTTLS the client goes on, without a greeting.
-        if !secret || self.tls_first {
-            io.write_all(b"220 mail.test ESMTP\r\n").await?;
-        }
-        let (mut letter, mut in_letter) = (String::new(), false);
-        loop {
-            let mut line = String::new();
-            if io.read_line(&mut line).await? == 0 {
-                return Ok(None);
-            }
-            if in_letter {
-                if line == ".\r\n" {
-                    in_letter = false;
-                    let refused =
-                        self.refuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                            left.checked_sub(1)
-                        });
-                    if refused.is_ok() {
-                        io.write_all(b"451 try again later\r\n").await?;
-                    } else {
-                        self.post.lock().unwrap().push(std::mem::take(&mut letter));
-                        io.write_all(b"250 taken\r\n").await?;
-                    }
-                } else {
-                    letter.push_str(&line);
-                }
-                continue;
-            }
-            let word = line.split_whitespace().next().unwrap_or("").to_ascii_uppercase();
-            let answer: &[u8] = match word.as_str() {
-                "EHLO" if self.tls.is_some() && !secret => b"250-mail.test\r\n250 STARTTLS\r\n",
-                "EHLO" if secret => b"250-mail.test\r\n250 AUTH PLAIN\r\n",
-                "EHLO" => b"250 mail.test\r\n",
-                "STARTTLS" => {
-                    io.write_all(b"220 go on\r\n").await?;
-                    return Ok(Some(io.into_inner()));
-                }
-                "MAIL" if self.tls.is_some() && !secret => b"530 STARTTLS first\r\n",
-                "MAIL" | "RCPT" | "RSET" | "NOOP" => {
-                    letter.push_str(&line);
-                    b"250 ok\r\n"
-                }
-                "AUTH" => {
-                    letter.push_str(&line);
-                    b"235 welcome\r\n"
-                }
-                "DATA" => {
-                    in_letter = true;
-                    b"354 go ahead\r\n"
-                }
-                "QUIT" => {
-                    io.write_all(b"221 bye\r\n").await?;
-                    return Ok(None);
-                }
-                _ => b"502 what?\r\n",
-            };
-            io.write_all(answer).await?;
-        }
-    }
-}
-
-/// Answers each request with the next of these bodies, and keeps requests.
-async fn receiver(post: Post, answers: Vec<&'static str>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        for answer in answers {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let request = read_request(&mut stream).await;
-            post.lock().unwrap().push(request);
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-    });
-    address
-}
-
-async fn read_request(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    loop {
-        let mut piece = [0; 1_024];
-        let read = stream.read(&mut piece).await.unwrap();
-        bytes.extend_from_slice(&piece[..read]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.to_ascii_lowercase();
-            let length = length.split("content-length: ").nth(1).unwrap();
-            let length: usize = length.lines().next().unwrap().parse().unwrap();
-            if body.len() >= length {
-                return text;
-            }
-        }
-        assert!(read > 0, "the request broke off: {text}");
-    }
-}
-
-fn mail(server: SocketAddr, security: Security, trusted: Option<Vec<u8>>, user: &str) -> Mail {
-    Mail::new(Settings {
-        server: &Address { host: "localhost".into(), port: server.port() },
-        security,
-        from: "desk@gd.example",
-        user,
-        password: Some(Zeroizing::new("secret".into())),
-        trusted,
-    })
-    .unwrap()
-}
-
 /// A certificate for this machine, and a server that shows it.
 fn certified() -> (Vec<u8>, TlsAcceptor) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -196,13 +36,6 @@ fn certified() -> (Vec<u8>, TlsAcceptor) {
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
     (made.cert.pem().into_bytes(), TlsAcceptor::from(Arc::new(config)))
-}
-
-/// A clock that the test moves, in seconds.
-fn clock(seconds: &Arc<AtomicUsize>) -> Outside {
-    let seconds = seconds.clone();
-    let now = move || Time::from_millis(seconds.load(Ordering::SeqCst) as i64 * 1_000);
-    Outside::new(now, |bytes| rand::fill(bytes))
 }
 
 async fn outbox(dir: &tempfile::TempDir, ways: Ways, outside: Outside) -> Arc<Notices> {
@@ -235,7 +68,7 @@ async fn a_letter_is_tried_again_until_it_is_taken_and_told_once() {
         MailServer { post: post.clone(), refuse, tls: None, tls_first: false }.start().await;
     let mail = mail(server, Security::None, None, "");
     let seconds = Arc::new(AtomicUsize::new(1_700_000_000));
-    let ways = Ways { mail: Some(mail), robot: None };
+    let ways = Ways { mail: Some(mail), ..Ways::default() };
     let notices = outbox(&dir, ways, clock(&seconds)).await;
     let wang = reader("wang@example.org", "zh-Hans", "", "").unwrap();
     assert!(tell(&notices, &wang, &news("m1")).await);
@@ -319,7 +152,8 @@ async fn a_robot_is_told_again_after_it_was_too_busy() {
         tls: client_tls(),
     };
     let seconds = Arc::new(AtomicUsize::new(1_700_000_000));
-    let notices = outbox(&dir, Ways { mail: None, robot: Some(robot) }, clock(&seconds)).await;
+    let notices =
+        outbox(&dir, Ways { robot: Some(robot), ..Ways::default() }, clock(&seconds)).await;
     let mut tx = notices.db.begin().await.unwrap();
     for _ in 0..2 {
         notices.tell_desk(tx.connection(), "GB-LON", &news("1")).await.unwrap();
@@ -362,7 +196,7 @@ async fn nobody_is_woken_at_night() {
     let server =
         MailServer { post: post.clone(), refuse: Arc::default(), tls: None, tls_first: false };
     let server = server.start().await;
-    let ways = Ways { mail: Some(mail(server, Security::None, None, "")), robot: None };
+    let ways = Ways { mail: Some(mail(server, Security::None, None, "")), ..Ways::default() };
     // 2023-01-10T23:00:00Z.
     let seconds = Arc::new(AtomicUsize::new(1_673_391_600));
     let notices = outbox(&dir, ways, clock(&seconds)).await;
@@ -377,13 +211,4 @@ async fn nobody_is_woken_at_night() {
     seconds.fetch_add(3_600, Ordering::SeqCst);
     job.run_once().await.unwrap();
     assert_eq!(post.lock().unwrap().len(), 1);
-}
-
-fn client_tls() -> Arc<rustls::ClientConfig> {
-    let config = rustls::ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    Arc::new(config)
 }

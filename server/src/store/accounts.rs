@@ -146,6 +146,8 @@ pub async fn take_step(db: &mut AnyConnection, id: AccountId, step: i64) -> Resu
 /// Removes the accounts of a person, with their sessions.
 pub async fn delete_of_member(db: &mut AnyConnection, member: RecordId) -> Result<()> {
     for sql in [
+        "delete from notice_addresses where account in
+           (select name from accounts where member = $1)",
         "delete from sessions where account in (select id from accounts where member = $1)",
         "delete from role_grants where account in (select id from accounts where member = $1)",
         "delete from accounts where member = $1",

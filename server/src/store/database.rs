@@ -42,6 +42,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (60, None, include_str!("../../migrations/0060_notices.sql")),
     (61, None, include_str!("../../migrations/0061_handoffs.sql")),
     (62, None, include_str!("../../migrations/0062_attachments.sql")),
+    (63, None, include_str!("../../migrations/0063_notice_marks.sql")),
     (50, None, include_str!("../../migrations/0050_help_requests.sql")),
 ];
 

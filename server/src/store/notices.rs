@@ -93,6 +93,60 @@ pub async fn figures(db: &mut Connection) -> Result<(i64, i64)> {
     Ok((row.try_get("waiting")?, row.try_get("failed")?))
 }
 
+/// Does anybody want to be told at an address of their own?
+pub async fn has_addresses(db: &mut Connection) -> Result<bool> {
+    let sql = "select account from notice_addresses limit 1";
+    let found: Option<String> = sqlx::query_scalar(sql).fetch_optional(db).await.map_err(failed)?;
+    Ok(found.is_some())
+}
+
+/// Somebody who wants to be told, and one of the roles in which they work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Staff {
+    pub account: String,
+    pub role: String,
+    pub point: String,
+    pub address: Address,
+}
+
+/// Whoever wants to be told and is not disabled, once per role that is not limited to categories.
+pub async fn list_staff(db: &mut Connection, now: Time, limit: u32) -> Result<Vec<Staff>> {
+    let sql = "select n.account, a.role, a.point, n.target, n.language, n.zone, n.quiet_from,
+                 n.quiet_to
+               from notice_addresses n join accounts a on a.name = n.account
+               where a.disabled_us is null
+               union all
+               select n.account, g.role, g.point, n.target, n.language, n.zone, n.quiet_from,
+                 n.quiet_to
+               from notice_addresses n join accounts a on a.name = n.account
+                 join role_grants g on g.account = a.id
+               where a.disabled_us is null and g.categories = '' and g.from_us <= $1
+                 and (g.to_us is null or g.to_us > $1)
+               order by 1, 2, 3 limit $2";
+    let query = sqlx::query_as(sql).bind(now.0).bind(i64::from(limit));
+    query.fetch_all(db).await.map_err(failed)
+}
+
+/// Up to where a home's sealed records have been looked at for news, in which epoch.
+pub async fn find_mark(db: &mut Connection, home: &str) -> Result<(i64, i64)> {
+    let sql = "select epoch, sequence from notice_marks where home = $1";
+    let mark = sqlx::query_as(sql).bind(home).fetch_optional(db).await.map_err(failed)?;
+    Ok(mark.unwrap_or((0, 0)))
+}
+
+pub async fn set_mark(
+    db: &mut Connection,
+    home: &str,
+    (epoch, sequence): (i64, i64),
+) -> Result<()> {
+    let sql = "insert into notice_marks (home, epoch, sequence) values ($1, $2, $3)
+               on conflict (home) do update set epoch = excluded.epoch,
+                 sequence = excluded.sequence";
+    let query = sqlx::query(sql).bind(home).bind(epoch).bind(sequence);
+    query.execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
 /// Where an account wants to be told.
 pub async fn find_address(db: &mut Connection, account: &str) -> Result<Option<Address>> {
     let sql = "select target, language, zone, quiet_from, quiet_to from notice_addresses
@@ -126,6 +180,17 @@ impl FromRow<'_, AnyRow> for Address {
             zone: row.try_get("zone")?,
             quiet_from: row.try_get("quiet_from")?,
             quiet_to: row.try_get("quiet_to")?,
+        })
+    }
+}
+
+impl FromRow<'_, AnyRow> for Staff {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Staff> {
+        Ok(Staff {
+            account: row.try_get("account")?,
+            role: row.try_get("role")?,
+            point: row.try_get("point")?,
+            address: Address::from_row(row)?,
         })
     }
 }

@@ -78,6 +78,7 @@ impl TryFrom<v1::HelpRequest> for HelpRequest {
             waiting: moment(message.wait_time, "wait_time")?,
             handoff: optional_id(&message.handoff, "handoff")?,
             owner_number: message.owner_number,
+            notices: message.notices,
         })
     }
 }
@@ -120,6 +121,7 @@ impl From<HelpRequest> for v1::HelpRequest {
             wait_time: request.waiting.map(time_message),
             handoff: request.handoff.map(|id| id.0.to_vec()).unwrap_or_default(),
             owner_number: request.owner_number,
+            notices: request.notices,
         }
     }
 }

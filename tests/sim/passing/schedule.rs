@@ -288,5 +288,6 @@ fn request(rng: &mut StdRng, home: &PointCode, number: u64) -> HelpRequest {
         waiting: None,
         handoff: None,
         owner_number: 0,
+        notices: Vec::new(),
     }
 }

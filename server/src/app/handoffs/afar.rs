@@ -81,6 +81,15 @@ pub async fn rate(
     state(follow(app, caller, Question::Rate(request)).await?)
 }
 
+/// Sets where the client is told of news.
+pub async fn set_notices(
+    app: &App,
+    caller: &Caller,
+    request: v1::SetHelpNoticesRequest,
+) -> Result<HelpState> {
+    state(follow(app, caller, Question::Notices(request)).await?)
+}
+
 /// The client's word on a handoff.
 pub async fn consent(
     app: &App,
@@ -223,6 +232,9 @@ async fn here(app: &App, question: Question) -> Result<Came> {
             help_requests::rate(app, &anybody, &secret, stars).await?
         }
         Question::Consent(request) => answer_offer(app, &secret, request.agree).await?,
+        Question::Notices(request) => {
+            help_requests::readers::set(app, &secret, request.sealed).await?
+        }
     };
     Ok(Came::State(state))
 }
@@ -284,5 +296,6 @@ fn parts(question: &Question) -> (&str, Option<&v1::HelpSecret>) {
         Question::Withdraw(q) => (&q.reference, q.secret.as_ref()),
         Question::Rate(q) => (&q.reference, q.secret.as_ref()),
         Question::Consent(q) => (&q.reference, q.secret.as_ref()),
+        Question::Notices(q) => (&q.reference, q.secret.as_ref()),
     }
 }

@@ -204,7 +204,6 @@ async fn own(app: &App, mut noted: Noted, held: Held, word: v1::HandoffWord) -> 
     if entered {
         telling::client(app, &noted.feed, id, &request, Fact::PassedOn, &noted.id.to_string())
             .await?;
-        telling::desk(app, &noted, Fact::NewRequest).await?;
     }
     Ok(entered)
 }

@@ -12,7 +12,7 @@ mod sending;
 mod stored;
 mod telling;
 
-pub use afar::{answer_lookup, consent, rate, reply, track, withdraw};
+pub use afar::{answer_lookup, consent, rate, reply, set_notices, track, withdraw};
 pub use desk::{Offer, accept, decline, list, offer, recall};
 pub use entering::enter;
 pub use sending::{expire, send, send_messages};

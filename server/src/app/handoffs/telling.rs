@@ -1,34 +1,32 @@
 //! Who is told of a handoff. A notice is named by the handoff, so that it is told once however often
 //! a step is made again.
 
-use prost::Message;
-use yizhan_client::sealed;
-use yizhan_proto::v1;
-
 use super::stored::Noted;
 use crate::{
     app::{
         App,
         error::{Error, Result},
         help_requests::{
-            sealing::CONTENT,
+            readers::{self, Named},
             stored::{get, sealed_feed},
         },
-        notices::{News, Reader},
+        notices::News,
     },
-    domain::{
-        audience::FeedId, contact::Email, help_request::HelpRequest, id::RecordId, notice::Fact,
-    },
+    domain::{audience::FeedId, help_request::HelpRequest, id::RecordId, notice::Fact},
 };
 
-/// Tells the point's own robot.
+/// Tells the point's own robot, and the people of its desk.
 pub async fn desk(app: &App, noted: &Noted, fact: Fact) -> Result<()> {
+    let named = readers::desk(app, &noted.feed.home, false).await?;
     let (app, point) = (app.clone(), noted.feed.home.to_string());
     let (reference, occasion) = (noted.handoff.reference.clone(), noted.id.to_string());
     let telling = tokio::spawn(async move {
         let mut tx = app.db.begin().await?;
         let news = News { fact, occasion, reference: &reference, label: "" };
         app.notices.tell_desk(tx.connection(), &point, &news).await?;
+        for (person, reader) in &named {
+            app.notices.tell(tx.connection(), person, reader, &news).await?;
+        }
         tx.commit().await
     });
     Ok(telling.await.map_err(|_| Error::Busy)??)
@@ -41,7 +39,7 @@ pub async fn client_of(app: &App, noted: &Noted, fact: Fact) -> Result<()> {
     client(app, &noted.feed, id, &stored.request, fact, &noted.id.to_string()).await
 }
 
-/// Tells a client who has left an address, in the language of the request.
+/// Tells a client who can be told.
 pub async fn client(
     app: &App,
     feed: &FeedId,
@@ -50,10 +48,9 @@ pub async fn client(
     fact: Fact,
     occasion: &str,
 ) -> Result<()> {
-    let Some(email) = address(app, feed, id, request).await? else { return Ok(()) };
-    let reader = Reader { email, language: request.language.clone(), quiet: None };
+    let Some(client) = readers::client(app, feed, id, request).await? else { return Ok(()) };
     let (app, reference) = (app.clone(), request.reference.to_string());
-    let (person, occasion) = (format!("client {id}"), occasion.to_owned());
+    let ((person, reader), occasion): (Named, String) = (client, occasion.to_owned());
     let telling = tokio::spawn(async move {
         let mut tx = app.db.begin().await?;
         let news = News { fact, occasion, reference: &reference, label: "" };
@@ -61,22 +58,4 @@ pub async fn client(
         tx.commit().await
     });
     Ok(telling.await.map_err(|_| Error::Busy)??)
-}
-
-/// The first e-mail address of what the client left to be reached by.
-async fn address(
-    app: &App,
-    feed: &FeedId,
-    id: RecordId,
-    request: &HelpRequest,
-) -> Result<Option<Email>> {
-    if request.intake_key.is_none() || request.content.is_empty() {
-        return Ok(None);
-    }
-    let keys = app.help.keys.open(app, feed, id, request).await?;
-    let plain = sealed::open(&keys.content, CONTENT, &id.0, &request.content);
-    let content = plain.and_then(|plain| v1::HelpContent::decode(&plain[..]).ok());
-    let contact = content.map(|content| content.contact).unwrap_or_default();
-    let words = contact.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '，' | '；'));
-    Ok(words.filter_map(|word| Email::parse(word, "contact").ok()).next())
 }

@@ -7,9 +7,13 @@ pub mod desks;
 pub mod numbers;
 pub mod past;
 pub mod posting;
+pub mod readers;
 pub mod sealing;
 pub mod stored;
 mod submit;
+pub mod telling;
+#[cfg(test)]
+mod telling_tests;
 #[cfg(test)]
 mod tests;
 mod track;

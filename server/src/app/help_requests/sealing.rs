@@ -44,6 +44,8 @@ pub const MESSAGE: &str = "message";
 pub const NOTE: &str = "note";
 /// Where a request was sent instead (the request).
 pub const REDIRECT: &str = "redirect";
+/// Where the client is told of news (the request).
+pub const NOTICES: &str = "notices";
 /// Content key and note key (the request).
 const KEYS: &str = "keys";
 

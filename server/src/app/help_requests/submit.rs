@@ -217,6 +217,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         waiting: None,
         handoff: None,
         owner_number: 0,
+        notices: Vec::new(),
     };
     let answer = |request: &HelpRequest, owner: &PointCode| {
         submitted(&desks, &new, request, owner, warning.clone(), now)

@@ -14,7 +14,7 @@ use crate::{
 use yizhan_proto::v1;
 
 /// A request, and the code that its client keeps.
-fn request(text: &str, key: &str) -> (v1::SubmitHelpRequestRequest, TrackingCode) {
+pub(super) fn request(text: &str, key: &str) -> (v1::SubmitHelpRequestRequest, TrackingCode) {
     let tracking = TrackingCode::random();
     let content_key = random_key();
     let lookup_id = tracking.lookup_id();
@@ -37,7 +37,7 @@ fn request(text: &str, key: &str) -> (v1::SubmitHelpRequestRequest, TrackingCode
     (message, tracking)
 }
 
-fn secret(tracking: &TrackingCode) -> v1::HelpSecret {
+pub(super) fn secret(tracking: &TrackingCode) -> v1::HelpSecret {
     let (lookup_id, mac_key) = (tracking.lookup_id().to_vec(), tracking.mac_key().to_vec());
     v1::HelpSecret { lookup_id, mac_key }
 }
@@ -49,7 +49,7 @@ async fn asked(node: &Node, text: &str) -> (String, TrackingCode) {
     (done.reference, tracking)
 }
 
-fn named(name: &str, role: Role) -> Caller {
+pub(super) fn named(name: &str, role: Role) -> Caller {
     match account(role, FOUNDER) {
         Caller::Account { account, role, point, also, member, purpose, expires, .. } => {
             let name = name.into();

@@ -104,6 +104,7 @@ pub fn request(
         waiting: row.time(c.waiting_since)?,
         handoff: None,
         owner_number: 0,
+        notices: Vec::new(),
     };
     let past = PastRequest {
         request,

@@ -1,0 +1,150 @@
+//! What there is to tell of a help request, from what is stored of it alone. Derived again it is the
+//! same news under the same name, so that nobody is told twice.
+
+use super::{
+    help_request::HelpRequest, help_state::HelpState, id::RecordId, notice::Fact, time::Time,
+};
+
+/// What happened longer ago is no news: nobody is told of it after a restore, or when mail is set up
+/// at last.
+pub const NEWS_US: i64 = 2 * 24 * 60 * 60 * 1_000_000;
+
+/// Whom it is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum To {
+    /// Whoever works at the desk.
+    Desk,
+    /// Whoever handles the request; the desk if nobody does.
+    Handler,
+    /// Whoever answers for the point.
+    Supervisors,
+    Client,
+}
+
+/// Who wrote a message, as far as somebody else is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Writer {
+    Client,
+    Desk,
+    System,
+}
+
+/// Something to tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HelpNews {
+    pub fact: Fact,
+    pub to: To,
+    /// Tells it from other news of the same fact.
+    pub occasion: String,
+    pub at: Time,
+}
+
+impl HelpNews {
+    pub fn is_new(&self, now: Time) -> bool {
+        now.0.saturating_sub(self.at.0) < NEWS_US
+    }
+}
+
+/// News in a request as it stands. What was imported is none.
+pub fn of_request(id: RecordId, request: &HelpRequest) -> Vec<HelpNews> {
+    if !request.source.is_empty() {
+        return Vec::new();
+    }
+    let owner = request.owner_number;
+    let mut news = Vec::new();
+    let mut add = |fact, to, occasion: String, at| {
+        news.push(HelpNews { fact, to, occasion: format!("{id} {occasion}"), at });
+    };
+    match request.state {
+        HelpState::Received | HelpState::Triaged => {
+            // For an owner that it was passed to it is new when it comes.
+            let at = if owner == 0 { request.received } else { request.updated };
+            add(Fact::NewRequest, To::Desk, owner.to_string(), at);
+        }
+        HelpState::WaitingClient => {
+            let since = request.waiting.unwrap_or(request.updated);
+            add(Fact::Waiting, To::Client, since.0.to_string(), since);
+        }
+        HelpState::Resolved => {
+            let since = request.resolved.unwrap_or(request.updated);
+            add(Fact::Done, To::Client, since.0.to_string(), since);
+        }
+        HelpState::Redirected => {
+            let since = request.closed.unwrap_or(request.updated);
+            add(Fact::NotOurs, To::Client, String::new(), since);
+        }
+        HelpState::Assigned
+        | HelpState::InProgress
+        | HelpState::Closed
+        | HelpState::Duplicate
+        | HelpState::Withdrawn => {}
+    }
+    if request.escalation > 0 && request.state.is_open() {
+        let occasion = format!("{owner} {}", request.reopened);
+        add(Fact::Escalated, To::Supervisors, occasion, request.updated);
+    }
+    news
+}
+
+/// News in a message. The word with which a client is asked, or a request resolved, is told as that.
+pub fn of_message(
+    id: RecordId,
+    writer: Writer,
+    at: Time,
+    request: &HelpRequest,
+) -> Option<HelpNews> {
+    let (fact, to) = match writer {
+        Writer::Client => (Fact::ClientWrote, To::Handler),
+        Writer::System => (Fact::Opened, To::Client),
+        Writer::Desk if request.waiting == Some(at) || request.resolved == Some(at) => return None,
+        Writer::Desk => (Fact::Answered, To::Client),
+    };
+    Some(HelpNews { fact, to, occasion: id.to_string(), at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        help_request::samples::{always, request},
+        help_state::HelpMove,
+    };
+
+    #[test]
+    fn each_step_is_told_once_and_to_whom_it_concerns() {
+        let hours = always();
+        let id = RecordId([1; 16]);
+        let mut one = request();
+        let facts = |request: &HelpRequest| -> Vec<(Fact, To)> {
+            of_request(id, request).into_iter().map(|news| (news.fact, news.to)).collect()
+        };
+        assert_eq!(facts(&one), [(Fact::NewRequest, To::Desk)]);
+        let first = of_request(id, &one);
+        one.step(HelpMove::Triage, Time(1), &hours).unwrap();
+        assert_eq!(of_request(id, &one)[0].occasion, first[0].occasion, "the same news");
+        one.owner_number = 1;
+        assert_ne!(of_request(id, &one)[0].occasion, first[0].occasion, "news to another desk");
+        one.step(HelpMove::Reply, Time(2), &hours).unwrap();
+        assert_eq!(facts(&one), []);
+        one.step(HelpMove::Wait, Time(3), &hours).unwrap();
+        assert_eq!(facts(&one), [(Fact::Waiting, To::Client)]);
+        let asked = of_message(RecordId([2; 16]), Writer::Desk, Time(3), &one);
+        assert_eq!(asked, None, "told as a question");
+        let answered = of_message(RecordId([2; 16]), Writer::Desk, Time(2), &one).unwrap();
+        assert_eq!((answered.fact, answered.to), (Fact::Answered, To::Client));
+        one.escalation = 1;
+        assert!(facts(&one).contains(&(Fact::Escalated, To::Supervisors)));
+        one.step(HelpMove::Answer, Time(4), &hours).unwrap();
+        one.step(HelpMove::Resolve, Time(5), &hours).unwrap();
+        assert_eq!(facts(&one), [(Fact::Done, To::Client)]);
+        one.source = "requests.csv:1".into();
+        assert_eq!(facts(&one), [], "imported");
+    }
+
+    #[test]
+    fn what_is_old_is_no_news() {
+        let news = of_request(RecordId([1; 16]), &request()).remove(0);
+        assert!(news.is_new(Time(news.at.0 + NEWS_US - 1)));
+        assert!(!news.is_new(Time(news.at.0 + NEWS_US)));
+    }
+}
