@@ -9,6 +9,7 @@ use yizhan_server::command::{self, Cli};
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = command::run(cli.command).await;
-    ExitCode::from(finish("yizhand", outcome, cli.output.into()))
+    let format = cli.output.into();
+    let outcome = command::run(cli.command, format).await;
+    ExitCode::from(finish("yizhand", outcome, format))
 }

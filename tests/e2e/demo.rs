@@ -1,8 +1,16 @@
 //! The first of the two documented commands.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use tokio::process::Command;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    time::timeout,
+};
 use yizhan_tests::{binaries, client};
 
 /// What the association has said in public; counted, not stored.
@@ -35,6 +43,33 @@ async fn the_demo_prints_the_association_report_and_stops_at_once() {
     assert!(points.iter().all(|point| point["answered"] == true), "{report}");
     assert_eq!(report["digest"].as_str().map(str::len), Some(64));
     assert!(!answer.stderr.contains("did not stop in time"), "{}", answer.stderr);
+}
+
+#[tokio::test]
+async fn a_script_reads_where_the_demo_is_and_asks_it() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(binaries::yizhand());
+    command.args(["demo", "--output", "json"]).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut demo = command.spawn().expect("the demo starts");
+    let mut said = BufReader::new(demo.stdout.take().expect("piped")).lines();
+    let line =
+        timeout(client::ANSWERED_WITHIN, said.next_line()).await.expect("in time").expect("a pipe");
+    let document: Value = serde_json::from_str(&line.expect("a line")).expect("a document");
+    let nodes = document["nodes"].as_array().expect("nodes");
+    assert_eq!(nodes.len(), 3, "{document}");
+    let password = home.path().join("password");
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    std::fs::write(&password, text(&document["password"])).expect("a password file");
+    for node in nodes {
+        let server = text(&node["server"]);
+        let public = server.strip_prefix("https://").and_then(|at| at.parse().ok());
+        let public = public.expect("an address");
+        let path = home.path().join(text(&node["point"]));
+        let client = client::Client::new(public, text(&node["ca"]).as_ref(), &path);
+        client.sign_in(&text(&document["user"]), &password).await;
+        assert_eq!(client.status().await["point"], node["point"]);
+    }
+    demo.kill().await.expect("a child can be killed");
 }
 
 #[tokio::test]

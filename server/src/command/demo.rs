@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use yizhan_client::{
-    answer::Answer,
+    answer::{Answer, Format},
     document::reports,
     error::{Error, Result},
 };
@@ -31,7 +31,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub async fn run(self) -> Result<Answer> {
+    pub async fn run(self, format: Format) -> Result<Answer> {
         let unlistened =
             |error| Error::failed("SIGNALS", format!("signals cannot be received: {error}"));
         let mut terminate = signal(SignalKind::terminate()).map_err(unlistened)?;
@@ -51,7 +51,10 @@ impl Run {
             let answer = Answer::shaped(reports::report(&report), reports::COLUMNS);
             return Ok(answer.with("network", document));
         }
-        println!("{}", told(&network));
+        match format {
+            Format::Json => println!("{}", document(&network)),
+            Format::Table | Format::Csv => println!("{}", told(&network)),
+        }
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

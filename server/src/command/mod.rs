@@ -95,12 +95,12 @@ pub enum Command {
     Config(config::Config),
 }
 
-/// Does what the command line says.
-pub async fn run(command: Command) -> Result<Answer> {
+/// Does what the command line says. `format` is for what does not end with its answer.
+pub async fn run(command: Command, format: Format) -> Result<Answer> {
     match command {
         Command::Init(init) => init.run().await,
         Command::Join(join) => join.run().await,
-        Command::Demo(demo) => demo.run().await,
+        Command::Demo(demo) => demo.run(format).await,
         Command::Run(run) => run.run().await,
         Command::Token(token) => token.run().await,
         Command::Approval(approval) => approval.run().await,
