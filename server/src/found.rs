@@ -8,6 +8,7 @@ use prost::Message;
 use yizhan_proto::v1;
 
 use crate::{
+    app::audit::Audit,
     config::{self, Address, DatabaseUrl},
     domain::{
         audience::Audience,
@@ -219,6 +220,7 @@ pub async fn found(
         // There is no past to be found out about.
         marks: Some(marks.unwrap_or_default()),
     };
+    let audit = Audit::start(db.clone(), outside.clone(), Some(dir), false).await?;
     let (writer, done) = Writer::start(parts).await?;
     let payload = v1::RosterPoint::from(entry).encode_to_vec();
     let feed = keyring.roster_feed();
@@ -226,6 +228,8 @@ pub async fn found(
     writer.commit(Change::new().put(feed, Kind::ROSTER_POINT, id, payload)).await?;
     drop(writer);
     let _ = done.await;
+    // Its first line is known outside the database before the node runs.
+    audit.keep_mark().await?;
     db.close().await;
 
     let pem = identity.chain.authority_pem();

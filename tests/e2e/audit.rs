@@ -32,6 +32,7 @@ async fn tamper(directory: &Path, sql: &'static str) {
 #[tokio::test]
 async fn writes_and_looks_are_noted_with_their_purpose() {
     let cluster = Cluster::found(POINT).await;
+    assert!(!cluster.log(POINT).contains("WARN"), "a new node has nothing to warn of");
     cluster.add_user(POINT, "staff", "staff").await;
     let (admin, staff) = (cluster.admin(POINT).await, cluster.user(POINT, "staff").await);
     let id = person("Noted").create_shown(&cluster, &staff).await;
