@@ -6,6 +6,7 @@ pub mod backup;
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod disk;
 pub mod domain;
 pub mod feed;
 pub mod found;

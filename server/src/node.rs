@@ -30,6 +30,7 @@ use crate::{
     },
     backup,
     config::Config,
+    disk::Disk,
     domain::{id::PointCode, kind::Kind, language::Language},
     feed::{
         change::Change,
@@ -192,7 +193,10 @@ impl Node {
             language: Language::parse(&config.webhook_language, "webhook_language")
                 .map_err(|_| setup::Error::Language)?,
         });
+        let disk = Arc::new(Disk::of(dir));
+        let writer = writer.minding(disk.clone());
         let app = App {
+            disk,
             post,
             attachments: Arc::default(),
             notices,
@@ -334,6 +338,8 @@ impl Node {
         tasks.spawn(keep_running(auditing, jobs::auditing::EVERY, stop()));
         // Parcels are acted on by whoever they reach: exactly once, by the transaction.
         tasks.spawn(app.post.clone().run(stop()));
+        let looking = jobs::disk::Looking { disk: app.disk.clone() };
+        tasks.spawn(keep_running(looking, jobs::disk::EVERY, stop()));
         let reconciling = jobs::reconciling::Reconciling { app: app.clone() };
         tasks.spawn(keep_running(reconciling, jobs::reconciling::EVERY, stop()));
 

@@ -96,9 +96,20 @@ async fn a_full_disk_is_told_loses_nothing_and_is_over_when_there_is_room() {
     assert_eq!(refused["reason"], "DISK_FULL", "{refused}");
     eprintln!("{} records found room before the first was refused", acknowledged.len());
 
-    // Reads go on, except looks at persons, of which the audit needs a line; what others write is
-    // waited for.
-    assert_eq!(london.status().await["point"], "GB-LON");
+    // Reads go on, and what others write is waited for. The reserve is given up: whoever needs help
+    // is heard and answered, and looks at persons have their line in the audit.
+    cluster
+        .eventually("London knows that it is short of room", async || {
+            london.status().await["disk"]["scarce"] == true
+        })
+        .await;
+    let call = ["help", "submit", "--category", "documents", "--country", "GB", "--lang", "en"];
+    let heard = cluster.visitor("GB-LON").ask(&[&call[..], &["--text", "lost"]].concat()).await;
+    let reference = heard["reference"].as_str().expect("a reference");
+    london.ask(&["desk", "reply", reference, "--text", "on our way"]).await;
+    assert!(finds(&london, "Early").await);
+    let refused = london.refused(&["member", "create", "--file", &file]).await;
+    assert_eq!(refused, "DISK_FULL");
     london.list(&["point", "list"]).await;
     london.list(&["event", "list"]).await;
     crate::people::person("Elsewhere").create_shown(&cluster, &guangdong).await;
@@ -110,6 +121,7 @@ async fn a_full_disk_is_told_loses_nothing_and_is_over_when_there_is_room() {
             london.run(&["member", "create", "--file", &file]).await.code == exit::DONE
         })
         .await;
+    assert_eq!(london.status().await["disk"]["scarce"], false);
     cluster.eventually("London catches up", async || finds(&london, "Elsewhere").await).await;
     assert!(finds(&london, "Early").await);
     for id in &acknowledged {

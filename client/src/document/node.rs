@@ -1,7 +1,9 @@
 //! The status of a node.
 
 use serde_json::{Value, json};
-use yizhan_proto::v1::{FeedStatus, GetStatusResponse, LinkStatus, RecoveryStatus, link_status};
+use yizhan_proto::v1::{
+    DiskStatus, FeedStatus, GetStatusResponse, LinkStatus, RecoveryStatus, link_status,
+};
 
 use super::{answers::feed_state, time, word};
 use crate::answer::Column;
@@ -27,6 +29,15 @@ pub fn status(status: &GetStatusResponse) -> Value {
         },
         "quarantine": status.quarantine,
         "recovery": recovery(status.recovery.as_ref()),
+        "disk": status.disk.as_ref().map(disk),
+    })
+}
+
+fn disk(disk: &DiskStatus) -> Value {
+    json!({
+        "free_bytes": disk.free_bytes,
+        "total_bytes": disk.total_bytes,
+        "scarce": disk.scarce,
     })
 }
 

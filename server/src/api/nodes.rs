@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus, ParcelStatus,
-    RecoveryStatus, link_status, node_service_server::NodeService,
+    DiskStatus, FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus,
+    ParcelStatus, RecoveryStatus, link_status, node_service_server::NodeService,
 };
 
 use crate::{
@@ -42,6 +42,11 @@ impl NodeService for NodeApi {
             parcels: report.parcels.map(parcels),
             quarantine: report.quarantine,
             recovery: report.recovery.map(recovery),
+            disk: report.room.map(|room| DiskStatus {
+                free_bytes: room.free,
+                total_bytes: room.total,
+                scarce: report.is_scarce,
+            }),
         }))
     }
 }

@@ -94,6 +94,10 @@ impl From<Refused> for Error {
 /// Begins to take a file in. It runs in a task of its own, because it holds transactions.
 pub async fn upload(app: &App, name: &str, key: FileKey) -> Result<Upload> {
     let intake = Intake::new(name)?;
+    // Words have room when files have none.
+    if app.disk.is_scarce() {
+        return Err(Error::StorageFull);
+    }
     let permit = app.attachments.room.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
     let waiting = attachments::waiting_bytes(&mut *app.db.reader().await?).await?;
     if waiting > WAITING_MAX {

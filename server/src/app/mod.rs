@@ -42,6 +42,7 @@ pub mod sight;
 use std::sync::Arc;
 
 use crate::{
+    disk::Disk,
     domain::time::Time,
     feed::{heads::Heads, keyring::Keyring, writer::Writer},
     link::links::Links,
@@ -53,6 +54,7 @@ use crate::{
 /// What use cases work with. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
+    pub disk: Arc<Disk>,
     pub db: Database,
     pub writer: Writer,
     pub heads: Arc<Heads>,

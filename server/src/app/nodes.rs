@@ -2,6 +2,7 @@
 
 use super::{App, error::Result};
 use crate::{
+    disk::Room,
     domain::{
         audience::{Audience, FeedId},
         policy::{Operation, Reach},
@@ -54,6 +55,9 @@ pub struct NodeReport {
     pub quarantine: u64,
     /// None: the caller may not know, or nothing keeps the node from writing.
     pub recovery: Option<Recovery>,
+    /// None: the caller may not know, or it was not looked yet.
+    pub room: Option<Room>,
+    pub is_scarce: bool,
 }
 
 /// The node's state, as far as the caller may see it.
@@ -79,7 +83,15 @@ pub async fn status(app: &App, caller: &Caller) -> Result<NodeReport> {
         true => Some(app.post.figures().await?),
         false => None,
     };
-    Ok(NodeReport { feeds, links, parcels, quarantine: quarantine as u64, recovery })
+    Ok(NodeReport {
+        feeds,
+        links,
+        parcels,
+        quarantine: quarantine as u64,
+        recovery,
+        room: app.disk.room().filter(|_| everything),
+        is_scarce: app.disk.is_scarce(),
+    })
 }
 
 fn is_for_anybody(audience: Audience) -> bool {

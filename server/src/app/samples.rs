@@ -145,6 +145,7 @@ pub async fn founder_with(outside: Outside, ways: Ways) -> Node {
         language: Language::parse("zh-Hans", "language").unwrap(),
     });
     let app = App {
+        disk: Arc::default(),
         attachments: Arc::default(),
         notices,
         leading: super::leading::Leading::always(),

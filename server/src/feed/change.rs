@@ -6,14 +6,28 @@ use yizhan_proto::v1::tombstone::Reason;
 
 use crate::domain::{
     audience::FeedId,
-    audit::{Act, Deed, Forgetting, Notes},
+    audit::{Act, Author, Deed, Forgetting, Notes},
     id::RecordId,
     kind::Kind,
+    policy::Operation,
     position::Sequence,
 };
 
 /// Records of one change. More belong into several changes.
 pub const WRITES_MAX: usize = 10_000;
+
+/// What is done even while the disk is short of room: calls for help and what becomes of them, and
+/// what people want who want to be gone.
+const CANNOT_WAIT: [Operation; 8] = [
+    Operation::SubmitHelpRequest,
+    Operation::TrackHelpRequest,
+    Operation::ReadHelpRequest,
+    Operation::ReplyHelpRequest,
+    Operation::AssignHelpRequest,
+    Operation::WorkHelpRequest,
+    Operation::OfferHandoff,
+    Operation::EraseMember,
+];
 
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -73,6 +87,13 @@ impl Change {
         payload: Vec<u8>,
     ) -> Change {
         self.remove(from, id, Reason::Moved).put(to, kind, id, payload)
+    }
+
+    /// May it be refused while the disk is short of room? Not what the node does by itself, nor what
+    /// people do who need help or want to be gone.
+    pub fn can_wait(&self) -> bool {
+        let deed = self.deed.as_ref().filter(|deed| deed.author != Author::node());
+        deed.is_some_and(|deed| !CANNOT_WAIT.iter().any(|kept| kept.name() == deed.operation))
     }
 
     /// Says who does it. Everything that a person orders says so.

@@ -3,6 +3,7 @@
 
 pub mod approvals;
 pub mod auditing;
+pub mod disk;
 pub mod expiring;
 pub mod handing_over;
 pub mod handoffs;

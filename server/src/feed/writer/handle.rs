@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{engine::Engine, recovery::Recovery};
 use crate::{
+    disk::Disk,
     domain::audience::FeedId,
     domain::{
         id::PointCode,
@@ -87,6 +88,7 @@ pub(super) enum Command {
 pub struct Writer {
     commands: mpsc::Sender<Command>,
     recovering: watch::Receiver<Recovery>,
+    disk: Arc<Disk>,
 }
 
 impl Writer {
@@ -115,7 +117,14 @@ impl Writer {
             heard: None,
         };
         engine.resume(parts.marks).await?;
-        Ok((Writer { commands, recovering }, tokio::spawn(engine.run(queue))))
+        let writer = Writer { commands, recovering, disk: Arc::default() };
+        Ok((writer, tokio::spawn(engine.run(queue))))
+    }
+
+    /// The same writer, which from here on lets in only what cannot wait while the disk is short of
+    /// room.
+    pub fn minding(self, disk: Arc<Disk>) -> Writer {
+        Writer { disk, ..self }
     }
 
     /// Makes a change durable and visible, or nothing of it.
@@ -130,6 +139,9 @@ impl Writer {
     }
 
     async fn commit_as(&self, change: Change, reconciles: bool) -> Result<Committed, CommitError> {
+        if self.disk.is_scarce() && change.can_wait() {
+            return Err(CommitError::DiskFull);
+        }
         let (reply, answer) = oneshot::channel();
         let commit = Command::Commit { change, reconciles, reply };
         self.send(commit).await.ok_or(CommitError::Stopping)?;
@@ -146,8 +158,11 @@ impl Writer {
     }
 
     /// Asks to pull a feed up to `seal` or further from `peer`; none if somebody else is delivering
-    /// it, or there is nothing to pull.
+    /// it, there is nothing to pull, or the disk is short of room.
     pub async fn open(&self, seal: Arc<Seal>, peer: PointCode) -> Option<Granted> {
+        if self.disk.is_scarce() {
+            return None;
+        }
         let (reply, answer) = oneshot::channel();
         self.send(Command::Open { seal, peer, reply }).await?;
         answer.await.ok()?
