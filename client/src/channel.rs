@@ -25,6 +25,7 @@ use yizhan_proto::v1::{
     node_service_client::NodeServiceClient, notice_service_client::NoticeServiceClient,
     org_service_client::OrgServiceClient, point_service_client::PointServiceClient,
     report_service_client::ReportServiceClient, series_service_client::SeriesServiceClient,
+    transfer_service_client::TransferServiceClient,
 };
 
 use crate::error::{Error, Result, innermost};
@@ -98,6 +99,7 @@ services!(
     approvals: ApprovalServiceClient,
     handoffs: HandoffServiceClient,
     notices: NoticeServiceClient,
+    transfers: TransferServiceClient,
     help_requests: HelpRequestServiceClient,
     desk: DeskServiceClient,
     control: ControlServiceClient,

@@ -378,6 +378,9 @@ impl Node {
         tasks.spawn(keep_running_if_leading(escalation, every, leading(), stop()));
         let expiring = jobs::expiring::Expiring::new(app.clone());
         tasks.spawn(keep_running_if_leading(expiring, jobs::expiring::EVERY, leading(), stop()));
+        let transfers = jobs::transfers::Transfers::new(app.clone());
+        let every = jobs::transfers::EVERY;
+        tasks.spawn(keep_running_if_leading(transfers, every, leading(), stop()));
         let handing = jobs::handing_over::HandingOver { app: app.clone() };
         tasks.spawn(keep_running_if_leading(handing, jobs::handing_over::EVERY, leading(), stop()));
         let recovery = jobs::recovery::Recovery { app: app.clone() };

@@ -25,5 +25,6 @@ mod people;
 mod recovery;
 mod sheets;
 mod tables;
+mod transfer;
 mod web;
 mod withdrawal;

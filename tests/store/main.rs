@@ -8,3 +8,4 @@ mod leases;
 mod parcels;
 mod samples;
 mod shared;
+mod words;

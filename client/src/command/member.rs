@@ -25,8 +25,8 @@ use yizhan_client::{
 use yizhan_proto::v1::{
     self, AccessMemberRequest, CreateMemberRequest, EraseMemberRequest, GetMemberRequest,
     GetMemberResponse, GiveConsentRequest, Grant, LeaveMemberRequest, ListGrantsRequest,
-    ListMemberCopiesRequest, SearchMembersRequest, UpdateMemberRequest, WithdrawConsentRequest,
-    get_member_response::Seen,
+    ListMemberCopiesRequest, SearchMembersRequest, TransferMemberRequest, UpdateMemberRequest,
+    WithdrawConsentRequest, get_member_response::Seen,
 };
 
 use super::{Context, read_json, request_id};
@@ -58,6 +58,8 @@ pub enum Member {
     Erase(Erase),
     /// Everything that is held about a person: where, since when, under which consent, who looked
     Access(Access),
+    /// Send a copy of a card to one point, under the person's transfer.to and a declared basis
+    Transfer(Transfer),
     /// Which points hold or held a copy, and their receipts
     Where {
         /// Record id
@@ -211,6 +213,16 @@ pub struct Erase {
     identity: String,
 }
 
+/// What is checked is what the network's keeper has declared (`yizhand basis`); it is no legal advice.
+#[derive(Args)]
+pub struct Transfer {
+    /// Record id
+    id: String,
+    /// Code of the destination
+    #[arg(long, value_name = "POINT")]
+    to: String,
+}
+
 #[derive(Args)]
 pub struct Access {
     /// Record id
@@ -249,6 +261,7 @@ impl Member {
             Member::Grants(grants) => grants.run(&node).await,
             Member::Erase(erase) => erase.run(&node).await,
             Member::Access(access) => access.run(&node).await,
+            Member::Transfer(transfer) => transfer.run(&node).await,
             Member::Where { id } => copies(&node, id).await,
         }
     }
@@ -423,6 +436,14 @@ impl Erase {
         let removed = erased.removed_records;
         let order = erased.order;
         Ok(Answer::one(json!({"id": self.id, "removed_records": removed, "order": order})))
+    }
+}
+
+impl Transfer {
+    async fn run(self, node: &Node) -> Result<Answer> {
+        let request = TransferMemberRequest { member: self.id, to: self.to };
+        let sent = once(node.transfers().transfer_member(request)).await?;
+        Ok(Answer::one(member::transfer(&sent)))
     }
 }
 

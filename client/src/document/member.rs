@@ -449,6 +449,26 @@ pub fn grant(grant: &v1::Grant) -> Value {
     })
 }
 
+/// A copy that was sent to one destination.
+pub fn transfer(sent: &v1::TransferMemberResponse) -> Value {
+    json!({
+        "id": sent.id,
+        "member": sent.member,
+        "to": sent.to,
+        "state": word(sent.state, v1::TransferState::as_str_name, "TRANSFER_STATE_"),
+        "basis": basis_word(sent.basis),
+        "reference": sent.reference,
+    })
+}
+
+/// As the network's keeper declares it.
+fn basis_word(number: i32) -> String {
+    match v1::basis::Kind::try_from(number) {
+        Ok(v1::basis::Kind::SameJurisdiction) => "domestic".to_owned(),
+        _ => word(number, v1::basis::Kind::as_str_name, "KIND_"),
+    }
+}
+
 pub fn copy(copy: &v1::MemberCopy) -> Value {
     let receipt = (!copy.receipt.is_empty()).then(|| hex::encode(&copy.receipt));
     json!({
@@ -457,6 +477,8 @@ pub fn copy(copy: &v1::MemberCopy) -> Value {
         "state": word(copy.state, member_copy::State::as_str_name, "STATE_"),
         "since": time(copy.since_time.as_ref()),
         "receipt": receipt,
+        "purpose": copy.purpose,
+        "basis": copy.basis,
     })
 }
 

@@ -79,6 +79,15 @@ impl ControlService for ControlApi {
         }))
     }
 
+    async fn declare_basis(
+        &self,
+        request: Request<v1::DeclareBasisRequest>,
+    ) -> Result<Response<v1::DeclareBasisResponse>, Status> {
+        let request = request.into_inner();
+        let declared = network::declare_basis(&self.app, &self.operator(), request).await?;
+        Ok(Response::new(declared))
+    }
+
     async fn verify(
         &self,
         _request: Request<v1::VerifyRequest>,

@@ -27,3 +27,4 @@ pub mod routes;
 pub mod series;
 pub mod shelter;
 pub mod status;
+pub mod transfers;

@@ -38,6 +38,7 @@ pub mod samples;
 mod scan;
 pub mod series;
 pub mod sight;
+pub mod transfers;
 
 use std::sync::Arc;
 

@@ -12,7 +12,14 @@ use super::{
 };
 use crate::{
     domain::policy::Operation,
-    domain::{id::PointCode, kind::Kind, roster::Revocation, text, time::Time},
+    domain::{
+        basis,
+        id::PointCode,
+        kind::Kind,
+        roster::{BASES_MAX, Basis, Jurisdiction, PAIR_BASES_MAX, Revocation},
+        text,
+        time::Time,
+    },
     feed::change::{Change, CommitError},
     found::roster_id,
     identity::{caller::Caller, spki::Fingerprint, token::JoinToken},
@@ -62,6 +69,64 @@ pub async fn create_token(
     let mut db = app.db.local().await?;
     tokens::insert(&mut db, &stored).await.map_err(crate::store::StoreError::Database)?;
     Ok((token.reveal().to_string(), stored.expires))
+}
+
+/// Declares on what basis a point may have what others disclose: for one home, or for all homes of a
+/// jurisdiction.
+pub async fn declare_basis(
+    app: &App,
+    caller: &Caller,
+    asked: v1::DeclareBasisRequest,
+) -> Result<v1::DeclareBasisResponse> {
+    caller.may(Operation::DeclareBasis)?;
+    let feed = app.keys.roster_feed();
+    if app.keys.signer(&feed).is_none() {
+        return Err(Error::NotHome { home: feed.home.to_string() });
+    }
+    let point: PointCode = asked.point.parse().map_err(|invalid| named(invalid, "point"))?;
+    let basis = basis::declared(&asked.kind, "kind")?.map(|kind| -> Result<Basis> {
+        let reference = text::line(&asked.reference, "reference", REASON_MAX)?;
+        Ok(Basis { kind, reference })
+    });
+    let basis = basis.transpose()?;
+    let roster = app.keys.roster();
+    let mut entry = roster.get(&point).cloned().ok_or(Error::NotFound { noun: "point" })?;
+    match asked.from.parse::<Jurisdiction>() {
+        Ok(from) => {
+            entry.pair_bases.remove(&from);
+            entry.pair_bases.extend(basis.map(|basis| (from, basis)));
+            check_room(entry.pair_bases.len(), PAIR_BASES_MAX)?;
+        }
+        Err(_) => {
+            let home: PointCode = asked.from.parse().map_err(|invalid| named(invalid, "from"))?;
+            if roster.get(&home).is_none() {
+                return Err(text::Invalid::new("from", "unknown_point").into());
+            }
+            entry.bases.remove(&home);
+            entry.bases.extend(basis.map(|basis| (home, basis)));
+            check_room(entry.bases.len(), BASES_MAX)?;
+        }
+    }
+    if roster.get(&point) != Some(&entry) {
+        let id = roster_id(&app.keys.network, &point);
+        let payload = v1::RosterPoint::from(entry).encode_to_vec();
+        let change = Change::new().put(feed, Kind::ROSTER_POINT, id, payload);
+        app.writer.commit(change.by(caller.deed(Operation::DeclareBasis))).await?;
+    }
+    let v1::DeclareBasisRequest { from, kind, reference, .. } = asked;
+    Ok(v1::DeclareBasisResponse { point: point.to_string(), from, kind, reference })
+}
+
+fn named(mut invalid: text::Invalid, field: &str) -> Error {
+    invalid.field = field.to_owned();
+    invalid.into()
+}
+
+fn check_room(declared: usize, most: usize) -> Result<()> {
+    match declared <= most {
+        true => Ok(()),
+        false => Err(text::Invalid::new("from", "too_many").into()),
+    }
 }
 
 /// Puts a point out of the network. Its neighbours cut it off as soon as they hear of it.

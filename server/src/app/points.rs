@@ -247,7 +247,7 @@ async fn own(app: &App, caller: &Caller, operation: Operation, code: &PointCode)
 }
 
 /// The newest entry of a point.
-async fn find(app: &App, code: &PointCode) -> Result<Option<Found>> {
+pub(crate) async fn find(app: &App, code: &PointCode) -> Result<Option<Found>> {
     let feed = FeedId::new(code.clone(), Audience::Public);
     let term = filter(Filter::Kind, &Kind::POINT.0.to_string());
     let found = records::carrying(app, &feed, Kind::POINT, term).await?;

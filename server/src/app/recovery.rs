@@ -19,6 +19,7 @@ use super::{
     error::{Error, Result},
     members, moving_in,
     records::{self, Found},
+    transfers,
 };
 use crate::{
     domain::{
@@ -170,7 +171,9 @@ async fn settle(app: &App, home: &PointCode, id: RecordId, gone: &Gone) -> Resul
         }
     }
     warn!(%home, %id, "a consent in the backup had been withdrawn: withdrawn again");
-    let disclosed = disclosure::member(&value, grants.iter().map(|(_, grant)| grant), now);
+    let grants: Vec<Grant> = grants.into_iter().map(|(_, grant)| grant).collect();
+    let change = transfers::follow(app, change, home, id, Some((&value, &grants))).await?;
+    let disclosed = disclosure::member(&value, &grants, now);
     commit(app, members::disclose(change, home, id, disclosed, Reason::Withdrawn)).await
 }
 

@@ -4,6 +4,7 @@
 
 pub mod approval;
 mod backup;
+pub mod basis;
 pub mod config;
 pub mod demo;
 pub mod init;
@@ -81,6 +82,8 @@ pub enum Command {
     Approval(approval::Approval),
     /// Shut a point out of the network
     Revoke(revoke::Revoke),
+    /// Declare on what basis a point may have what others disclose
+    Basis(basis::Basis),
     /// Add up every feed again and check every seal and index
     Verify(verify::Verify),
     /// Write an encrypted copy of the node, while it runs
@@ -106,6 +109,7 @@ pub async fn run(command: Command, format: Format) -> Result<Answer> {
         Command::Approval(approval) => approval.run().await,
         Command::User(user) => user.run().await,
         Command::Revoke(revoke) => revoke.run().await,
+        Command::Basis(basis) => basis.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,

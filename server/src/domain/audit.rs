@@ -54,7 +54,9 @@ impl AccessPurpose {
         use Operation::*;
         match operation {
             ReadCard => AccessPurpose::Matching,
-            GiveConsent | EraseMember | ReadCopies => AccessPurpose::SubjectRequest,
+            GiveConsent | EraseMember | ReadCopies | TransferMember => {
+                AccessPurpose::SubjectRequest
+            }
             TryImport | Import => AccessPurpose::DataQuality,
             ReadEvent | EditEvent | PublishEvent | CreateSeries => AccessPurpose::Event,
             SubmitHelpRequest | TrackHelpRequest | ReadHelpRequest | ReplyHelpRequest

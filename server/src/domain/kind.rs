@@ -42,6 +42,9 @@ impl Kind {
     /// What is left of a help request that another point handles; the id is the request's. Lies in
     /// `sealed`.
     pub const HELP_STUB: Kind = Kind(32);
+    /// A copy of a member's card for one destination, at its home and at the destination. Lies in
+    /// `home` of either.
+    pub const TRANSFER: Kind = Kind(41);
     /// A point's entry in the roster: keys, parent, jurisdiction, revocation. Lies in `roster`.
     pub const ROSTER_POINT: Kind = Kind(40);
 }

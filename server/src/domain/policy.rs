@@ -163,6 +163,8 @@ operations!(
     AccessMember,
     /// Which points hold a copy of a member's record, with receipts.
     ReadCopies,
+    /// Send a copy of a card to one destination.
+    TransferMember,
     ReadEvent,
     /// Make a draft, and change an event without moving it on.
     EditEvent,
@@ -217,6 +219,8 @@ operations!(
     /// Make a join token.
     AdmitPoint,
     RevokePoint,
+    /// Declare on what basis a point may have what others disclose.
+    DeclareBasis,
     /// Check and back up the whole node.
     KeepNode,
 );
@@ -252,6 +256,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             Staff | PointAdmin,
         ) => OwnPoint,
         (CreateMember, Staff | PointAdmin) => OwnPoint,
+        (TransferMember, Member) => Own,
+        (TransferMember, Staff | PointAdmin) => OwnPoint,
         (ReadCopies, Member) => Own,
         (ReadCopies, Staff | PointAdmin) => OwnPoint,
         (ReadCopies, Auditor) => Everything,
@@ -294,7 +300,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (VerifyAudit, PointAdmin | ProvincialAdmin | Auditor | Operator) => Everything,
 
         (OpenLink, Peer) => Everything,
-        (AdmitPoint | RevokePoint | KeepNode, Operator) => Everything,
+        (AdmitPoint | RevokePoint | DeclareBasis | KeepNode, Operator) => Everything,
 
         // Named, so that a new operation does not compile until somebody decides about it.
         (
@@ -303,9 +309,9 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | GiveConsent | EraseMember | AccessMember | ReadCopies | ReadEvent | EditEvent
             | PublishEvent | CreateSeries | ReadOrgDetail | EditOrg | ReadGroup | EditGroup
             | ReadReport | TryImport | Import | Export | ReadAudit | VerifyAudit | OpenLink
-            | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest | ReplyHelpRequest
-            | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff
-            | OverrideConsent | ReceiveNotices,
+            | TransferMember | DeclareBasis | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest
+            | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures
+            | SimulateRoutes | OfferHandoff | OverrideConsent | ReceiveNotices,
             _,
         ) => Nothing,
     }
@@ -352,6 +358,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.MemberService/EraseMember", Operation::EraseMember),
     ("/yizhan.v1.MemberService/AccessMember", Operation::AccessMember),
     ("/yizhan.v1.MemberService/ListMemberCopies", Operation::ReadCopies),
+    ("/yizhan.v1.TransferService/TransferMember", Operation::TransferMember),
     ("/yizhan.v1.EventService/CreateEvent", Operation::EditEvent),
     ("/yizhan.v1.EventService/GetEvent", Operation::ReadEvent),
     ("/yizhan.v1.EventService/ListEvents", Operation::ReadEvent),
@@ -419,6 +426,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.LinkService/OpenSession", Operation::OpenLink),
     ("/yizhan.v1.ControlService/CreateToken", Operation::AdmitPoint),
     ("/yizhan.v1.ControlService/RevokePoint", Operation::RevokePoint),
+    ("/yizhan.v1.ControlService/DeclareBasis", Operation::DeclareBasis),
     ("/yizhan.v1.ControlService/Verify", Operation::KeepNode),
     ("/yizhan.v1.ControlService/BackUp", Operation::KeepNode),
     ("/yizhan.v1.ControlService/Recover", Operation::KeepNode),

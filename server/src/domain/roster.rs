@@ -278,7 +278,7 @@ impl Roster {
         match feed.audience {
             Audience::Sealed | Audience::Home => false,
             Audience::Domestic => holder.jurisdiction == home.jurisdiction,
-            Audience::Network => holder.has_basis_for(&home.code),
+            Audience::Network => holder.has_basis_for(home),
             Audience::Public | Audience::Roster => true,
         }
     }

@@ -5,8 +5,8 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-pub use super::point::PointKind;
-use super::{audience::Audience, id::PointCode, text::Invalid, time::Time};
+use super::{audience::Audience, basis::Seat, id::PointCode, text::Invalid, time::Time};
+pub use super::{basis::BasisKind, point::PointKind};
 
 /// Longest name of a point in the roster, in characters.
 pub const NAME_MAX: usize = 100;
@@ -19,6 +19,7 @@ pub const HOST_MAX: usize = 253;
 pub const SEAL_KEYS_MAX: usize = 64;
 pub const NODES_MAX: usize = 16;
 pub const BASES_MAX: usize = 4_096;
+pub const PAIR_BASES_MAX: usize = 256;
 pub const APPROVED_EPOCHS_MAX: usize = 256;
 
 /// The permanent name of one node of a point: 64 random bits, written as 16 hexadecimal digits.
@@ -135,15 +136,7 @@ pub struct Revocation {
     pub reason: String,
 }
 
-/// Why a point may hold a home's `network` feed, or that it may not.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BasisKind {
-    Denied,
-    SameJurisdiction,
-    Contract,
-    Assessment,
-}
-
+/// What is declared for a point to have what a home discloses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Basis {
     pub kind: BasisKind,
@@ -179,6 +172,8 @@ pub struct RosterEntry {
     pub revoked: Option<Revocation>,
     /// By home.
     pub bases: BTreeMap<PointCode, Basis>,
+    /// By the jurisdiction of homes that `bases` does not name.
+    pub pair_bases: BTreeMap<Jurisdiction, Basis>,
     /// A home that `bases` does not name is denied.
     pub listed_bases_only: bool,
     pub approved_epochs: Vec<ApprovedEpoch>,
@@ -200,6 +195,7 @@ impl RosterEntry {
             nodes: Vec::new(),
             revoked: None,
             bases: BTreeMap::new(),
+            pair_bases: BTreeMap::new(),
             listed_bases_only: false,
             approved_epochs: Vec::new(),
         }
@@ -224,12 +220,25 @@ impl RosterEntry {
         self.nodes.iter().find(|known| known.node == node)
     }
 
-    pub fn has_basis_for(&self, home: &PointCode) -> bool {
-        match self.bases.get(home).map(|basis| basis.kind) {
-            Some(BasisKind::Denied) => false,
-            Some(BasisKind::SameJurisdiction | BasisKind::Contract | BasisKind::Assessment) => true,
-            None => !self.listed_bases_only,
+    /// What is declared for a home: for itself, or for all homes of its jurisdiction.
+    pub fn basis_for(&self, home: &PointCode, jurisdiction: Jurisdiction) -> Option<&Basis> {
+        self.bases.get(home).or_else(|| self.pair_bases.get(&jurisdiction))
+    }
+
+    /// May the point hold a home's `network` feed? What is declared for the home itself decides; what
+    /// is declared for its jurisdiction can only allow.
+    pub fn has_basis_for(&self, home: &RosterEntry) -> bool {
+        let reaches = |basis: &Basis| basis.kind.reaches(&home.seat(), &self.seat());
+        match self.bases.get(&home.code) {
+            Some(basis) => reaches(basis),
+            None if !self.listed_bases_only => true,
+            None => self.pair_bases.get(&home.jurisdiction).is_some_and(reaches),
         }
+    }
+
+    /// Where the point stands in law, by the roster alone.
+    pub fn seat(&self) -> Seat {
+        Seat { jurisdiction: self.jurisdiction, registered: self.registered_region.clone() }
     }
 
     pub fn approves(&self, epoch: &ApprovedEpoch) -> bool {

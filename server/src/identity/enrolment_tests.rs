@@ -169,7 +169,8 @@ async fn a_hosted_point_that_joins_keeps_its_place_and_its_past() {
 
     let entry = world.roster.get(&point("HK")).unwrap();
     assert_eq!((entry.host.as_ref(), entry.name.as_str()), (None, "Hong Kong"));
-    assert!(!entry.has_basis_for(&point("CN-440100")));
+    let guangzhou = newcomer(&point("CN-440100"), &point("CN-440000"));
+    assert!(!entry.has_basis_for(&guangzhou));
     let host = world.roster.get(&point("CN-440000")).unwrap().newest_seal_key().unwrap().public;
     let keys: Vec<_> = entry.seal_keys.iter().map(|key| (key.public, key.from_epoch)).collect();
     assert_eq!(keys, [(host, 1), (candidate.seal.verifying_key().to_bytes(), 2)]);

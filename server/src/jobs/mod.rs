@@ -20,3 +20,4 @@ pub mod runner;
 pub mod statements;
 pub mod sweeping;
 pub mod telling;
+pub mod transfers;

@@ -4,7 +4,7 @@
 
 use yizhan_proto::v1::{self, Letter, letter::Kind};
 
-use super::{handoff, help};
+use super::{handoff, help, words};
 use crate::{
     domain::{
         audience::{Audience, FeedId},
@@ -50,6 +50,7 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
         // One after the other, whatever audience: the last one says that nothing follows.
         Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, 0),
         Some(Kind::HandoffWord(word)) => return handoff::subject(word),
+        Some(Kind::TransferWord(word)) => return words::subject(word),
         Some(
             Kind::EnrolmentForward(_)
             | Kind::EnrolmentAnswer(_)
@@ -92,6 +93,7 @@ pub async fn act(
             help::note_escalation(here, db, (from, to), escalation).await
         }
         Some(Kind::HandoffWord(word)) => handoff::arrive(here, db, (from, to), word).await,
+        Some(Kind::TransferWord(word)) => words::arrive_transfer(here, db, (from, to), word).await,
         Some(Kind::HomeHandOver(part)) => hand_over(here, db, (from, to), part).await,
         // A kind that a newer version has added.
         None => Ok(Verdict::Refused("UNKNOWN_KIND")),

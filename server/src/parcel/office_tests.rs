@@ -250,6 +250,51 @@ async fn a_parcel_takes_effect_once_over_a_relay_that_repeats_and_restarts() {
     }
 }
 
+/// Whoever has a copy of a card cannot pass it on, nor take anybody else's back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_word_on_a_member_of_another_home_is_refused() {
+    let (a, hub, c) = network().await;
+    let tap = Tap::default();
+    connect(&a, &hub, &tap);
+    connect(&c, &hub, &tap);
+    all_know_the_roster(&[&a, &hub, &c]).await;
+    use v1::transfer_word::Kind as Said;
+    let word = |kind: Said, home: &str| v1::TransferWord {
+        kind: kind.into(),
+        transfer: vec![7; 16],
+        member: vec![8; 16],
+        home: home.into(),
+        version: 1,
+        ..Default::default()
+    };
+    let forged = [
+        word(Said::Copy, "CN-440000"),
+        word(Said::Copy, "GB-LON"),
+        word(Said::Withdraw, "CN-440000"),
+        word(Said::Held, "CN-440100"),
+        word(Said::Scrubbed, "CN-440000"),
+    ];
+    let forgeries = forged.len() as u64;
+    for word in forged {
+        let letter = Letter { kind: Some(letter::Kind::TransferWord(word)) };
+        a.office.send(a.code().clone(), c.code().clone(), letter).await.unwrap();
+    }
+    eventually("all parcels are settled", async || a.outbox().await == 0).await;
+    let failures = a.office.figures().await.unwrap().failures;
+    let [failed] = &failures[..] else { panic!("{failures:?}") };
+    assert_eq!((failed.reason.as_str(), failed.parcels), ("NOT_HOME", forgeries));
+
+    // Its own it may send.
+    let own = Letter { kind: Some(letter::Kind::TransferWord(word(Said::Copy, "CN-440100"))) };
+    a.office.send(a.code().clone(), c.code().clone(), own).await.unwrap();
+    eventually("it is settled", async || a.outbox().await == 0).await;
+    assert_eq!(a.office.figures().await.unwrap().failures[0].parcels, forgeries);
+    let mut db = c.parts.store.reader().await.unwrap();
+    let channel = crate::store::words::Channel::Transfers;
+    let waiting = crate::store::words::list(&mut db, channel, 1..=4, 10).await.unwrap();
+    assert_eq!(waiting.iter().map(|word| &*word.sender).collect::<Vec<_>>(), ["CN-440100"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parcel_that_comes_again_is_answered_without_effect() {
     let (a, hub, c) = network().await;

@@ -225,6 +225,7 @@ impl Questions {
                 | Kind::HelpEscalation(_)
                 | Kind::HelpFigures(_)
                 | Kind::HandoffWord(_)
+                | Kind::TransferWord(_)
                 | Kind::HelpLookupAnswer(_),
             )
             | None => None,

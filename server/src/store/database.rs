@@ -44,6 +44,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (62, None, include_str!("../../migrations/0062_attachments.sql")),
     (63, None, include_str!("../../migrations/0063_notice_marks.sql")),
     (50, None, include_str!("../../migrations/0050_help_requests.sql")),
+    (64, None, include_str!("../../migrations/0064_words.sql")),
 ];
 
 /// Settings of every SQLite connection.

@@ -23,6 +23,7 @@ pub mod records;
 mod seals;
 pub mod search;
 pub mod tokens;
+pub mod words;
 
 pub use seals::SEALS_KEPT;
 

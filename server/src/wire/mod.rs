@@ -18,4 +18,5 @@ pub mod roster;
 pub mod series;
 pub mod speaker;
 pub mod terms;
+pub mod transfer;
 pub mod value;

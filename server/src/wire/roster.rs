@@ -9,9 +9,9 @@ use crate::domain::{
     audience::Audience,
     id::PointCode,
     roster::{
-        APPROVED_EPOCHS_MAX, ApprovedEpoch, BASES_MAX, Basis, BasisKind, HOST_MAX, Limit, NAME_MAX,
-        NODES_MAX, PointKind, Position, REASON_MAX, REGION_MAX, Revocation, RosterEntry,
-        RosterNode, SEAL_KEYS_MAX, SealKey,
+        APPROVED_EPOCHS_MAX, ApprovedEpoch, BASES_MAX, Basis, BasisKind, HOST_MAX, Jurisdiction,
+        Limit, NAME_MAX, NODES_MAX, PAIR_BASES_MAX, PointKind, Position, REASON_MAX, REGION_MAX,
+        Revocation, RosterEntry, RosterNode, SEAL_KEYS_MAX, SealKey,
     },
     text::{Invalid, line, required},
     time::Time,
@@ -42,6 +42,7 @@ impl TryFrom<v1::RosterPoint> for RosterEntry {
             nodes: nodes(point.nodes)?,
             revoked: point.revocation.map(revocation).transpose()?,
             bases: bases(point.bases)?,
+            pair_bases: pair_bases(point.pair_bases)?,
             listed_bases_only: point.listed_bases_only,
             approved_epochs: approved_epochs(point.approved_epochs)?,
             code,
@@ -73,6 +74,7 @@ impl From<RosterEntry> for v1::RosterPoint {
                 .revoked
                 .map(|out| v1::Revocation { revoked_us: out.at.0, reason: out.reason }),
             bases: entry.bases.into_iter().map(basis_message).collect(),
+            pair_bases: entry.pair_bases.into_iter().map(pair_basis_message).collect(),
             listed_bases_only: entry.listed_bases_only,
             approved_epochs: entry.approved_epochs.into_iter().map(approved_message).collect(),
         }
@@ -239,13 +241,7 @@ fn bases(messages: Vec<v1::Basis>) -> Result<BTreeMap<PointCode, Basis>, Invalid
     at_most(&messages, BASES_MAX, "bases")?;
     let mut bases = BTreeMap::new();
     for message in messages {
-        let kind = match message.kind() {
-            v1::basis::Kind::Unspecified => return Err(Invalid::new("bases.kind", "required")),
-            v1::basis::Kind::Denied => BasisKind::Denied,
-            v1::basis::Kind::SameJurisdiction => BasisKind::SameJurisdiction,
-            v1::basis::Kind::Contract => BasisKind::Contract,
-            v1::basis::Kind::Assessment => BasisKind::Assessment,
-        };
+        let kind = BasisKind::from_number(message.kind, "bases.kind")?;
         let reference = line(&message.reference, "bases.reference", REASON_MAX)?;
         let home = code(&message.home, "bases.home")?;
         if bases.insert(home, Basis { kind, reference }).is_some() {
@@ -256,13 +252,27 @@ fn bases(messages: Vec<v1::Basis>) -> Result<BTreeMap<PointCode, Basis>, Invalid
 }
 
 fn basis_message((home, basis): (PointCode, Basis)) -> v1::Basis {
-    let kind = match basis.kind {
-        BasisKind::Denied => v1::basis::Kind::Denied,
-        BasisKind::SameJurisdiction => v1::basis::Kind::SameJurisdiction,
-        BasisKind::Contract => v1::basis::Kind::Contract,
-        BasisKind::Assessment => v1::basis::Kind::Assessment,
-    };
-    v1::Basis { home: home.to_string(), kind: kind as i32, reference: basis.reference }
+    v1::Basis { home: home.to_string(), kind: basis.kind.number(), reference: basis.reference }
+}
+
+fn pair_bases(messages: Vec<v1::PairBasis>) -> Result<BTreeMap<Jurisdiction, Basis>, Invalid> {
+    at_most(&messages, PAIR_BASES_MAX, "pair_bases")?;
+    let mut bases = BTreeMap::new();
+    for message in messages {
+        let kind = BasisKind::from_number(message.kind, "pair_bases.kind")?;
+        let reference = line(&message.reference, "pair_bases.reference", REASON_MAX)?;
+        let from = message.jurisdiction.parse();
+        let from = from.map_err(|invalid: Invalid| named(invalid, "pair_bases.jurisdiction"))?;
+        if bases.insert(from, Basis { kind, reference }).is_some() {
+            return Err(Invalid::new("pair_bases.jurisdiction", "twice"));
+        }
+    }
+    Ok(bases)
+}
+
+fn pair_basis_message((from, basis): (Jurisdiction, Basis)) -> v1::PairBasis {
+    let jurisdiction = from.to_string();
+    v1::PairBasis { jurisdiction, kind: basis.kind.number(), reference: basis.reference }
 }
 
 fn approved_epochs(messages: Vec<v1::ApprovedEpoch>) -> Result<Vec<ApprovedEpoch>, Invalid> {

@@ -6,13 +6,14 @@
 use prost::Message;
 use yizhan_proto::v1;
 
+use super::transfer;
 use crate::domain::{
     analyzer::{Filter, NameView, Terms},
     disclosure::{Card, PublicCard},
     event::{Event, EventPlan},
     grant::Grant,
     group::{Group, Place, PlaceCard},
-    id::PointCode,
+    id::{PointCode, RecordId},
     kind::Kind,
     language::LocalTexts,
     member::{FieldGroup, Member, Roles},
@@ -125,6 +126,7 @@ fn describe_checked(
                 terms.filter(Filter::Member, &hex::encode(member.0));
             }
         }
+        Kind::TRANSFER => transfer_terms(home, payload, out)?,
         Kind::GROUP_CARD => {
             let card: PlaceCard = decode::<v1::GroupCard>(payload)?.try_into()?;
             let mut terms = open(home, kind, out);
@@ -138,6 +140,28 @@ fn describe_checked(
         _ => return Err(Invalid::new("kind", "unknown_kind")),
     }
     Ok(None)
+}
+
+/// At its home a copy is found by its member and by what is to be done; at its destination as the card
+/// that it is, of the home that has sent it.
+fn transfer_terms(home: &PointCode, payload: &[u8], out: &mut String) -> Result<(), Invalid> {
+    let (transfer, card) = transfer::read(payload)?;
+    match card {
+        Some(card) => {
+            let from = transfer.home.parse()?;
+            card_terms(&mut open(&from, Kind::TRANSFER, out), &card);
+        }
+        None if transfer.home == home.as_str() => {
+            let mut terms = Terms::new(out);
+            let member = RecordId::parse(&transfer.member, "member")?;
+            terms.filter(Filter::Member, &hex::encode(member.0));
+            for found_by in transfer::found_by(&transfer)? {
+                terms.filter(Filter::Kind, found_by);
+            }
+        }
+        None => return Err(Invalid::new("card", "required")),
+    }
+    Ok(())
 }
 
 fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, Invalid> {

@@ -13,6 +13,7 @@ use crate::{
         error::{Error, Result},
         groups, people,
         records::{self, Found},
+        transfers,
     },
     domain::{
         audience::Audience,
@@ -38,6 +39,12 @@ pub const GRANTS_MAX: usize = 1_000;
 pub(crate) async fn in_force(app: &App, home: &PointCode, id: RecordId) -> Result<Vec<Grant>> {
     let found = records::grants_of(app, home, id).await?;
     found.iter().map(|found| found.value::<v1::Grant, _>()).collect()
+}
+
+/// Their record ids, in the same order.
+pub(crate) async fn grant_ids(app: &App, home: &PointCode, id: RecordId) -> Result<Vec<RecordId>> {
+    let found = records::grants_of(app, home, id).await?;
+    Ok(found.into_iter().map(|found| found.row.id).collect())
 }
 
 /// Records a consent. An earlier one of the same purpose and scope is superseded.
@@ -270,6 +277,7 @@ async fn commit(app: &App, found: &Found, change: Change, grants: &[Grant]) -> R
     member.update_time = now.max(crate::domain::time::Time(member.update_time.0 + 1));
     let disclosed = disclosure::member(&member, grants, now);
     let (home, id) = (&found.feed.home, found.row.id);
+    let change = transfers::follow(app, change, home, id, Some((&member, grants))).await?;
     let payload = v1::Member::from(member).encode_to_vec();
     let change = change.expect(found.feed.clone(), id, Some(found.row.sequence)).put(
         found.feed.clone(),

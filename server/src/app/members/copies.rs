@@ -11,12 +11,13 @@ use crate::{
         copies::{self, Copies, CopyAt},
         erasures::Erasure,
         error::{Error, Result},
-        sight,
+        sight, transfers,
     },
     domain::{
         audience::Audience,
         erasure::{ErasureMove, ErasureState},
-        id::{PointCode, RecordId},
+        grant::Purpose,
+        id::RecordId,
         kind::Kind,
         policy::Operation,
     },
@@ -41,6 +42,7 @@ pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Whe
     }
     let copies = Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
     for home in homes {
+        let sent = transfers::ledger(app, &home, id).await?;
         match copies.of_record(&home, id).await {
             Ok(found) => {
                 let erasure = app.erasures.find(id);
@@ -49,10 +51,11 @@ pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Whe
                 let looked = [(Kind::MEMBER, looked_at)];
                 app.audit.looked(caller, Operation::ReadCopies, looked).await?;
                 let certificate =
-                    erasure.map(|erasure| certificate(&erasure, &found)).transpose()?;
+                    erasure.map(|erasure| certificate(&erasure, &found, &sent)).transpose()?;
                 // The home's own record is no copy: it is what the copies are of.
                 let disclosed = found.into_iter().filter(|copy| copy.audience != Audience::Home);
-                return Ok(Where { copies: disclosed.map(message).collect(), certificate });
+                let copies = disclosed.map(message).chain(sent).collect();
+                return Ok(Where { copies, certificate });
             }
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
@@ -62,10 +65,18 @@ pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Whe
 }
 
 /// How many of the points that held something have confirmed that they hold it no more.
-fn certificate(erasure: &Erasure, copies: &[CopyAt]) -> Result<v1::ErasureCertificate> {
-    let mut points: BTreeMap<&PointCode, bool> = BTreeMap::new();
+fn certificate(
+    erasure: &Erasure,
+    copies: &[CopyAt],
+    sent: &[v1::MemberCopy],
+) -> Result<v1::ErasureCertificate> {
+    let mut points: BTreeMap<&str, bool> = BTreeMap::new();
     for copy in copies {
-        *points.entry(&copy.point).or_insert(true) &= copy.state == copies::State::Scrubbed;
+        let is_gone = copy.state == copies::State::Scrubbed;
+        *points.entry(copy.point.as_str()).or_insert(true) &= is_gone;
+    }
+    for copy in sent {
+        *points.entry(&copy.point).or_insert(true) &= copy.state() == State::Scrubbed;
     }
     let receipts = points.values().filter(|done| **done).count();
     let confirm = ErasureMove::Confirm { receipts, points: points.len() };
@@ -91,6 +102,15 @@ fn receipt(receipt: Receipt) -> Vec<u8> {
     .encode_to_vec()
 }
 
+/// The purpose of the consent that a card in a feed rests on.
+fn purpose(audience: Audience) -> &'static str {
+    match audience {
+        Audience::Public => Purpose::ProfilePublic.name(),
+        Audience::Network | Audience::Domestic => Purpose::ProfileNetwork.name(),
+        Audience::Home | Audience::Sealed | Audience::Roster => "",
+    }
+}
+
 fn message(copy: CopyAt) -> v1::MemberCopy {
     let state = match copy.state {
         copies::State::Held => State::Held,
@@ -103,5 +123,7 @@ fn message(copy: CopyAt) -> v1::MemberCopy {
         state: state.into(),
         since_time: copy.since.map(time_message),
         receipt: copy.receipt.map(receipt).unwrap_or_default(),
+        purpose: purpose(copy.audience).to_owned(),
+        basis: String::new(),
     }
 }

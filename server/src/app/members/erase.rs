@@ -19,6 +19,7 @@ use crate::{
         groups, people,
         records::{self, Found},
         sight::Sight,
+        transfers,
     },
     domain::{
         audience::Audience,
@@ -278,6 +279,7 @@ pub(crate) async fn erasure(
         // So does a place in a group.
         change = groups::revise(app, change, &at, id, Place::forget).await?;
     }
+    change = transfers::follow(app, change, home, id, None).await?;
     change = change.remove(home_feed(home), id, Reason::Erased);
     Ok(disclose(change, home, id, Disclosed::default(), Reason::Erased))
 }

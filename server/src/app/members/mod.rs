@@ -15,8 +15,8 @@ mod search;
 mod write;
 
 pub use access::access;
-pub(crate) use consents::in_force;
 pub use consents::{give, list_grants, withdraw};
+pub(crate) use consents::{grant_ids, in_force};
 pub use copies::list_copies;
 pub use disclosing::disclose;
 pub use erase::{Answer as ErasureAnswer, Wish, erase};

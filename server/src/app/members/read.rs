@@ -8,6 +8,7 @@ use crate::{
         error::{Error, Result},
         records::{self, Found},
         sight::Sight,
+        transfers,
     },
     domain::{
         audience::{Audience, FeedId},
@@ -30,17 +31,28 @@ pub struct Seen {
 pub async fn get(app: &App, caller: &Caller, id: RecordId) -> Result<Seen> {
     let sight = Sight::of(app, caller, Operation::ReadCard, Operation::ReadMember)?;
     let mut found = records::find(app, id).await?;
-    found.retain(|found| sight.allows_record(&found.feed, id) && rank(found) < NOT_A_MEMBER);
+    found.retain(|found| {
+        let is_shown = rank(found) < NOT_A_MEMBER && found.row.id == id;
+        // What a home knows of the copies that it has sent has an id of its own, and no card.
+        let is_card = !matches!(transfers::received(found), Ok(None)) || !is_transfer(found);
+        is_shown && is_card && sight.allows_record(&found.feed, id)
+    });
     let Some(best) = found.into_iter().min_by_key(rank) else {
         app.audit.refused(caller, Operation::ReadMember, Some(id), "not_found").await?;
         return Err(Error::NotFound { noun: "member" });
     };
-    let home = best.feed.home.clone();
+    let mut home = best.feed.home.clone();
     let point = answers::point(app, &sight, &home, &[best.feed.audience]);
     looked(app, caller, [(best.feed.audience, best.row.kind, id)]).await?;
     let seen = match best.row.kind {
         Kind::MEMBER => Message::Member(home_record(app, &best)?),
         Kind::CARD => Message::Card(best.message()?),
+        Kind::TRANSFER => {
+            let received = transfers::received(&best)?;
+            let (card, from) = received.ok_or(Error::NotFound { noun: "member" })?;
+            home = from;
+            Message::Card(card)
+        }
         _ => Message::PublicCard(best.message()?),
     };
     Ok(Seen { home, seen, point })
@@ -56,7 +68,7 @@ pub(super) async fn looked(
     for (audience, kind, id) in shown {
         match audience {
             Audience::Public => {}
-            Audience::Home => inner.push((kind, id)),
+            Audience::Home if kind != Kind::TRANSFER => inner.push((kind, id)),
             _ => cards.push((kind, id)),
         }
     }
@@ -64,7 +76,11 @@ pub(super) async fn looked(
     app.audit.looked(caller, Operation::ReadCard, cards).await
 }
 
-const NOT_A_MEMBER: u8 = 3;
+const NOT_A_MEMBER: u8 = 4;
+
+fn is_transfer(found: &Found) -> bool {
+    found.row.kind == Kind::TRANSFER
+}
 
 fn rank(found: &Found) -> u8 {
     rank_of(found.row.kind)
@@ -75,7 +91,9 @@ pub(super) fn rank_of(kind: Kind) -> u8 {
     match kind {
         Kind::MEMBER => 0,
         Kind::CARD => 1,
-        Kind::PUBLIC_CARD => 2,
+        // A copy for this point alone says no more than a card in a feed, and is not kept as well.
+        Kind::TRANSFER => 2,
+        Kind::PUBLIC_CARD => 3,
         _ => NOT_A_MEMBER,
     }
 }
@@ -115,7 +133,10 @@ pub(super) async fn find_own(
         if found.is(Kind::MEMBER, Audience::Home) {
             return Ok(Own::Record(found));
         }
-        if rank(&found) < NOT_A_MEMBER {
+        if let Ok(Some((_, home))) = transfers::received(&found) {
+            // Whoever has a copy cannot do anything to the member.
+            elsewhere = Some(home);
+        } else if rank(&found) < NOT_A_MEMBER && !is_transfer(&found) {
             let is_ours = app.keys.is_home(&found.feed.home);
             if sight.is_own(&found.feed.home) || (is_ours && caller.member() == Some(id)) {
                 cards.push(found);

@@ -12,6 +12,7 @@ use crate::{
         records::{Found, Readable},
         scan::Scan,
         sight::Sight,
+        transfers,
     },
     domain::{
         analyzer::{Filter, Query, filter},
@@ -80,7 +81,7 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
     let slots = readable.keys().copied().collect();
     // Words are rarer than kinds; where there are none, the kind is what is looked up.
     let is_bare = asked.words.trim().is_empty();
-    let any: Vec<String> = [Kind::MEMBER, Kind::CARD, Kind::PUBLIC_CARD]
+    let any: Vec<String> = [Kind::MEMBER, Kind::CARD, Kind::TRANSFER, Kind::PUBLIC_CARD]
         .iter()
         .filter(|kind| is_bare && kinds.contains(kind))
         .map(|kind| filter(Filter::Kind, &kind.0.to_string()))
@@ -102,8 +103,8 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
             if app.erasures.holds(found.row.id) {
                 continue;
             }
-            // `public` holds other kinds too.
-            let is_member = found.row.kind == layer(&found.feed);
+            // `public` holds other kinds too. Of copies only those that came here are found by words.
+            let is_member = found.row.kind == layer(&found.feed) || is_received(&found);
             let rank = rank_of(found.row.kind);
             let is_poorer = richest.get(&found.row.id).is_some_and(|richest| *richest < rank);
             if !is_member || is_poorer {
@@ -187,6 +188,9 @@ fn sources(app: &App, sight: &Sight) -> (Readable, Vec<Kind>) {
         let is_source = sight.allows(feed);
         if is_source {
             kinds.push(layer(feed));
+            if feed.audience == Audience::Home {
+                kinds.push(Kind::TRANSFER);
+            }
         }
         is_source
     });
@@ -204,6 +208,7 @@ async fn richest(
 ) -> Result<HashMap<RecordId, u8>> {
     let may_be_poorer = |stored: &&records::Stored| match stored.row.kind {
         Kind::PUBLIC_CARD => sight.reads_disclosed(),
+        Kind::TRANSFER => true,
         Kind::CARD => readable.get(&stored.slot).is_some_and(|feed| sight.is_own(&feed.home)),
         _ => false,
     };
@@ -211,12 +216,16 @@ async fn richest(
         stored.iter().filter(may_be_poorer).map(|stored| stored.row.id).collect();
     let mut richest: HashMap<RecordId, u8> = HashMap::new();
     for found in records::find_many(db, app.db.dialect, &ids).await? {
-        if let Some(found) = Found::of(readable, found) {
+        if let Some(found) = Found::of(readable, found).filter(|found| sight.allows(&found.feed)) {
             let best = richest.entry(found.row.id).or_insert(u8::MAX);
             *best = rank_of(found.row.kind).min(*best);
         }
     }
     Ok(richest)
+}
+
+fn is_received(found: &Found) -> bool {
+    matches!(transfers::received(found), Ok(Some(_)))
 }
 
 fn item(found: &Found) -> Result<v1::FoundMember> {
@@ -245,8 +254,15 @@ fn item(found: &Found) -> Result<v1::FoundMember> {
             item.roles = member.roles;
             item.availability = member.availability;
         }
-        Kind::CARD => {
-            let card: v1::Card = found.message()?;
+        Kind::CARD | Kind::TRANSFER => {
+            let card: v1::Card = match transfers::received(found)? {
+                Some((card, from)) => {
+                    item.home = from.to_string();
+                    item.audience = transfers::AUDIENCE.to_owned();
+                    card
+                }
+                None => found.message()?,
+            };
             preferred = card.preferred_script;
             item.names = card.names;
             item.city_code = card.city_code;

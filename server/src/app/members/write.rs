@@ -15,7 +15,7 @@ use crate::{
         error::Result,
         groups,
         records::{self, Found},
-        sight,
+        sight, transfers,
     },
     domain::{
         audit::Deed,
@@ -150,6 +150,7 @@ async fn change_of(app: &App, change: Change, found: &Found, member: Member) -> 
     let (home, id) = (&found.feed.home, found.row.id);
     let grants = in_force(app, home, id).await?;
     let disclosed = disclosure::member(&member, grants.iter(), app.outside.now());
+    let change = transfers::follow(app, change, home, id, Some((&member, &grants))).await?;
     let payload = v1::Member::from(member).encode_to_vec();
     // Whoever changes a consent writes the member too, so this also holds the consents still.
     let change = change.expect(found.feed.clone(), id, Some(found.row.sequence)).put(
