@@ -13,6 +13,7 @@ mod list;
 mod live;
 mod nodes;
 mod office;
+mod resume;
 mod slow;
 mod start;
 
@@ -69,6 +70,14 @@ enum Bench {
         /// Cards that are there already
         #[arg(long, default_value_t = 100_000)]
         rows: u32,
+    },
+    /// A fresh point takes all cards over a line that is cut, and is killed meanwhile
+    Resume {
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u32,
+        /// How often it is cut, and how often killed
+        #[arg(long, default_value_t = 5)]
+        times: u32,
     },
     /// A node that holds all cards starts
     Start {
@@ -133,6 +142,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Delay { rows, delay_ms } => catch_up::delay(&dir, rows, delay_ms).await,
         Bench::Import { members } => import::run(&dir, members).await,
         Bench::Live { commits, rows } => live::run(&dir, commits, rows).await,
+        Bench::Resume { rows, times } => resume::run(&dir, rows, times).await,
         Bench::Start { rows } => start::run(&dir, rows).await,
         Bench::Help { submissions, lookups } => help::run(&dir, submissions, lookups).await,
         Bench::Desk { past } => desk::run(&dir, past).await,

@@ -139,6 +139,11 @@ impl Served {
         Ok(())
     }
 
+    /// kill -9.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
