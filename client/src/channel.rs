@@ -22,10 +22,10 @@ use yizhan_proto::v1::{
     handoff_service_client::HandoffServiceClient,
     help_request_service_client::HelpRequestServiceClient,
     import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
-    node_service_client::NodeServiceClient, notice_service_client::NoticeServiceClient,
-    org_service_client::OrgServiceClient, point_service_client::PointServiceClient,
-    report_service_client::ReportServiceClient, series_service_client::SeriesServiceClient,
-    transfer_service_client::TransferServiceClient,
+    move_service_client::MoveServiceClient, node_service_client::NodeServiceClient,
+    notice_service_client::NoticeServiceClient, org_service_client::OrgServiceClient,
+    point_service_client::PointServiceClient, report_service_client::ReportServiceClient,
+    series_service_client::SeriesServiceClient, transfer_service_client::TransferServiceClient,
 };
 
 use crate::error::{Error, Result, innermost};
@@ -100,6 +100,7 @@ services!(
     handoffs: HandoffServiceClient,
     notices: NoticeServiceClient,
     transfers: TransferServiceClient,
+    moves: MoveServiceClient,
     help_requests: HelpRequestServiceClient,
     desk: DeskServiceClient,
     control: ControlServiceClient,

@@ -26,7 +26,7 @@ use crate::{
     api,
     app::{
         self, App, accounts::Accounts, audit::Audit, erasures::Ledger, help_requests::Help,
-        leading::Leading, notices::Notices,
+        leading::Leading, moves, notices::Notices,
     },
     backup,
     config::Config,
@@ -208,6 +208,7 @@ impl Node {
             audit,
             help: Help::new(directory.load_case()?),
             erasures: Arc::new(Ledger::open(dir).map_err(NodeError::Directory)?),
+            departures: Arc::new(moves::open(dir).map_err(NodeError::Directory)?),
             doing: Arc::default(),
             started: outside.now(),
             stale_after_ms: config.stale_after_ms,
@@ -378,6 +379,9 @@ impl Node {
         tasks.spawn(keep_running_if_leading(escalation, every, leading(), stop()));
         let expiring = jobs::expiring::Expiring::new(app.clone());
         tasks.spawn(keep_running_if_leading(expiring, jobs::expiring::EVERY, leading(), stop()));
+        let moves = jobs::moves::Moves { app: app.clone() };
+        let every = jobs::moves::EVERY;
+        tasks.spawn(keep_running_if_leading(moves, every, leading(), stop()));
         let transfers = jobs::transfers::Transfers::new(app.clone());
         let every = jobs::transfers::EVERY;
         tasks.spawn(keep_running_if_leading(transfers, every, leading(), stop()));

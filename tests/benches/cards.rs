@@ -134,6 +134,7 @@ pub fn card(number: u32, version: u32) -> Vec<u8> {
         sort_key,
     };
     let card = v1::Card {
+        home_number: 0,
         names: vec![han, latin],
         preferred_script: Script::Hans.into(),
         city_code: CITIES[random[0] as usize % CITIES.len()].to_owned(),

@@ -21,6 +21,7 @@ mod full_disk;
 mod hand_over;
 mod handoff;
 mod help;
+mod member_move;
 mod people;
 mod recovery;
 mod sheets;

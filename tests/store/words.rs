@@ -49,6 +49,10 @@ async fn suite(address: &str) {
     assert_eq!(words::list(db, Channel::Transfers, 2..=9, 10).await.unwrap(), [all[2].clone()]);
     assert_eq!(words::list(db, Channel::Transfers, 1..=9, 1).await.unwrap(), [all[3].clone()]);
 
+    let subjects = words::subjects(db, Channel::Transfers, 1, 10).await.unwrap();
+    let of = |subject, part| ("HK".to_owned(), RecordId([subject; 16]), part);
+    assert_eq!(subjects, [of(1, 2), of(2, 1)]);
+
     let id = RecordId([1; 16]);
     let of = words::of_subject(db, Channel::Transfers, "HK", id, 1).await.unwrap();
     assert_eq!(of, all[..2]);

@@ -25,11 +25,11 @@ use yizhan_client::{
 use yizhan_proto::v1::{
     self, AccessMemberRequest, CreateMemberRequest, EraseMemberRequest, GetMemberRequest,
     GetMemberResponse, GiveConsentRequest, Grant, LeaveMemberRequest, ListGrantsRequest,
-    ListMemberCopiesRequest, SearchMembersRequest, TransferMemberRequest, UpdateMemberRequest,
-    WithdrawConsentRequest, get_member_response::Seen,
+    ListMemberCopiesRequest, MoveMemberRequest, SearchMembersRequest, TransferMemberRequest,
+    UpdateMemberRequest, WithdrawConsentRequest, get_member_response::Seen,
 };
 
-use super::{Context, read_json, request_id};
+use super::{Context, member_move, read_json, request_id};
 
 #[derive(Subcommand)]
 pub enum Member {
@@ -60,6 +60,35 @@ pub enum Member {
     Access(Access),
     /// Send a copy of a card to one point, under the person's transfer.to and a declared basis
     Transfer(Transfer),
+    /// Make another point the member's home: ask for it yourself, or offer it for the member
+    Move(Move),
+    /// Moves to and from your point
+    Moves {
+        /// Those that have ended, too
+        #[arg(long)]
+        ended: bool,
+        /// All pages: there is one
+        #[arg(long, hide = true)]
+        all: bool,
+    },
+    /// Take over a member whom another point offers
+    Accept {
+        /// Id of the move
+        id: String,
+    },
+    /// Say why a member is not taken over
+    Decline {
+        /// Id of the move
+        id: String,
+        /// Why; names nobody
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Take a move back
+    Recall {
+        /// Id of the move
+        id: String,
+    },
     /// Which points hold or held a copy, and their receipts
     Where {
         /// Record id
@@ -223,6 +252,20 @@ pub struct Transfer {
     to: String,
 }
 
+/// Both points and the person have to agree: staff offers what the member has asked for, or what a
+/// consent for transfer.to allows; the other point accepts.
+#[derive(Args)]
+pub struct Move {
+    /// Record id
+    id: String,
+    /// Code of the point that is to be home
+    #[arg(long, value_name = "POINT")]
+    to: String,
+    /// For the staff there; names nobody
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    note: String,
+}
+
 #[derive(Args)]
 pub struct Access {
     /// Record id
@@ -262,6 +305,14 @@ impl Member {
             Member::Erase(erase) => erase.run(&node).await,
             Member::Access(access) => access.run(&node).await,
             Member::Transfer(transfer) => transfer.run(&node).await,
+            Member::Move(wish) => {
+                let request = MoveMemberRequest { member: wish.id, to: wish.to, note: wish.note };
+                member_move::start(&node, request).await
+            }
+            Member::Moves { ended, all: _ } => member_move::list(&node, ended).await,
+            Member::Accept { id } => member_move::accept(&node, id).await,
+            Member::Decline { id, reason } => member_move::decline(&node, id, reason).await,
+            Member::Recall { id } => member_move::recall(&node, id).await,
             Member::Where { id } => copies(&node, id).await,
         }
     }
@@ -482,6 +533,9 @@ async fn copies(node: &Node, id: String) -> Result<Answer> {
     let answer = answer.await?;
     let copies: Vec<Value> = answer.copies.iter().map(member::copy).collect();
     let mut document = json!({"id": answer.id, "copies": copies});
+    if !answer.moved_to.is_empty() {
+        document["moved_to"] = answer.moved_to.into();
+    }
     if let Some(certificate) = answer.certificate {
         document["certificate"] = json!({
             "order": certificate.order,

@@ -12,6 +12,7 @@ pub mod handoff;
 pub mod help_request;
 pub mod import;
 pub mod member;
+mod member_move;
 pub mod org;
 pub mod point;
 pub mod report;

@@ -196,6 +196,8 @@ impl TryFrom<&Member> for v1::Member {
 
     fn try_from(member: &Member) -> Result<v1::Member> {
         Ok(v1::Member {
+            // A move alone counts on.
+            home_number: 0,
             state: value_of(&member.state, State::from_str_name, "STATE_", "state")?,
             joined_on: parse_optional_day(&member.joined_on, "joined_on")?,
             ended_on: parse_optional_day(&member.ended_on, "ended_on")?,

@@ -186,6 +186,7 @@ impl MemberService for MemberApi {
             id: id.to_string(),
             copies: found.copies,
             certificate: found.certificate,
+            moved_to: found.moved_to.map(|to| to.to_string()).unwrap_or_default(),
         }))
     }
 

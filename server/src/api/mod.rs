@@ -16,6 +16,7 @@ pub mod help_requests;
 pub mod imports;
 pub mod link;
 pub mod members;
+pub mod moves;
 pub mod nodes;
 pub mod notices;
 pub mod orgs;

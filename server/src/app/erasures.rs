@@ -41,9 +41,14 @@ impl Ledger {
     /// A torn last entry was never acted upon, and goes. Any other damage is an error: somebody might
     /// come back.
     pub fn open(dir: &Path) -> io::Result<Ledger> {
+        Ledger::open_as(dir, FILE)
+    }
+
+    /// The same in a file of another name.
+    pub fn open_as(dir: &Path, name: &str) -> io::Result<Ledger> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
-        let mut file = options.open(dir.join(FILE))?;
+        let mut file = options.open(dir.join(name))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let whole = bytes.len() - bytes.len() % ENTRY;
@@ -53,7 +58,7 @@ impl Ledger {
             match decode(entry) {
                 Some(erasure) => entries.insert(erasure.record, erasure),
                 None if kept + ENTRY == whole && whole == bytes.len() => break,
-                None => return Err(io::Error::other("the ledger of erasures is damaged")),
+                None => return Err(io::Error::other(format!("the ledger of {name} is damaged"))),
             };
             kept += ENTRY;
         }

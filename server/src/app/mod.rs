@@ -20,6 +20,7 @@ pub mod help_requests;
 pub mod import;
 pub mod leading;
 pub mod members;
+pub mod moves;
 pub mod moving_in;
 pub mod network;
 pub mod nodes;
@@ -68,6 +69,8 @@ pub struct App {
     pub help: Arc<help_requests::Help>,
     /// Who is erased, whatever the tables say.
     pub erasures: Arc<erasures::Ledger>,
+    /// Who has moved away, whatever the tables say.
+    pub departures: Arc<erasures::Ledger>,
     /// Tasks of approvals go one after the other.
     pub doing: Arc<approvals::Doing>,
     /// Whether this is the node of its point that dials and runs jobs.

@@ -23,6 +23,7 @@ use crate::{
         records::{self, Stored},
         search,
     },
+    wire::member::home_number,
 };
 
 /// Positions read in one go.
@@ -83,7 +84,20 @@ pub async fn find(app: &App, id: RecordId) -> Result<Vec<Found>> {
     if app.erasures.holds(id) {
         return Ok(Vec::new());
     }
-    find_even_erased(app, id).await
+    Ok(newest_home(find_even_erased(app, id).await?))
+}
+
+/// Of a person's records at several homes those of the newest home: the others are about to go. Feeds
+/// arrive in any order, and a home may be cut off.
+fn newest_home(mut found: Vec<Found>) -> Vec<Found> {
+    let is_of_one = found.windows(2).all(|two| two[0].feed.home == two[1].feed.home);
+    if is_of_one {
+        return found;
+    }
+    let number = |found: &Found| home_number(found.row.kind, &found.row.payload);
+    let newest = found.iter().filter_map(number).max();
+    found.retain(|found| number(found).is_none_or(|number| Some(number) == newest));
+    found
 }
 
 /// The same also of somebody who was erased, and whose rows are still to go: for the erasure alone.

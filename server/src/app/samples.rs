@@ -153,6 +153,7 @@ pub async fn founder_with(outside: Outside, ways: Ways) -> Node {
         help: super::help_requests::Help::new(case_key),
         accounts: Accounts::new(db.clone(), [0; 32]),
         erasures: Arc::default(),
+        departures: Arc::default(),
         doing: Arc::default(),
         audit: Audit::start(db.clone(), outside.clone(), None, false).await.unwrap(),
         started: outside.now(),

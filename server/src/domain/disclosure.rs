@@ -47,6 +47,7 @@ pub struct Card {
     pub roles: Roles,
     pub availability: Option<Availability>,
     pub basis: ConsentBasis,
+    pub home_number: u32,
 }
 
 /// What a member lets anybody see.
@@ -56,6 +57,7 @@ pub struct PublicCard {
     pub expertise: Vec<String>,
     pub biographies: LocalTexts,
     pub basis: ConsentBasis,
+    pub home_number: u32,
 }
 
 /// Everything that is to exist of a member beside the home record.
@@ -151,6 +153,7 @@ pub fn card(member: &Member, basis: ConsentBasis) -> Card {
         roles: member.roles,
         availability: member.availability,
         basis,
+        home_number: member.home_number,
     }
 }
 
@@ -161,6 +164,7 @@ pub fn public_card(member: &Member, basis: ConsentBasis) -> PublicCard {
         expertise: member.expertise.clone(),
         biographies: member.biographies.clone(),
         basis,
+        home_number: member.home_number,
     }
 }
 

@@ -45,6 +45,9 @@ impl Kind {
     /// A copy of a member's card for one destination, at its home and at the destination. Lies in
     /// `home` of either.
     pub const TRANSFER: Kind = Kind(41);
+    /// A member's move to another point, at either side; at the old home what is left of the member.
+    /// Lies in `home`.
+    pub const MEMBER_MOVE: Kind = Kind(42);
     /// A point's entry in the roster: keys, parent, jurisdiction, revocation. Lies in `roster`.
     pub const ROSTER_POINT: Kind = Kind(40);
 }

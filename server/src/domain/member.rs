@@ -245,6 +245,8 @@ pub struct Member {
     pub speaker: Option<Speaker>,
     pub seats: Vec<Seat>,
     pub source: String,
+    /// Homes of one person are numbered from 0.
+    pub home_number: u32,
     pub create_time: Time,
     pub update_time: Time,
 }

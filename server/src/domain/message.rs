@@ -197,6 +197,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("unknown_member", "没有这个会员", "is nobody's id"),
     ("unknown_member_state", "未知的会员状态", "is not a state of a member"),
     ("unknown_mode", "未知的参加方式", "is not a way to take part"),
+    ("unknown_move_state", "未知的迁移状态", "is not a state of a move"),
     ("unknown_name_order", "未知的姓名顺序", "is not an order of names"),
     ("unknown_notice_channel", "未知的通知方式", "is not a way to be told"),
     ("unknown_org", "没有这个机构", "is no organisation"),

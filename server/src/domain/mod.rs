@@ -33,6 +33,7 @@ pub mod kind;
 pub mod language;
 pub mod likeness;
 pub mod member;
+pub mod member_move;
 pub mod message;
 pub mod name;
 pub mod names;

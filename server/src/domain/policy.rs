@@ -165,6 +165,8 @@ operations!(
     ReadCopies,
     /// Send a copy of a card to one destination.
     TransferMember,
+    /// Ask for, offer, accept, decline and take back a move to another point.
+    MoveMember,
     ReadEvent,
     /// Make a draft, and change an event without moving it on.
     EditEvent,
@@ -256,8 +258,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             Staff | PointAdmin,
         ) => OwnPoint,
         (CreateMember, Staff | PointAdmin) => OwnPoint,
-        (TransferMember, Member) => Own,
-        (TransferMember, Staff | PointAdmin) => OwnPoint,
+        (TransferMember | MoveMember, Member) => Own,
+        (TransferMember | MoveMember, Staff | PointAdmin) => OwnPoint,
         (ReadCopies, Member) => Own,
         (ReadCopies, Staff | PointAdmin) => OwnPoint,
         (ReadCopies, Auditor) => Everything,
@@ -309,9 +311,9 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | GiveConsent | EraseMember | AccessMember | ReadCopies | ReadEvent | EditEvent
             | PublishEvent | CreateSeries | ReadOrgDetail | EditOrg | ReadGroup | EditGroup
             | ReadReport | TryImport | Import | Export | ReadAudit | VerifyAudit | OpenLink
-            | TransferMember | DeclareBasis | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest
-            | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures
-            | SimulateRoutes | OfferHandoff | OverrideConsent | ReceiveNotices,
+            | TransferMember | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | KeepNode
+            | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
+            | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent | ReceiveNotices,
             _,
         ) => Nothing,
     }
@@ -359,6 +361,11 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.MemberService/AccessMember", Operation::AccessMember),
     ("/yizhan.v1.MemberService/ListMemberCopies", Operation::ReadCopies),
     ("/yizhan.v1.TransferService/TransferMember", Operation::TransferMember),
+    ("/yizhan.v1.MoveService/MoveMember", Operation::MoveMember),
+    ("/yizhan.v1.MoveService/AcceptMove", Operation::MoveMember),
+    ("/yizhan.v1.MoveService/DeclineMove", Operation::MoveMember),
+    ("/yizhan.v1.MoveService/RecallMove", Operation::MoveMember),
+    ("/yizhan.v1.MoveService/ListMoves", Operation::MoveMember),
     ("/yizhan.v1.EventService/CreateEvent", Operation::EditEvent),
     ("/yizhan.v1.EventService/GetEvent", Operation::ReadEvent),
     ("/yizhan.v1.EventService/ListEvents", Operation::ReadEvent),

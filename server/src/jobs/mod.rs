@@ -10,6 +10,7 @@ pub mod handoffs;
 pub mod help_escalation;
 pub mod help_posting;
 pub mod leading;
+pub mod moves;
 pub mod notices;
 pub mod receipts;
 pub mod reconciling;

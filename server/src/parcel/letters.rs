@@ -50,7 +50,8 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
         // One after the other, whatever audience: the last one says that nothing follows.
         Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, 0),
         Some(Kind::HandoffWord(word)) => return handoff::subject(word),
-        Some(Kind::TransferWord(word)) => return words::subject(word),
+        Some(Kind::TransferWord(word)) => return words::subject(b"transfer ", &word.transfer),
+        Some(Kind::MoveWord(word)) => return words::subject(b"move ", &word.r#move),
         Some(
             Kind::EnrolmentForward(_)
             | Kind::EnrolmentAnswer(_)
@@ -94,6 +95,7 @@ pub async fn act(
         }
         Some(Kind::HandoffWord(word)) => handoff::arrive(here, db, (from, to), word).await,
         Some(Kind::TransferWord(word)) => words::arrive_transfer(here, db, (from, to), word).await,
+        Some(Kind::MoveWord(word)) => words::arrive_move(here, db, (from, to), word).await,
         Some(Kind::HomeHandOver(part)) => hand_over(here, db, (from, to), part).await,
         // A kind that a newer version has added.
         None => Ok(Verdict::Refused("UNKNOWN_KIND")),

@@ -15,4 +15,4 @@ pub mod questions;
 pub mod receipts;
 pub mod seal;
 pub mod settlement;
-mod words;
+pub mod words;

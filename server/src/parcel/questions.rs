@@ -226,6 +226,7 @@ impl Questions {
                 | Kind::HelpFigures(_)
                 | Kind::HandoffWord(_)
                 | Kind::TransferWord(_)
+                | Kind::MoveWord(_)
                 | Kind::HelpLookupAnswer(_),
             )
             | None => None,

@@ -2,7 +2,7 @@
 //! may say them at all is decided here, by the sender; what they mean, where the feed is written.
 
 use prost::Message;
-use yizhan_proto::v1::{self, transfer_word::Kind};
+use yizhan_proto::v1::{self, move_word::Kind as Move, transfer_word::Kind};
 
 use super::letters::{Here, Verdict};
 use crate::{
@@ -13,10 +13,47 @@ use crate::{
     },
 };
 
-/// Words on one copy take effect in the order in which they were written.
-pub fn subject(word: &v1::TransferWord) -> Vec<u8> {
-    let hash = blake3::hash(&[b"transfer ", &word.transfer[..]].concat());
+/// Largest part of what moves, in bytes.
+pub const PART_MAX: usize = 256 * 1_024;
+/// Most parts of it: at most 8 MiB of a person.
+pub const PARTS_MAX: u32 = 32;
+/// A part of a copy is kept under its version times this and its own number.
+pub const COPY_PARTS: u64 = 1 << 8;
+
+/// Words on one copy, and on one move, take effect in the order in which they were written.
+pub fn subject(purpose: &[u8], id: &[u8]) -> Vec<u8> {
+    let hash = blake3::hash(&[purpose, id].concat());
     hash.as_bytes()[..16].to_vec()
+}
+
+/// Both ends write of a move that they have; who they are is the parcel's word.
+pub async fn arrive_move(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    word: &v1::MoveWord,
+) -> Result<Verdict, StoreError> {
+    let malformed = Verdict::Refused("MALFORMED");
+    let Ok(subject) = word.r#move[..].try_into().map(RecordId) else { return Ok(malformed) };
+    let is_copy = word.kind() == Move::Copy;
+    let fits = word.content.len() <= PART_MAX
+        && (1..=PARTS_MAX).contains(&word.parts)
+        && word.part < word.parts;
+    let is_known = word.kind() != Move::Unspecified && word.version < u64::from(u32::MAX);
+    if !is_known || is_copy != fits || (!is_copy && !word.content.is_empty()) {
+        return Ok(malformed);
+    }
+    let arrived = Word {
+        owner: to.to_string(),
+        subject,
+        kind: i64::from(word.kind),
+        part: (word.version * COPY_PARTS + u64::from(word.part)) as i64,
+        sender: from.to_string(),
+        word: word.encode_to_vec(),
+        arrived: here.now,
+    };
+    words::put(db, Channel::Moves, &arrived).await?;
+    Ok(Verdict::Done)
 }
 
 /// A home writes of its own members alone, and a destination answers that home alone: whoever has a

@@ -55,6 +55,26 @@ pub async fn list(
     query.bind(i64::from(limit)).fetch_all(db).await.map_err(failed)
 }
 
+/// What waits of one kind: for whom, on which subject, and the highest part.
+pub async fn subjects(
+    db: &mut Connection,
+    channel: Channel,
+    kind: i64,
+    limit: u32,
+) -> Result<Vec<(String, RecordId, i64)>> {
+    let sql = "select owner, subject, max(part) as part from words
+               where channel = $1 and kind = $2 group by owner, subject
+               order by owner, subject limit $3";
+    let query = sqlx::query(sql).bind(channel as i64).bind(kind).bind(i64::from(limit));
+    let rows = query.fetch_all(db).await.map_err(failed)?;
+    let read = |row: &AnyRow| -> sqlx::Result<(String, RecordId, i64)> {
+        let id: Vec<u8> = row.try_get("subject")?;
+        let damaged = |_| sqlx::Error::Decode(StoreError::Damaged { what: "word" }.into());
+        Ok((row.try_get("owner")?, RecordId(id.try_into().map_err(damaged)?), row.try_get("part")?))
+    };
+    rows.iter().map(read).collect::<sqlx::Result<_>>().map_err(failed)
+}
+
 /// All that waits on one subject of one kind, by part.
 pub async fn of_subject(
     db: &mut Connection,

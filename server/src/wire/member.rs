@@ -1,6 +1,7 @@
 //! A member and the two cards: `v1::Member` <-> `Member`, `v1::Card` <-> `Card`,
 //! `v1::PublicCard` <-> `PublicCard`. Output-only fields are not read.
 
+use prost::Message;
 use yizhan_proto::v1;
 
 use super::speaker::{
@@ -14,6 +15,7 @@ use crate::domain::{
     code::{codes, source},
     contact::{Email, Phone},
     disclosure::{Card, PublicCard},
+    kind::Kind,
     language::{Language, languages},
     member::{
         AFFILIATIONS_MAX, Availability, BIOGRAPHY_MAX, EXPERTISE_MAX, FieldGroup, Member,
@@ -74,6 +76,7 @@ impl TryFrom<v1::Member> for Member {
                 .collect::<Result<_, _>>()?,
             speaker: member.speaker.map(speaker).transpose()?,
             seats: member.seats.into_iter().map(seat).collect::<Result<_, _>>()?,
+            home_number: member.home_number,
             source: source(&member.source, "source")?,
             create_time: time(created, "create_time")?,
             update_time: time(updated, "update_time")?,
@@ -112,12 +115,23 @@ impl From<Member> for v1::Member {
             speaker: member.speaker.map(speaker_message),
             seats: member.seats.into_iter().map(seat_message).collect(),
             source: member.source,
+            home_number: member.home_number,
             create_time: Some(time_message(member.create_time)),
             update_time: Some(time_message(member.update_time)),
             id: String::new(),
             home: String::new(),
             etag: String::new(),
         }
+    }
+}
+
+/// Which of a person's homes a record of that person is of; none of a record of another kind.
+pub fn home_number(kind: Kind, payload: &[u8]) -> Option<u32> {
+    match kind {
+        Kind::MEMBER => v1::Member::decode(payload).ok().map(|member| member.home_number),
+        Kind::CARD => v1::Card::decode(payload).ok().map(|card| card.home_number),
+        Kind::PUBLIC_CARD => v1::PublicCard::decode(payload).ok().map(|card| card.home_number),
+        _ => None,
     }
 }
 
@@ -137,6 +151,7 @@ impl TryFrom<v1::Card> for Card {
             roles: roles(&card.roles)?,
             availability: availability(card.availability)?,
             basis: required(card.basis, "basis")?.try_into()?,
+            home_number: card.home_number,
         })
     }
 }
@@ -153,6 +168,7 @@ impl From<Card> for v1::Card {
             roles: roles_message(card.roles),
             availability: card.availability.map_or(0, Availability::number),
             basis: Some(card.basis.into()),
+            home_number: card.home_number,
         }
     }
 }
@@ -166,6 +182,7 @@ impl TryFrom<v1::PublicCard> for PublicCard {
             expertise: codes(strings(&card.expertise), "expertise", EXPERTISE_MAX)?,
             biographies: texts(card.biographies, "biographies", BIOGRAPHY_MAX)?,
             basis: required(card.basis, "basis")?.try_into()?,
+            home_number: card.home_number,
         })
     }
 }
@@ -178,6 +195,7 @@ impl From<PublicCard> for v1::PublicCard {
             expertise: card.expertise,
             biographies: texts_message(card.biographies),
             basis: Some(card.basis.into()),
+            home_number: card.home_number,
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod group;
 pub mod handoff;
 pub mod help_request;
 pub mod member;
+pub mod member_move;
 pub mod notice;
 pub mod org;
 pub mod point;

@@ -6,7 +6,7 @@
 use prost::Message;
 use yizhan_proto::v1;
 
-use super::transfer;
+use super::{member_move, transfer};
 use crate::domain::{
     analyzer::{Filter, NameView, Terms},
     disclosure::{Card, PublicCard},
@@ -24,6 +24,9 @@ use crate::domain::{
     text::Invalid,
     time::Time,
 };
+
+/// Kind under which cards are found of members who have had another home before.
+pub const MOVED: &str = "moved";
 
 /// Reads a payload of a known kind, checks every rule of the kind, appends its terms to `out`, and
 /// answers where it stands in the calendar. A consent is found by its member alone.
@@ -57,6 +60,9 @@ fn describe_checked(
         Kind::PUBLIC_CARD => {
             let card: PublicCard = decode::<v1::PublicCard>(payload)?.try_into()?;
             let mut terms = open(home, kind, out);
+            if card.home_number > 0 {
+                terms.filter(Filter::Kind, MOVED);
+            }
             expertise(&mut terms, &card.expertise);
             names(&mut terms, &card.names);
         }
@@ -127,6 +133,16 @@ fn describe_checked(
             }
         }
         Kind::TRANSFER => transfer_terms(home, payload, out)?,
+        Kind::MEMBER_MOVE => {
+            let (moving, member) = member_move::read(payload)?;
+            let mut terms = Terms::new(out);
+            if let Some(member) = member {
+                terms.filter(Filter::Member, &hex::encode(member.0));
+            }
+            for found_by in member_move::found_by(&moving, moving.from == home.as_str())? {
+                terms.filter(Filter::Kind, found_by);
+            }
+        }
         Kind::GROUP_CARD => {
             let card: PlaceCard = decode::<v1::GroupCard>(payload)?.try_into()?;
             let mut terms = open(home, kind, out);
@@ -176,6 +192,9 @@ fn open<'a>(home: &PointCode, kind: Kind, out: &'a mut String) -> Terms<'a> {
 }
 
 fn card_terms(terms: &mut Terms<'_>, card: &Card) {
+    if card.home_number > 0 {
+        terms.filter(Filter::Kind, MOVED);
+    }
     terms.region(card.city);
     card.fields.iter().for_each(|group| field_group(terms, *group));
     card.languages.iter().for_each(|language| terms.language(language.as_str()));

@@ -246,6 +246,11 @@ pub(crate) async fn revise(
     Ok(change)
 }
 
+/// All places of a member at its home.
+pub(crate) async fn places_of(app: &App, home: &PointCode, member: RecordId) -> Result<Vec<Found>> {
+    of_member(app, home, member, None).await
+}
+
 /// The places of a member at its home, in one group or in all.
 async fn of_member(
     app: &App,

@@ -556,6 +556,7 @@ fn with_what_files_lack(member: Member, known: Member) -> Result<Member> {
         skills: if member.skills.is_empty() { known.skills } else { member.skills },
         speaker: member.speaker.or(known.speaker),
         seats,
+        home_number: known.home_number,
         ..member
     };
     Ok(member.checked()?)

@@ -266,6 +266,7 @@ fn overlaid(person: &Person, before: Option<Member>, is_key_contact: bool, now: 
             speaker: None,
             seats: Vec::new(),
             source: String::new(),
+            home_number: 0,
             create_time: now,
             update_time: now,
         };

@@ -109,6 +109,7 @@ pub fn member(
             .collect::<Result<Roles, _>>()?,
         availability: row.optional(c.availability, Availability::parse)?,
         moved_from: row.optional(c.moved_from, point_code)?,
+        home_number: 0,
         moved_on: row.date(c.moved_on)?,
         biographies: LocalTexts::default(),
         further_studies: Vec::new(),

@@ -495,6 +495,7 @@ fn disclosed(cards: Option<Cards>) -> Value {
         expertise: card.expertise,
         biographies: Default::default(),
         basis: card.basis,
+        home_number: card.home_number,
     });
     let card = network.and_then(|(audience, basis)| Some((audience, with(basis)?)));
     Value::Disclosed(Box::new(Disclosed { card, public_card }))

@@ -11,7 +11,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        groups, people,
+        groups, moves, people,
         records::{self, Found},
         transfers,
     },
@@ -275,8 +275,9 @@ async fn commit(app: &App, found: &Found, change: Change, grants: &[Grant]) -> R
     let now = app.outside.now();
     let mut member: Member = found.value::<v1::Member, _>()?;
     member.update_time = now.max(crate::domain::time::Time(member.update_time.0 + 1));
-    let disclosed = disclosure::member(&member, grants, now);
     let (home, id) = (&found.feed.home, found.row.id);
+    let (change, member) = moves::follow(app, change, home, id, member, grants).await?;
+    let disclosed = disclosure::member(&member, grants, now);
     let change = transfers::follow(app, change, home, id, Some((&member, grants))).await?;
     let payload = v1::Member::from(member).encode_to_vec();
     let change = change.expect(found.feed.clone(), id, Some(found.row.sequence)).put(

@@ -11,13 +11,13 @@ use crate::{
         copies::{self, Copies, CopyAt},
         erasures::Erasure,
         error::{Error, Result},
-        sight, transfers,
+        moves, sight, transfers,
     },
     domain::{
         audience::Audience,
         erasure::{ErasureMove, ErasureState},
         grant::Purpose,
-        id::RecordId,
+        id::{PointCode, RecordId},
         kind::Kind,
         policy::Operation,
     },
@@ -29,6 +29,8 @@ use crate::{
 /// Where a member's copies are, and how far an erasure has come.
 pub struct Where {
     pub copies: Vec<v1::MemberCopy>,
+    /// The home now of a member who has moved away from here.
+    pub moved_to: Option<PointCode>,
     pub certificate: Option<v1::ErasureCertificate>,
 }
 
@@ -41,8 +43,16 @@ pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Whe
         homes = app.keys.homes();
     }
     let copies = Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
+    let mut elsewhere = None;
     for home in homes {
-        let sent = transfers::ledger(app, &home, id).await?;
+        let moved_to = moves::gone_to(app, &home, id).await?.map(|(to, _)| to);
+        if moved_to.as_ref().is_some_and(|to| app.keys.is_home(to) && *to != home) {
+            // Another home of this node has the member now, and tells more.
+            elsewhere = moved_to;
+            continue;
+        }
+        let mut sent = transfers::ledger(app, &home, id).await?;
+        sent.extend(former_homes(app, &home, id).await?);
         match copies.of_record(&home, id).await {
             Ok(found) => {
                 let erasure = app.erasures.find(id);
@@ -55,13 +65,32 @@ pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Whe
                 // The home's own record is no copy: it is what the copies are of.
                 let disclosed = found.into_iter().filter(|copy| copy.audience != Audience::Home);
                 let copies = disclosed.map(message).chain(sent).collect();
-                return Ok(Where { copies, certificate });
+                return Ok(Where { copies, certificate, moved_to });
             }
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    Err(Error::NotFound { noun: "member" })
+    match elsewhere {
+        Some(home) => Err(Error::NotHome { home: home.to_string() }),
+        None => Err(Error::NotFound { noun: "member" }),
+    }
+}
+
+/// What former homes had: gone once they have said that no card of theirs is held anywhere.
+async fn former_homes(app: &App, home: &PointCode, id: RecordId) -> Result<Vec<v1::MemberCopy>> {
+    let came = moves::came_from(app, home, id).await?.into_iter();
+    let former = came.map(|moving| {
+        let state = if moving.clear_time.is_some() { State::Scrubbed } else { State::Pending };
+        v1::MemberCopy {
+            point: moving.from,
+            audience: Audience::Home.name().to_owned(),
+            state: state.into(),
+            since_time: moving.clear_time.or(moving.state_time),
+            ..v1::MemberCopy::default()
+        }
+    });
+    Ok(former.collect())
 }
 
 /// How many of the points that held something have confirmed that they hold it no more.

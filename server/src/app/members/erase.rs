@@ -16,7 +16,7 @@ use crate::{
         copies::{self, Copies},
         erasures::Erasure,
         error::{Error, Result},
-        groups, people,
+        groups, moves, people,
         records::{self, Found},
         sight::Sight,
         transfers,
@@ -196,7 +196,7 @@ async fn enter(app: &App, home: &PointCode, id: RecordId) -> Result<RecordId> {
 }
 
 /// What nobody but this database knows of a person: sign-in, and what was asked about the person.
-async fn forget_locally(app: &App, id: RecordId) -> Result<()> {
+pub(crate) async fn forget_locally(app: &App, id: RecordId) -> Result<()> {
     let db = app.db.clone();
     let forgetting = tokio::spawn(async move {
         let mut tx = db.begin().await?;
@@ -280,6 +280,7 @@ pub(crate) async fn erasure(
         change = groups::revise(app, change, &at, id, Place::forget).await?;
     }
     change = transfers::follow(app, change, home, id, None).await?;
+    change = moves::ended_with(app, change, home, id).await?;
     change = change.remove(home_feed(home), id, Reason::Erased);
     Ok(disclose(change, home, id, Disclosed::default(), Reason::Erased))
 }

@@ -5,7 +5,7 @@ use yizhan_proto::v1::{self, tombstone::Reason};
 
 use super::{disclose, read::home_feed};
 use crate::{
-    app::{App, error::Result, records, transfers},
+    app::{App, error::Result, moves, records, transfers},
     domain::{
         disclosure,
         grant::{Grant, GrantState},
@@ -83,12 +83,13 @@ pub async fn expire(app: &App, home: &PointCode, member: RecordId) -> Result<boo
     }
     let mut value: Member = record.value::<v1::Member, _>()?;
     value.update_time = now.max(Time(value.update_time.0 + 1));
+    let (change, value) = moves::follow(app, change, home, member, value, &all).await?;
     let disclosed = disclosure::member(&value, &all, now);
-    change = transfers::follow(app, change, home, member, Some((&value, &all))).await?;
+    let change = transfers::follow(app, change, home, member, Some((&value, &all))).await?;
     let payload = v1::Member::from(value).encode_to_vec();
     // Whoever changes a consent writes the member too, so this also holds the consents still.
-    change = change.expect(feed.clone(), member, Some(record.row.sequence));
-    change = change.put(feed, Kind::MEMBER, member, payload);
+    let change = change.expect(feed.clone(), member, Some(record.row.sequence));
+    let change = change.put(feed, Kind::MEMBER, member, payload);
     // Changed meanwhile: the job fails, and the next run sees what is left.
     app.writer.commit(disclose(change, home, member, disclosed, Reason::Withdrawn)).await?;
     Ok(true)

@@ -20,15 +20,15 @@ pub(crate) use consents::{grant_ids, in_force};
 pub use copies::list_copies;
 pub use disclosing::disclose;
 pub use erase::{Answer as ErasureAnswer, Wish, erase};
-pub(crate) use erase::{erasure, execute_erasure, replay};
+pub(crate) use erase::{erasure, execute_erasure, forget_locally, replay};
 pub use expiring::{Expiring, expire, expiring};
 pub use likeness::LIKE_MAX;
 pub(crate) use likeness::like;
 pub(crate) use read::own;
 pub use read::{Seen, get};
 pub use search::{Search, search};
-pub(crate) use write::commit_with;
 pub use write::{New, create, leave, update};
+pub(crate) use write::{change_with, commit_with};
 
 #[cfg(test)]
 mod tests;

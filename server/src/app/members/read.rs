@@ -6,6 +6,7 @@ use crate::{
     app::{
         App, answers,
         error::{Error, Result},
+        moves,
         records::{self, Found},
         sight::Sight,
         transfers,
@@ -38,6 +39,9 @@ pub async fn get(app: &App, caller: &Caller, id: RecordId) -> Result<Seen> {
         is_shown && is_card && sight.allows_record(&found.feed, id)
     });
     let Some(best) = found.into_iter().min_by_key(rank) else {
+        if let Some(home) = moved_to(app, &sight, id).await? {
+            return Err(Error::NotHome { home: home.to_string() });
+        }
         app.audit.refused(caller, Operation::ReadMember, Some(id), "not_found").await?;
         return Err(Error::NotFound { noun: "member" });
     };
@@ -74,6 +78,16 @@ pub(super) async fn looked(
     }
     app.audit.looked(caller, Operation::ReadMember, inner).await?;
     app.audit.looked(caller, Operation::ReadCard, cards).await
+}
+
+/// Where a member has gone from one of the caller's own homes: all that those still know.
+async fn moved_to(app: &App, sight: &Sight, id: RecordId) -> Result<Option<PointCode>> {
+    for home in &sight.own {
+        if let Some((to, _)) = moves::gone_to(app, home, id).await? {
+            return Ok(Some(to));
+        }
+    }
+    Ok(None)
 }
 
 const NOT_A_MEMBER: u8 = 4;
@@ -148,7 +162,10 @@ pub(super) async fn find_own(
     match elsewhere {
         _ if !cards.is_empty() => Ok(Own::Cards(cards)),
         Some(home) => Err(Error::NotHome { home: home.to_string() }),
-        None => Err(Error::NotFound { noun: "member" }),
+        None => match moved_to(app, &sight, id).await? {
+            Some(home) => Err(Error::NotHome { home: home.to_string() }),
+            None => Err(Error::NotFound { noun: "member" }),
+        },
     }
 }
 

@@ -1,6 +1,6 @@
 //! Finding members: at the caller's own homes by what the home knows, elsewhere by cards.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use yizhan_proto::v1;
 
@@ -27,7 +27,8 @@ use crate::{
         text::{self, Invalid},
     },
     identity::caller::Caller,
-    store::{database::Reader, records, search},
+    store::{Slot, database::Reader, records, search},
+    wire::{member::home_number, terms::MOVED},
 };
 
 /// Longest code of a field, in characters.
@@ -78,7 +79,7 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
     }
 
     let (readable, kinds) = sources(app, &sight);
-    let slots = readable.keys().copied().collect();
+    let slots = slots_of(&readable);
     // Words are rarer than kinds; where there are none, the kind is what is looked up.
     let is_bare = asked.words.trim().is_empty();
     let any: Vec<String> = [Kind::MEMBER, Kind::CARD, Kind::TRANSFER, Kind::PUBLIC_CARD]
@@ -89,6 +90,10 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
     let words = search::expression(app.db.dialect, &query.terms, &any).unwrap_or_default();
 
     let mut db = app.db.reader().await?;
+    // Where nobody has ever moved, nobody can be shown at two homes.
+    let moved = search::expression(app.db.dialect, &[], &[filter(Filter::Kind, MOVED)]);
+    let mut moved = Scan::new(&app.db, moved.unwrap_or_default(), slots_of(&readable), 0);
+    let any_moved = !moved.next(&mut db, 1).await?.is_empty();
     let mut scan = Scan::new(&app.db, words, slots, after);
     let mut shown = Vec::new();
     let mut last = after;
@@ -96,7 +101,7 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
     while !is_full && !scan.is_over() && !scan.is_tired() {
         let positions = scan.next(&mut db, size + 1 - page.items.len()).await?;
         let stored = records::at(&mut db, app.db.dialect, &positions).await?;
-        let richest = richest(app, &mut db, &readable, &sight, &stored).await?;
+        let richest = richest(app, &mut db, (&readable, any_moved), &sight, &stored).await?;
         for stored in stored {
             let position = stored.slot.position(stored.row.sequence);
             let Some(found) = Found::of(&readable, stored) else { continue };
@@ -105,8 +110,7 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
             }
             // `public` holds other kinds too. Of copies only those that came here are found by words.
             let is_member = found.row.kind == layer(&found.feed) || is_received(&found);
-            let rank = rank_of(found.row.kind);
-            let is_poorer = richest.get(&found.row.id).is_some_and(|richest| *richest < rank);
+            let is_poorer = richest.get(&found.row.id).is_some_and(|best| best.is_better(&found));
             if !is_member || is_poorer {
                 continue;
             }
@@ -197,28 +201,58 @@ fn sources(app: &App, sight: &Sight) -> (Readable, Vec<Kind>) {
     (readable, kinds)
 }
 
-/// How rich the richest is that the caller may see of members whose card is among the hits: they are
-/// found by that alone.
+fn slots_of(readable: &Readable) -> BTreeSet<Slot> {
+    readable.keys().copied().collect()
+}
+
+/// What the caller may see of a member, at its best.
+#[derive(Clone, Copy)]
+struct Best {
+    rank: u8,
+    /// Of the newest home.
+    home_number: u32,
+}
+
+impl Best {
+    fn is_better(self, found: &Found) -> bool {
+        let number = home_number(found.row.kind, &found.row.payload).unwrap_or_default();
+        self.home_number > number || self.rank < rank_of(found.row.kind)
+    }
+}
+
+/// The richest that the caller may see of members whose card is among the hits, at their newest home:
+/// they are found by that alone.
 async fn richest(
     app: &App,
     db: &mut Reader,
-    readable: &Readable,
+    (readable, any_moved): (&Readable, bool),
     sight: &Sight,
     stored: &[records::Stored],
-) -> Result<HashMap<RecordId, u8>> {
+) -> Result<HashMap<RecordId, Best>> {
     let may_be_poorer = |stored: &&records::Stored| match stored.row.kind {
-        Kind::PUBLIC_CARD => sight.reads_disclosed(),
+        Kind::PUBLIC_CARD => any_moved || sight.reads_disclosed(),
         Kind::TRANSFER => true,
-        Kind::CARD => readable.get(&stored.slot).is_some_and(|feed| sight.is_own(&feed.home)),
-        _ => false,
+        Kind::CARD => {
+            any_moved || readable.get(&stored.slot).is_some_and(|feed| sight.is_own(&feed.home))
+        }
+        _ => any_moved,
     };
     let ids: Vec<RecordId> =
         stored.iter().filter(may_be_poorer).map(|stored| stored.row.id).collect();
-    let mut richest: HashMap<RecordId, u8> = HashMap::new();
+    let mut richest: HashMap<RecordId, Best> = HashMap::new();
     for found in records::find_many(db, app.db.dialect, &ids).await? {
-        if let Some(found) = Found::of(readable, found).filter(|found| sight.allows(&found.feed)) {
-            let best = richest.entry(found.row.id).or_insert(u8::MAX);
-            *best = rank_of(found.row.kind).min(*best);
+        let found = Found::of(readable, found).filter(|found| sight.allows(&found.feed));
+        let Some(found) = found else { continue };
+        let rank = rank_of(found.row.kind);
+        let number = match any_moved {
+            true => home_number(found.row.kind, &found.row.payload).unwrap_or_default(),
+            false => 0,
+        };
+        let best = richest.entry(found.row.id).or_insert(Best { rank, home_number: number });
+        if number > best.home_number {
+            *best = Best { rank, home_number: number };
+        } else if number == best.home_number {
+            best.rank = rank.min(best.rank);
         }
     }
     Ok(richest)

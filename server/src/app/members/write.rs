@@ -54,6 +54,7 @@ pub async fn create(app: &App, caller: &Caller, new: New) -> Result<v1::Member> 
         // Made by the same request before: this is its answer again.
         return stored(app, caller, id).await;
     }
+    new.home_number = 0;
     let now = time_message(app.outside.now());
     (new.create_time, new.update_time) = (Some(now), Some(now));
     let member: Member = new.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
@@ -91,6 +92,7 @@ pub async fn update(app: &App, caller: &Caller, mut changed: v1::Member) -> Resu
     changed.create_time = Some(time_message(before.create_time));
     changed.update_time = Some(time_message(app.outside.now()));
     changed.source.clone_from(&before.source);
+    changed.home_number = before.home_number;
     let member: Member = changed.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
     check_move(before.state, member.state)?;
     if let (Some(known), Some(speaker)) = (&before.speaker, &member.speaker) {
@@ -129,7 +131,7 @@ pub async fn leave(
 
 /// Stores the member and what follows for its cards, unless it changed meanwhile.
 pub(super) async fn commit(app: &App, found: &Found, member: Member, deed: Deed) -> Result<()> {
-    let change = change_of(app, Change::new().by(deed), found, member).await?;
+    let change = change_with(app, Change::new().by(deed), found, member).await?;
     app.writer.commit(change).await?;
     Ok(())
 }
@@ -141,12 +143,19 @@ pub(crate) async fn commit_with(
     found: &Found,
     member: Member,
 ) -> Result<()> {
-    let change = change_of(app, change, found, member).await?;
+    let change = change_with(app, change, found, member).await?;
     app.writer.commit(change).await?;
     Ok(())
 }
 
-async fn change_of(app: &App, change: Change, found: &Found, member: Member) -> Result<Change> {
+/// Adds to a change that the member is so, with what follows for cards and copies, unless it changed
+/// meanwhile.
+pub(crate) async fn change_with(
+    app: &App,
+    change: Change,
+    found: &Found,
+    member: Member,
+) -> Result<Change> {
     let (home, id) = (&found.feed.home, found.row.id);
     let grants = in_force(app, home, id).await?;
     let disclosed = disclosure::member(&member, grants.iter(), app.outside.now());

@@ -15,5 +15,6 @@ mod stored;
 pub use desk::{Sent, transfer};
 pub use entering::enter;
 pub use following::{follow, recheck};
+pub(crate) use gate::{refused, way_between};
 pub use reading::{AUDIENCE, ledger, received};
 pub use sending::send;
