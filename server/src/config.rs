@@ -88,6 +88,14 @@ settings! {
     readers: u64 = "4", Number(1..=64, "connections");
     /// How often the node signs the list of all its heads.
     statement_every_ms: u64 = "600000", Number(100..=3_600_000, "ms");
+    /// Silence after which a help request that is resolved, or waits for its client, is closed.
+    help_close_days: u64 = "14", Number(0..=3_650, "days");
+    /// Files of a help request are deleted so long after it was closed.
+    help_files_days: u64 = "90", Number(0..=3_650, "days");
+    /// Everything personal in a help request is deleted so long after it was closed.
+    help_anonymise_days: u64 = "365", Number(0..=3_650, "days");
+    /// So long before closing or deletion the client is told.
+    help_ahead_days: u64 = "7", Number(0..=90, "days");
     /// Mail server that notices go through; empty: no mail. Its password lies in keys/mail.password.
     mail_server: Option<Address> = "", OptionalHostPort;
     /// How it is spoken to. `none` is for a server on this machine alone.

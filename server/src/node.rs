@@ -31,7 +31,7 @@ use crate::{
     backup,
     config::Config,
     disk::Disk,
-    domain::{id::PointCode, kind::Kind, language::Language},
+    domain::{id::PointCode, kind::Kind, language::Language, retention::Periods},
     feed::{
         change::Change,
         continuity::MarkFile,
@@ -206,7 +206,7 @@ impl Node {
             },
             accounts: Accounts::new(db.clone(), outside.random()),
             audit,
-            help: Help::new(directory.load_case()?),
+            help: Help::new(directory.load_case()?, periods(&config)),
             erasures: Arc::new(Ledger::open(dir).map_err(NodeError::Directory)?),
             departures: Arc::new(moves::open(dir).map_err(NodeError::Directory)?),
             doing: Arc::default(),
@@ -356,6 +356,8 @@ impl Node {
         tasks.spawn(keep_running_if_leading(delivering, jobs::notices::EVERY, leading(), stop()));
         let telling = jobs::telling::Telling { app: app.clone() };
         tasks.spawn(keep_running_if_leading(telling, jobs::telling::EVERY, leading(), stop()));
+        let keeping = jobs::retention::Retention { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(keeping, jobs::retention::EVERY, leading(), stop()));
         let figures = app.clone();
         app.post.on_figures(Box::new(move |from| {
             let app = figures.clone();
@@ -632,6 +634,17 @@ impl Admitting {
             held.into_iter().chain(head)
         });
         epochs.max().unwrap_or(0) + 1
+    }
+}
+
+/// How long help requests are kept here.
+fn periods(config: &Config) -> Periods {
+    let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX);
+    Periods {
+        close_days: days(config.help_close_days),
+        files_days: days(config.help_files_days),
+        anonymise_days: days(config.help_anonymise_days),
+        ahead_days: days(config.help_ahead_days),
     }
 }
 

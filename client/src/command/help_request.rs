@@ -348,6 +348,8 @@ impl Tracked {
             "content": content.as_ref().map(shown::content),
             "advice": open("redirect", id.as_bytes(), &found.redirect).map(|words| words.text),
             "duplicate_of": found.duplicate_of,
+            "closes_at": time(found.close_due_time.as_ref()),
+            "deleted_at": time(found.delete_due_time.as_ref()),
             "route": to_json(&found.route.as_ref().map(shown::Route::from).unwrap_or_default()),
         })
     }

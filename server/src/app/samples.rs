@@ -150,7 +150,7 @@ pub async fn founder_with(outside: Outside, ways: Ways) -> Node {
         notices,
         leading: super::leading::Leading::always(),
         post,
-        help: super::help_requests::Help::new(case_key),
+        help: super::help_requests::Help::new(case_key, Default::default()),
         accounts: Accounts::new(db.clone(), [0; 32]),
         erasures: Arc::default(),
         departures: Arc::default(),

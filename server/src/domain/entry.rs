@@ -39,4 +39,10 @@ pub struct QueueEntry {
     pub assignee: String,
     pub received_us: i64,
     pub due_us: i64,
+    /// Number of the next step of retention; 0: none.
+    pub keep_step: i32,
+    /// When the phase of that step began.
+    pub keep_since_us: i64,
+    /// The key that wraps the request's keys; none if there is nothing sealed in it.
+    pub key: Option<RecordId>,
 }

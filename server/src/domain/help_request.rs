@@ -8,6 +8,7 @@ use super::{
     id::RecordId,
     language::Language,
     region::Region,
+    retention::RetentionStep,
     routing::Route,
     text::Invalid,
     time::Time,
@@ -77,6 +78,9 @@ pub struct HelpRequest {
     pub owner_number: u32,
     /// Sealed: where the client is told of news. Empty: nothing was set.
     pub notices: Vec<u8>,
+    /// The newest step of retention since it fell silent.
+    pub kept: Option<RetentionStep>,
+    pub kept_at: Option<Time>,
 }
 
 impl HelpRequest {
@@ -114,6 +118,11 @@ impl HelpRequest {
                 self.clocks.on_end(at, hours);
                 self.closed = Some(at);
             }
+        }
+        if !matches!(step, HelpMove::Triage | HelpMove::Assign | HelpMove::Reply | HelpMove::Close)
+        {
+            // Another silence begins.
+            (self.kept, self.kept_at) = (None, None);
         }
         // A reply while the client is waited for stops what it has just started.
         if step == HelpMove::Reply && next == HelpState::WaitingClient {
@@ -202,6 +211,8 @@ pub mod samples {
             handoff: None,
             owner_number: 0,
             notices: Vec::new(),
+            kept: None,
+            kept_at: None,
         }
     }
 

@@ -45,6 +45,7 @@ pub mod point;
 pub mod policy;
 pub mod position;
 pub mod region;
+pub mod retention;
 pub mod roster;
 pub mod roster_entry;
 pub mod routing;

@@ -17,6 +17,7 @@ pub mod reconciling;
 pub mod recovery;
 pub mod refreshing;
 pub mod renewal;
+pub mod retention;
 pub mod runner;
 pub mod statements;
 pub mod sweeping;

@@ -118,6 +118,19 @@ pub async fn delete(db: &mut Connection, id: RecordId) -> Result<()> {
     Ok(())
 }
 
+/// Files that a request has taken.
+pub async fn list_of(db: &mut Connection, request: RecordId) -> Result<Vec<RecordId>> {
+    let sql = "select id from attachments where request = $1 order by id";
+    let rows: Vec<Vec<u8>> =
+        sqlx::query_scalar(sql).bind(request.0.to_vec()).fetch_all(db).await.map_err(failed)?;
+    rows.into_iter()
+        .map(|id| {
+            let id = id.try_into().map_err(|_| StoreError::Damaged { what: "attachment" })?;
+            Ok(RecordId(id))
+        })
+        .collect()
+}
+
 /// Bytes of files that no request has taken yet.
 pub async fn waiting_bytes(db: &mut Connection) -> Result<i64> {
     let sql = "select cast(coalesce(sum(bytes), 0) as bigint) from attachments where request = $1";

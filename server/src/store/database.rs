@@ -39,12 +39,13 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (20, None, include_str!("../../migrations/0020_hand_over.sql")),
     (30, None, include_str!("../../migrations/0030_audit.sql")),
     (31, None, include_str!("../../migrations/0031_people.sql")),
+    (50, None, include_str!("../../migrations/0050_help_requests.sql")),
     (60, None, include_str!("../../migrations/0060_notices.sql")),
     (61, None, include_str!("../../migrations/0061_handoffs.sql")),
     (62, None, include_str!("../../migrations/0062_attachments.sql")),
     (63, None, include_str!("../../migrations/0063_notice_marks.sql")),
-    (50, None, include_str!("../../migrations/0050_help_requests.sql")),
     (64, None, include_str!("../../migrations/0064_words.sql")),
+    (65, None, include_str!("../../migrations/0065_retention.sql")),
 ];
 
 /// Settings of every SQLite connection.

@@ -16,11 +16,12 @@ use crate::domain::{
 
 const ENTER_REQUESTS: Sql = over_rows!(
     "insert into help_requests (position, slot, id, reference, lookup, state, is_open, category,
-       urgency, region, language, assignee, received_us, due_us)
+       urgency, region, language, assignee, received_us, due_us, keep_step, keep_since_us, sealed_by)
      select cast(value->>0 as bigint), $2, substr($3, cast(value->>1 as int), 16), value->>2,
             substr($4, cast(value->>1 as int), 16), cast(value->>3 as bigint),
             cast(value->>4 as bigint), value->>5, cast(value->>6 as bigint), value->>7, value->>8,
-            value->>9, cast(value->>10 as bigint), cast(value->>11 as bigint)",
+            value->>9, cast(value->>10 as bigint), cast(value->>11 as bigint),
+            cast(value->>12 as bigint), cast(value->>13 as bigint), value->>14",
     "where true"
 );
 const ENTER_MESSAGES: Sql = over_rows!(
@@ -61,6 +62,9 @@ pub(super) async fn enter(
                     one.assignee,
                     one.received_us,
                     one.due_us,
+                    one.keep_step,
+                    one.keep_since_us,
+                    one.key.map(|key| key.to_string()).unwrap_or_default(),
                 ]));
                 ids.extend(one.id.0);
                 lookups.extend(one.lookup);
@@ -263,6 +267,50 @@ pub async fn list_unsent(
     .fetch_all(db)
     .await
     .map_err(failed)
+}
+
+/// Requests of one copy whose next step of retention is this one and whose phase began before a
+/// moment, the earliest first, from just after a place.
+pub async fn list_kept(
+    db: &mut AnyConnection,
+    slot: Slot,
+    (step, before_us): (i32, i64),
+    after: (i64, RecordId),
+    limit: usize,
+) -> Result<Vec<Queued>, StoreError> {
+    sqlx::query_as(
+        "select position, keep_since_us as at_us, id from help_requests
+         where slot = $1 and keep_step = $2 and keep_since_us <= $3
+           and (keep_since_us, id) > ($4, $5)
+         order by keep_since_us, id limit $6",
+    )
+    .bind(i64::from(slot.0))
+    .bind(i64::from(step))
+    .bind(before_us)
+    .bind(after.0)
+    .bind(after.1.0.to_vec())
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Does a request of this copy need the key, or is one there of which that is not known?
+pub async fn is_key_used(
+    db: &mut AnyConnection,
+    slot: Slot,
+    key: RecordId,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "select position from help_requests
+         where slot = $1 and (sealed_by = $2 or sealed_by = '?') limit 1",
+    )
+    .bind(i64::from(slot.0))
+    .bind(key.to_string())
+    .fetch_optional(db)
+    .await
+    .map_err(failed)?;
+    Ok(found.is_some())
 }
 
 /// How many requests of one copy there are per category and state.

@@ -10,6 +10,7 @@ use crate::domain::{
     help_request::HelpRequest,
     kind::Kind,
     position::Row,
+    retention,
     text::Invalid,
 };
 
@@ -18,6 +19,7 @@ pub fn describe(row: &Row) -> Result<Option<DeskEntry>, Invalid> {
     match row.kind {
         Kind::HELP_REQUEST => {
             let request: HelpRequest = decode::<v1::HelpRequest>(&row.payload)?.try_into()?;
+            let keep = retention::next(&request);
             Ok(Some(DeskEntry::Request(Box::new(QueueEntry {
                 id: row.id,
                 reference: request.reference.to_string(),
@@ -31,6 +33,9 @@ pub fn describe(row: &Row) -> Result<Option<DeskEntry>, Invalid> {
                 received_us: request.received.0,
                 due_us: request.clocks.next_due().map_or(i64::MAX, |due| due.0),
                 assignee: request.assignee,
+                keep_step: keep.map_or(0, |(step, _)| step.number()),
+                keep_since_us: keep.map_or(0, |(_, since)| since.0),
+                key: request.intake_key,
             }))))
         }
         Kind::HELP_STUB => {
@@ -49,6 +54,9 @@ pub fn describe(row: &Row) -> Result<Option<DeskEntry>, Invalid> {
                 assignee: String::new(),
                 received_us: value::time(received, "received_time")?.0,
                 due_us: i64::MAX,
+                keep_step: 0,
+                keep_since_us: 0,
+                key: None,
             }))))
         }
         Kind::HELP_MESSAGE => {

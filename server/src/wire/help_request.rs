@@ -15,6 +15,7 @@ use crate::domain::{
     id::RecordId,
     language::Language,
     region::Region,
+    retention::RetentionStep,
     routing::{Alternative, Route},
     text::{self, Invalid},
     time::Time,
@@ -79,6 +80,11 @@ impl TryFrom<v1::HelpRequest> for HelpRequest {
             handoff: optional_id(&message.handoff, "handoff")?,
             owner_number: message.owner_number,
             notices: message.notices,
+            kept: match message.retention_step {
+                0 => None,
+                number => Some(RetentionStep::from_number(number, "retention_step")?),
+            },
+            kept_at: moment(message.retention_time, "retention_time")?,
         })
     }
 }
@@ -122,6 +128,8 @@ impl From<HelpRequest> for v1::HelpRequest {
             handoff: request.handoff.map(|id| id.0.to_vec()).unwrap_or_default(),
             owner_number: request.owner_number,
             notices: request.notices,
+            retention_step: request.kept.map_or(0, RetentionStep::number),
+            retention_time: request.kept_at.map(time_message),
         }
     }
 }

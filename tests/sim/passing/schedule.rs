@@ -289,5 +289,7 @@ fn request(rng: &mut StdRng, home: &PointCode, number: u64) -> HelpRequest {
         handoff: None,
         owner_number: 0,
         notices: Vec::new(),
+        kept: None,
+        kept_at: None,
     }
 }

@@ -7,6 +7,7 @@ use yizhan_proto::v1::{self, handoff_word::Kind as Said, tombstone::Reason};
 
 use super::{
     deciding,
+    forgetting::forget_here,
     stored::{Noted, damaged, find},
     telling,
 };
@@ -77,6 +78,9 @@ async fn enter_one(app: &App, arrived: &Arrived) -> Result<bool> {
     let request = help_wire::id(&word.request, "request")?;
     if word.kind() == Said::Message {
         return enter_message(app, &home, request, arrived, word).await;
+    }
+    if word.kind() == Said::Forget {
+        return forget_here(app, &home, request, &word).await;
     }
     let Some(said) = wire::said(&word) else { return Ok(true) };
     let noted = find(app, &home, arrived.handoff).await?;

@@ -8,6 +8,9 @@ pub mod numbers;
 pub mod past;
 pub mod posting;
 pub mod readers;
+pub mod retention;
+#[cfg(test)]
+mod retention_tests;
 pub mod sealing;
 pub mod stored;
 mod submit;
@@ -25,7 +28,7 @@ use tokio::sync::Notify;
 pub use track::{Secret, categories, owned, passed_to, rate, reply, track, withdraw};
 
 use self::{desks::DeskCache, numbers::Numbers, sealing::IntakeKeys};
-use crate::identity::keys::CaseKey;
+use crate::{domain::retention::Periods, identity::keys::CaseKey};
 
 /// What help requests need of a node besides the rest of it.
 pub struct Help {
@@ -34,15 +37,18 @@ pub struct Help {
     pub numbers: Numbers,
     /// Something has to be sent to another point, or has come from one.
     pub post: Notify,
+    /// How long requests are kept.
+    pub periods: Periods,
 }
 
 impl Help {
-    pub fn new(case_key: CaseKey) -> Arc<Help> {
+    pub fn new(case_key: CaseKey, periods: Periods) -> Arc<Help> {
         Arc::new(Help {
             keys: IntakeKeys::new(case_key),
             desks: DeskCache::default(),
             numbers: Numbers::default(),
             post: Notify::new(),
+            periods,
         })
     }
 }

@@ -29,6 +29,7 @@ use crate::{
         id::{PointCode, RecordId},
         kind::Kind,
         roster::Roster,
+        time::Time,
     },
     feed::change::Change,
     identity::keys::{CaseKem, CaseKey},
@@ -185,6 +186,17 @@ impl IntakeKeys {
         let Some(id) = request.intake_key else { return Ok(Vec::new()) };
         let record = key_record(app, feed, id).await?;
         Ok(record.wraps.into_iter().map(|wrap| wrap.point).collect())
+    }
+
+    /// Is it used for what comes in now?
+    pub fn is_current(&self, id: RecordId, now: Time) -> bool {
+        let hour = now.0.div_euclid(HOUR_US);
+        lock(&self.current).values().any(|key| key.id == id && key.hour == hour)
+    }
+
+    /// Drops a key from memory: its record is going to be removed.
+    pub fn forget(&self, id: RecordId) {
+        lock(&self.opened).retain(|(known, _)| *known != id);
     }
 
     fn find_opened(&self, id: RecordId) -> Option<Arc<Key>> {

@@ -218,6 +218,8 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         handoff: None,
         owner_number: 0,
         notices: Vec::new(),
+        kept: None,
+        kept_at: None,
     };
     let answer = |request: &HelpRequest, owner: &PointCode| {
         submitted(&desks, &new, request, owner, warning.clone(), now)

@@ -126,6 +126,7 @@ async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpR
     let all = messages(app, &feed, id, limit).await?;
     let shown = all.into_iter().filter(|(_, message)| message.author() != Author::Note);
     let (label_code, labels) = labels(&request, &feed.home);
+    let (closes, deleted) = super::retention::plan(app, &request);
     Ok(v1::TrackHelpRequestResponse {
         reference: request.reference.to_string(),
         state: request.state.number(),
@@ -153,6 +154,8 @@ async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpR
         received_time: Some(time_message(request.received)),
         language: request.language.to_string(),
         route: Some(route_message(request.route)),
+        close_due_time: closes.map(time_message),
+        delete_due_time: deleted.map(time_message),
     })
 }
 

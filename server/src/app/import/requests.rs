@@ -105,6 +105,8 @@ pub fn request(
         handoff: None,
         owner_number: 0,
         notices: Vec::new(),
+        kept: None,
+        kept_at: None,
     };
     let past = PastRequest {
         request,
