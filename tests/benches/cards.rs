@@ -135,6 +135,7 @@ pub fn card(number: u32, version: u32) -> Vec<u8> {
     };
     let card = v1::Card {
         home_number: 0,
+        former_home: String::new(),
         names: vec![han, latin],
         preferred_script: Script::Hans.into(),
         city_code: CITIES[random[0] as usize % CITIES.len()].to_owned(),

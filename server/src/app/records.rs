@@ -23,7 +23,7 @@ use crate::{
         records::{self, Stored},
         search,
     },
-    wire::member::home_number,
+    wire::member::standing,
 };
 
 /// Positions read in one go.
@@ -84,20 +84,49 @@ pub async fn find(app: &App, id: RecordId) -> Result<Vec<Found>> {
     if app.erasures.holds(id) {
         return Ok(Vec::new());
     }
-    Ok(newest_home(find_even_erased(app, id).await?))
+    let mut found = at_one_home(find_even_erased(app, id).await?);
+    found.retain(|found| {
+        let is_person = matches!(found.row.kind, Kind::MEMBER | Kind::CARD | Kind::PUBLIC_CARD);
+        !is_person || !has_left(app, &found.feed.home, id)
+    });
+    Ok(found)
 }
 
-/// Of a person's records at several homes those of the newest home: the others are about to go. Feeds
-/// arrive in any order, and a home may be cut off.
-fn newest_home(mut found: Vec<Found>) -> Vec<Found> {
-    let is_of_one = found.windows(2).all(|two| two[0].feed.home == two[1].feed.home);
-    if is_of_one {
+/// Has the person left this home of ours, whatever the tables say after a restore?
+pub fn has_left(app: &App, home: &PointCode, id: RecordId) -> bool {
+    let gone = app.departures.find(id).is_some_and(|departure| departure.home != *home);
+    gone && app.keys.is_home(home)
+}
+
+/// Of a person's records at several homes those of one. A card that names the home before it is not
+/// shown as long as that one shows the person, too: feeds arrive in any order, and only the former home
+/// can say that it has let go, so that nobody takes a member of another home off the screen. The new
+/// home itself knows.
+pub fn at_one_home(found: Vec<Found>) -> Vec<Found> {
+    if found.windows(2).all(|two| two[0].feed.home == two[1].feed.home) {
         return found;
     }
-    let number = |found: &Found| home_number(found.row.kind, &found.row.payload);
-    let newest = found.iter().filter_map(number).max();
-    found.retain(|found| number(found).is_none_or(|number| Some(number) == newest));
-    found
+    let stands: Vec<_> =
+        found.iter().map(|found| standing(found.row.kind, &found.row.payload)).collect();
+    let is_hidden = |at: usize| {
+        let Some((number, former)) = &stands[at] else { return false };
+        let home = &found[at].feed.home;
+        let mut others = found.iter().zip(&stands).filter_map(|(other, standing)| {
+            standing.as_ref().map(|(number, former)| (other, *number, former.as_ref()))
+        });
+        if others.clone().any(|(other, newer, former)| {
+            other.row.kind == Kind::MEMBER && newer > *number && former == Some(home)
+        }) {
+            return true;
+        }
+        let is_at_home = |other: &Found| other.row.kind == Kind::MEMBER && other.feed.home == *home;
+        !others.clone().any(|(other, ..)| is_at_home(other))
+            && others.any(|(other, older, _)| {
+                former.as_ref() == Some(&other.feed.home) && older < *number
+            })
+    };
+    let hidden: Vec<bool> = (0..found.len()).map(is_hidden).collect();
+    found.into_iter().zip(hidden).filter(|(_, hidden)| !hidden).map(|(found, _)| found).collect()
 }
 
 /// The same also of somebody who was erased, and whose rows are still to go: for the erasure alone.
@@ -187,4 +216,66 @@ pub fn id_of_request(
     };
     let source = format!("request {home} {request}");
     Ok(RecordId::of_source(&app.keys.network, kind.0, &source, created_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use yizhan_proto::v1;
+
+    use super::*;
+
+    fn found(home: &str, kind: Kind, number: u32, former: &str) -> Found {
+        let former = former.to_owned();
+        let (audience, payload) = match kind {
+            Kind::MEMBER => {
+                let member =
+                    v1::Member { home_number: number, moved_from: former, ..Default::default() };
+                (Audience::Home, member.encode_to_vec())
+            }
+            _ => {
+                let card =
+                    v1::Card { home_number: number, former_home: former, ..Default::default() };
+                (Audience::Network, card.encode_to_vec())
+            }
+        };
+        let row = Row {
+            sequence: Sequence(1),
+            kind,
+            id: RecordId([1; 16]),
+            removed: false,
+            payload: payload.into(),
+        };
+        Found { feed: FeedId::new(home.parse().unwrap(), audience), row }
+    }
+
+    fn shown(all: &[(&str, Kind, u32, &str)]) -> Vec<String> {
+        let all =
+            all.iter().map(|(home, kind, number, former)| found(home, *kind, *number, former));
+        at_one_home(all.collect()).iter().map(|at| at.feed.home.to_string()).collect()
+    }
+
+    #[test]
+    fn a_person_who_moves_is_shown_at_one_home() {
+        let (old, new) = (("HK", Kind::CARD, 0, ""), ("MO", Kind::CARD, 1, "HK"));
+        assert_eq!(shown(&[old, new]), ["HK"], "it has not let go, as far as this node knows");
+        assert_eq!(shown(&[new]), ["MO"]);
+        // Back again, and the cards of all three arrive together.
+        let back = ("HK", Kind::CARD, 2, "MO");
+        assert_eq!(shown(&[new, back]), ["MO"]);
+        // The new home itself knows better than a card that is about to go.
+        let own = ("MO", Kind::MEMBER, 1, "HK");
+        assert_eq!(shown(&[old, new, own]), ["MO", "MO"]);
+    }
+
+    #[test]
+    fn nobody_takes_a_member_of_another_home_off_the_screen() {
+        let own = ("HK", Kind::CARD, 0, "");
+        for forged in [(0, ""), (9, ""), (9, "HK"), (9, "GB-LON")] {
+            let forged = ("MO", Kind::CARD, forged.0, forged.1);
+            assert!(shown(&[own, forged]).contains(&"HK".to_owned()), "{forged:?}");
+        }
+        let moved = ("HK", Kind::CARD, 3, "GB-LON");
+        let forged = ("MO", Kind::CARD, 0, "");
+        assert!(shown(&[moved, forged]).contains(&"HK".to_owned()));
+    }
 }

@@ -8,6 +8,7 @@ use super::{
     event::{Event, EventPlan, HostState},
     grant::{Grant, Purpose, Scope},
     group::{Place, PlaceCard},
+    id::PointCode,
     language::{Language, LocalTexts},
     member::{Availability, FieldGroup, Member, Roles},
     name::Names,
@@ -48,6 +49,8 @@ pub struct Card {
     pub availability: Option<Availability>,
     pub basis: ConsentBasis,
     pub home_number: u32,
+    /// The home before this one.
+    pub former_home: Option<PointCode>,
 }
 
 /// What a member lets anybody see.
@@ -58,6 +61,8 @@ pub struct PublicCard {
     pub biographies: LocalTexts,
     pub basis: ConsentBasis,
     pub home_number: u32,
+    /// The home before this one.
+    pub former_home: Option<PointCode>,
 }
 
 /// Everything that is to exist of a member beside the home record.
@@ -154,6 +159,7 @@ pub fn card(member: &Member, basis: ConsentBasis) -> Card {
         availability: member.availability,
         basis,
         home_number: member.home_number,
+        former_home: member.former_home(),
     }
 }
 
@@ -165,6 +171,7 @@ pub fn public_card(member: &Member, basis: ConsentBasis) -> PublicCard {
         biographies: member.biographies.clone(),
         basis,
         home_number: member.home_number,
+        former_home: member.former_home(),
     }
 }
 

@@ -252,6 +252,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// The home that let go of the person for this one; what a file says of earlier days is none.
+    pub fn former_home(&self) -> Option<PointCode> {
+        self.moved_from.clone().filter(|_| self.home_number > 0)
+    }
+
     /// What no field can say alone.
     pub fn checked(mut self) -> Result<Member, Invalid> {
         for (at, affiliation) in self.affiliations.iter().enumerate() {

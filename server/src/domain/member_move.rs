@@ -199,9 +199,12 @@ pub fn hear_at_destination(
         (Some(Accepted | Copied), Word::Copy(version)) if whole == Some(version) => {
             Effect::Becomes(Copied)
         }
-        // The origin has let go of what is whole here: nobody else has the member.
+        // The origin has let go of what is whole here: nobody else has the member. Who is a member here
+        // cannot come from elsewhere.
         (Some(Copied), Word::Confirm(number, version))
-            if whole == Some(version) && holding.after_release(number).is_some() =>
+            if whole == Some(version)
+                && !matches!(holding, Holding::Owner(_))
+                && holding.after_release(number).is_some() =>
         {
             Effect::Owns
         }

@@ -15,6 +15,7 @@ use crate::domain::{
     code::{codes, source},
     contact::{Email, Phone},
     disclosure::{Card, PublicCard},
+    id::PointCode,
     kind::Kind,
     language::{Language, languages},
     member::{
@@ -125,14 +126,25 @@ impl From<Member> for v1::Member {
     }
 }
 
-/// Which of a person's homes a record of that person is of; none of a record of another kind.
-pub fn home_number(kind: Kind, payload: &[u8]) -> Option<u32> {
-    match kind {
-        Kind::MEMBER => v1::Member::decode(payload).ok().map(|member| member.home_number),
-        Kind::CARD => v1::Card::decode(payload).ok().map(|card| card.home_number),
-        Kind::PUBLIC_CARD => v1::PublicCard::decode(payload).ok().map(|card| card.home_number),
-        _ => None,
-    }
+/// Which of a person's homes a record of that person is of, and the home before; none of a record of
+/// another kind.
+pub fn standing(kind: Kind, payload: &[u8]) -> Option<(u32, Option<PointCode>)> {
+    let (number, former) = match kind {
+        Kind::MEMBER => {
+            let member = v1::Member::decode(payload).ok()?;
+            (member.home_number, member.moved_from)
+        }
+        Kind::CARD => {
+            let card = v1::Card::decode(payload).ok()?;
+            (card.home_number, card.former_home)
+        }
+        Kind::PUBLIC_CARD => {
+            let card = v1::PublicCard::decode(payload).ok()?;
+            (card.home_number, card.former_home)
+        }
+        _ => return None,
+    };
+    Some((number, former.parse().ok().filter(|_| number > 0)))
 }
 
 impl TryFrom<v1::Card> for Card {
@@ -152,6 +164,7 @@ impl TryFrom<v1::Card> for Card {
             availability: availability(card.availability)?,
             basis: required(card.basis, "basis")?.try_into()?,
             home_number: card.home_number,
+            former_home: optional_point(&card.former_home, "former_home")?,
         })
     }
 }
@@ -169,6 +182,7 @@ impl From<Card> for v1::Card {
             availability: card.availability.map_or(0, Availability::number),
             basis: Some(card.basis.into()),
             home_number: card.home_number,
+            former_home: point_message(card.former_home),
         }
     }
 }
@@ -183,6 +197,7 @@ impl TryFrom<v1::PublicCard> for PublicCard {
             biographies: texts(card.biographies, "biographies", BIOGRAPHY_MAX)?,
             basis: required(card.basis, "basis")?.try_into()?,
             home_number: card.home_number,
+            former_home: optional_point(&card.former_home, "former_home")?,
         })
     }
 }
@@ -196,6 +211,7 @@ impl From<PublicCard> for v1::PublicCard {
             biographies: texts_message(card.biographies),
             basis: Some(card.basis.into()),
             home_number: card.home_number,
+            former_home: point_message(card.former_home),
         }
     }
 }

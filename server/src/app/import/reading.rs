@@ -496,6 +496,7 @@ fn disclosed(cards: Option<Cards>) -> Value {
         biographies: Default::default(),
         basis: card.basis,
         home_number: card.home_number,
+        former_home: card.former_home,
     });
     let card = network.and_then(|(audience, basis)| Some((audience, with(basis)?)));
     Value::Disclosed(Box::new(Disclosed { card, public_card }))

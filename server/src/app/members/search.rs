@@ -9,7 +9,7 @@ use crate::{
     app::{
         App, answers,
         error::{Error, Result},
-        records::{Found, Readable},
+        records::{Found, Readable, at_one_home, has_left},
         scan::Scan,
         sight::Sight,
         transfers,
@@ -28,7 +28,7 @@ use crate::{
     },
     identity::caller::Caller,
     store::{Slot, database::Reader, records, search},
-    wire::{member::home_number, terms::MOVED},
+    wire::terms::MOVED,
 };
 
 /// Longest code of a field, in characters.
@@ -105,7 +105,8 @@ pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
         for stored in stored {
             let position = stored.slot.position(stored.row.sequence);
             let Some(found) = Found::of(&readable, stored) else { continue };
-            if app.erasures.holds(found.row.id) {
+            let (home, id) = (&found.feed.home, found.row.id);
+            if app.erasures.holds(id) || has_left(app, home, id) {
                 continue;
             }
             // `public` holds other kinds too. Of copies only those that came here are found by words.
@@ -206,22 +207,20 @@ fn slots_of(readable: &Readable) -> BTreeSet<Slot> {
 }
 
 /// What the caller may see of a member, at its best.
-#[derive(Clone, Copy)]
 struct Best {
     rank: u8,
-    /// Of the newest home.
-    home_number: u32,
+    /// Where the member is shown.
+    homes: Vec<PointCode>,
 }
 
 impl Best {
-    fn is_better(self, found: &Found) -> bool {
-        let number = home_number(found.row.kind, &found.row.payload).unwrap_or_default();
-        self.home_number > number || self.rank < rank_of(found.row.kind)
+    fn is_better(&self, found: &Found) -> bool {
+        self.rank < rank_of(found.row.kind) || !self.homes.contains(&found.feed.home)
     }
 }
 
-/// The richest that the caller may see of members whose card is among the hits, at their newest home:
-/// they are found by that alone.
+/// The richest that the caller may see of members whose card is among the hits, at one home: they are
+/// found by that alone.
 async fn richest(
     app: &App,
     db: &mut Reader,
@@ -239,23 +238,20 @@ async fn richest(
     };
     let ids: Vec<RecordId> =
         stored.iter().filter(may_be_poorer).map(|stored| stored.row.id).collect();
-    let mut richest: HashMap<RecordId, Best> = HashMap::new();
+    let mut all: HashMap<RecordId, Vec<Found>> = HashMap::new();
     for found in records::find_many(db, app.db.dialect, &ids).await? {
         let found = Found::of(readable, found).filter(|found| sight.allows(&found.feed));
-        let Some(found) = found else { continue };
-        let rank = rank_of(found.row.kind);
-        let number = match any_moved {
-            true => home_number(found.row.kind, &found.row.payload).unwrap_or_default(),
-            false => 0,
-        };
-        let best = richest.entry(found.row.id).or_insert(Best { rank, home_number: number });
-        if number > best.home_number {
-            *best = Best { rank, home_number: number };
-        } else if number == best.home_number {
-            best.rank = rank.min(best.rank);
+        if let Some(found) = found {
+            all.entry(found.row.id).or_default().push(found);
         }
     }
-    Ok(richest)
+    let best = all.into_iter().filter_map(|(id, found)| {
+        let found = if any_moved { at_one_home(found) } else { found };
+        let rank = found.iter().map(|found| rank_of(found.row.kind)).min()?;
+        let homes = found.into_iter().map(|found| found.feed.home).collect();
+        Some((id, Best { rank, homes }))
+    });
+    Ok(best.collect())
 }
 
 fn is_received(found: &Found) -> bool {

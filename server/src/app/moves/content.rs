@@ -138,9 +138,20 @@ fn record_id(bytes: &[u8]) -> Result<RecordId, Invalid> {
 }
 
 /// May these records be put in at a home? Nothing else may lie there under their ids.
-pub async fn check_free(app: &App, home: &PointCode, arrived: &Arrived) -> Result<()> {
-    if app.erasures.holds(arrived.id) {
+/// And the person is nobody else's member, as far as is known here.
+pub async fn check_free(
+    app: &App,
+    (from, home): (&PointCode, &PointCode),
+    arrived: &Arrived,
+) -> Result<()> {
+    if app.erasures.holds(arrived.id) || member_at(app, home, arrived.id).await?.is_some() {
         return Err(Invalid::new("member", "not_permitted").into());
+    }
+    for found in records::find(app, arrived.id).await? {
+        let is_person = matches!(found.row.kind, Kind::MEMBER | Kind::CARD | Kind::PUBLIC_CARD);
+        if is_person && found.feed.home != *from {
+            return Err(Invalid::new("member", "not_permitted").into());
+        }
     }
     let feed = home_feed(home);
     let ids = arrived.grants.iter().map(|(id, _)| *id);

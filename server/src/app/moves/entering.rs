@@ -126,12 +126,13 @@ async fn whole(app: &App, owner: &str, id: RecordId, from: &PointCode) -> Result
 /// Says of a copy that it is whole, or declines one that cannot be read or put in here.
 async fn look_at_copy(app: &App, owner: &str, id: RecordId, newest: u64) -> Result<()> {
     let home: PointCode = owner.parse().map_err(|_| damaged())?;
+    // A copy is sent to whoever has accepted: any other is nobody's.
     let Some(mut noted) = find(app, &home, id).await? else {
-        // The offer has not been entered yet; it was posted before.
-        return Ok(());
+        return forget_copies(app, &home, id).await;
     };
     let (state, from) = (noted.state()?, noted.other()?);
-    if noted.side() != Side::Destination || !state.is_open() {
+    let is_awaited = matches!(state, MoveState::Accepted | MoveState::Copied);
+    if noted.side() != Side::Destination || !is_awaited {
         return forget_copies(app, &home, id).await;
     }
     if newest <= noted.moving.version {
@@ -147,7 +148,7 @@ async fn look_at_copy(app: &App, owner: &str, id: RecordId, newest: u64) -> Resu
     let Effect::Becomes(MoveState::Copied) = effect else { return Ok(()) };
     let now = app.outside.now();
     let checked = match content::read(&whole.bytes) {
-        Ok(arrived) => content::check_free(app, &home, &arrived).await,
+        Ok(arrived) => content::check_free(app, (&from, &home), &arrived).await,
         Err(invalid) => Err(invalid.into()),
     };
     match checked {

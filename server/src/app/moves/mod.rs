@@ -17,3 +17,6 @@ pub use desk::{Wish, accept, decline, list, recall, start};
 pub use entering::enter;
 pub use sending::{clear, expire, send};
 pub use stored::{came_from, ended_with, follow, gone_to};
+
+#[cfg(test)]
+mod tests;
