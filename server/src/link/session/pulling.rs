@@ -17,16 +17,12 @@ use crate::{
         inflow::{self, Outcome},
         seal::Seal,
     },
-    link::{frame::frame, outgoing::NotReading},
+    link::{budget::STORING_MAX, frame::frame, outgoing::NotReading},
     store::FeedStore,
 };
 
 /// Pulls this side has open with one peer.
 const PULLS_MAX: usize = 8;
-
-/// Compressed bytes of pages that are being stored; further pages wait. What a kill may cost, and
-/// enough for the writer never to wait for the next page.
-const STORING_MAX: usize = 256 * 1024;
 
 /// Back-off after a delivery that did not add up.
 const MISMATCH_BACKOFF_MIN: Duration = Duration::from_secs(1);

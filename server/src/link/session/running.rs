@@ -320,6 +320,7 @@ impl<S: FeedStore> Session<S> {
             }
             Kind::Pong(_) => {
                 if let Some(sent) = self.pinged.take() {
+                    self.window.answered(sent.elapsed());
                     let mut round_trip =
                         self.pulse.round_trip.lock().unwrap_or_else(|p| p.into_inner());
                     *round_trip = Some(sent.elapsed());
