@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{incoming::Source, limits::Limits};
+use super::{incoming::Source, limits::Limits, pulse::Pulse};
 use crate::identity::peer::Peer;
 
 pub(super) struct Census {
@@ -24,6 +26,8 @@ struct State {
 struct Connection {
     source: Source,
     stage: Stage,
+    since: Instant,
+    pulse: Arc<Pulse>,
     close: CancellationToken,
 }
 
@@ -39,23 +43,33 @@ impl Census {
         Arc::new(Census { limits, state: Mutex::default() })
     }
 
-    /// Counts a new connection in; none if there is no room for it.
+    /// Counts a new connection in; none if there is no room for it, and nobody who gives way.
     pub fn enter(self: &Arc<Census>, source: Source) -> Option<Ticket> {
         let mut state = self.state();
         let from_source = || state.connections.values().filter(|c| c.source == source);
         let handshakes = from_source().filter(|c| c.stage == Stage::Handshake).count();
-        if state.connections.len() >= self.limits.connections
-            || from_source().count() >= self.limits.connections_per_source
+        if from_source().count() >= self.limits.connections_per_source
             || handshakes >= self.limits.handshakes_per_source
         {
             return None;
         }
+        let open = state.connections.values().filter(|c| !c.close.is_cancelled()).count();
+        if open >= self.limits.connections {
+            state.least_useful(self.limits.settling)?.close.cancel();
+        }
         let id = state.next;
         state.next += 1;
         let close = CancellationToken::new();
-        let connection = Connection { source, stage: Stage::Handshake, close: close.clone() };
+        let pulse = Arc::new(Pulse::default());
+        let connection = Connection {
+            source,
+            stage: Stage::Handshake,
+            since: Instant::now(),
+            pulse: pulse.clone(),
+            close: close.clone(),
+        };
         state.connections.insert(id, connection);
-        Some(Ticket { census: self.clone(), id, close })
+        Some(Ticket { census: self.clone(), id, pulse, close })
     }
 
     pub fn len(&self) -> usize {
@@ -83,10 +97,31 @@ impl Census {
     }
 }
 
+impl State {
+    /// Who gives way: the oldest of those that have had no request answered, else the oldest idle one.
+    fn least_useful(&self, settling: Duration) -> Option<&Connection> {
+        let settled = self.connections.values().filter(|connection| {
+            !matches!(connection.stage, Stage::Node(_))
+                && !connection.close.is_cancelled()
+                && connection.since.elapsed() >= settling
+        });
+        let ranked = settled.filter_map(|connection| {
+            let look = connection.pulse.look();
+            let is_of_use = look.answered() > 0;
+            let at_work = is_of_use && look.under_way > 0;
+            (!at_work).then_some((is_of_use, connection.since, connection))
+        });
+        let least = ranked.min_by_key(|(is_of_use, since, _)| (*is_of_use, *since));
+        least.map(|(_, _, connection)| connection)
+    }
+}
+
 /// A connection's place among the others, given back when it is dropped.
 pub(super) struct Ticket {
     census: Arc<Census>,
     id: u64,
+    /// What it does.
+    pub pulse: Arc<Pulse>,
     /// Cancelled to cut the connection off.
     pub close: CancellationToken,
 }
@@ -148,6 +183,7 @@ mod tests {
             handshakes_per_source: 2,
             connections_per_node: 2,
             strangers: 1,
+            settling: Duration::ZERO,
             ..limits::LINK
         })
     }
@@ -182,6 +218,45 @@ mod tests {
         drop(held);
         assert_eq!(census.len(), 0);
         assert!(census.enter(source(1)).is_some());
+    }
+
+    #[test]
+    fn who_has_had_no_answer_gives_way_then_who_is_idle() {
+        let limits = Limits {
+            connections: 3,
+            connections_per_source: 3,
+            handshakes_per_source: 3,
+            settling: Duration::ZERO,
+            ..limits::PUBLIC
+        };
+        let census = Census::new(limits);
+        let enter = || census.enter(source(1));
+        let (idle, silent, busy) = (enter().unwrap(), enter().unwrap(), enter().unwrap());
+        drop(idle.pulse.begin());
+        drop(busy.pulse.begin());
+        let _under_way = busy.pulse.begin();
+        let closed = || [&idle, &silent, &busy].map(|ticket| ticket.close.is_cancelled());
+        let other = |last| census.enter(source(last));
+        let new = other(2).expect("the silent one gives way");
+        assert_eq!(closed(), [false, true, false]);
+        drop(new.pulse.begin());
+        let _newer = other(3).expect("the oldest idle one gives way");
+        assert_eq!(closed(), [true, true, false]);
+        assert!(!new.close.is_cancelled());
+    }
+
+    #[test]
+    fn whoever_is_at_work_stays() {
+        let limits = Limits { connections: 1, settling: Duration::ZERO, ..limits::PUBLIC };
+        let census = Census::new(limits);
+        let busy = census.enter(source(1)).unwrap();
+        drop(busy.pulse.begin());
+        let _under_way = busy.pulse.begin();
+        assert!(census.enter(source(2)).is_none());
+        let node = Census::new(Limits { connections: 1, settling: Duration::ZERO, ..limits::LINK });
+        let known = node.enter(source(1)).unwrap();
+        known.is_node(&peer(1));
+        assert!(node.enter(source(2)).is_none());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tower::ServiceExt;
 use tracing::debug;
 
 use super::{
+    body::{Arriving, Late},
     capacity::Capacity,
     gate::{self, Access},
     incoming::Source,
@@ -35,6 +36,9 @@ pub(super) struct Shared {
     pub peer: Option<Peer>,
     pub pulse: Arc<Pulse>,
     pub capacity: Arc<Capacity>,
+    /// None where a request takes its room at once.
+    pub arriving: Option<Arc<Arriving>>,
+    pub body_timeout: Duration,
     pub request_timeout: Duration,
 }
 
@@ -102,15 +106,28 @@ async fn answer(
     if let Err(refusal) = shared.access.check(&mut request, shared.peer.as_ref()) {
         return Ok(*refusal);
     }
+    request.extensions_mut().insert(shared.source);
+    let request = match arrived(&shared, request).await {
+        Ok(request) => request,
+        Err(Late::GaveWay) => return Ok(gate::busy()),
+        Err(Late::TooSlow | Late::Broken) => return Ok(gate::late()),
+    };
     // Held until the answer begins: what then flows is bounded by windows and buffers.
     let Some(_room) = shared.capacity.enter(request.uri().path()) else { return Ok(gate::busy()) };
-    request.extensions_mut().insert(shared.source);
     let answering = shared.router.clone().oneshot(request);
     let Ok(response) = timeout(shared.request_timeout, answering).await else {
         return Ok(gate::late());
     };
     let response = response?;
     Ok(response.map(|body| under_way.until_sent(body)))
+}
+
+/// The request once its first message is here.
+async fn arrived(shared: &Shared, request: Request<Incoming>) -> Result<Request<Body>, Late> {
+    let Some(arriving) = &shared.arriving else { return Ok(request.map(Body::new)) };
+    let (head, body) = request.into_parts();
+    let body = arriving.first(body, shared.body_timeout).await?;
+    Ok(Request::from_parts(head, Body::new(body)))
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
@@ -221,6 +238,8 @@ mod tests {
             peer: None,
             pulse: Arc::default(),
             capacity: Arc::new(Capacity::new(&PUBLIC)),
+            arriving: Some(Arc::new(Arriving::new(PUBLIC.arriving))),
+            body_timeout: PUBLIC.body_timeout,
             request_timeout: PUBLIC.request_timeout,
         };
         let never = CancellationToken::new();

@@ -31,6 +31,9 @@ pub struct Limits {
     pub connections_per_source: usize,
     /// Of one node of the network. A newer connection closes its oldest, which is often dead.
     pub connections_per_node: usize,
+    /// When there is no room for a connection, one that is older than this and has not had a request
+    /// answered gives way, else one that is idle. Nodes never do.
+    pub settling: Duration,
     /// Without an admitted certificate, on a listener that asks for one.
     pub strangers: usize,
     /// Such a connection ends after this.
@@ -63,6 +66,11 @@ pub struct Limits {
     pub requests: usize,
     /// Of these, for help intake alone.
     pub requests_reserved: usize,
+    /// Requests whose first message is on its way; none where sessions are long-lived: those take
+    /// their room at once.
+    pub arriving: usize,
+    /// For a request's first message, and for each further part of its body.
+    pub body_timeout: Duration,
     /// From a request's headers to those of its answer, its body included.
     pub request_timeout: Duration,
     /// Bytes within `PROGRESS_INTERVAL` without any request: floods of PING, SETTINGS, WINDOW_UPDATE.
@@ -113,6 +121,7 @@ pub const LINK: Limits = Limits {
     // Many points may sit behind one router; how many of one node is limited below.
     connections_per_source: usize::MAX,
     connections_per_node: 4,
+    settling: Duration::from_secs(5),
     strangers: 32,
     stranger_age: Duration::from_secs(60),
     streams: 64,
@@ -132,6 +141,8 @@ pub const LINK: Limits = Limits {
     grace: Duration::from_secs(30),
     requests: 256,
     requests_reserved: 0,
+    arriving: 0,
+    body_timeout: Duration::MAX,
     // Above the 20 s that an enrolment may take which is passed on to the founding node.
     request_timeout: Duration::from_secs(30),
     bytes_without_request: 64 * KIB as u64,
@@ -146,6 +157,7 @@ pub const PUBLIC: Limits = Limits {
     connections: 1_024,
     connections_per_source: 32,
     connections_per_node: 32,
+    settling: Duration::from_secs(2),
     strangers: usize::MAX,
     stranger_age: Duration::MAX,
     streams: 16,
@@ -165,6 +177,8 @@ pub const PUBLIC: Limits = Limits {
     grace: Duration::from_secs(30),
     requests: 128,
     requests_reserved: 32,
+    arriving: 1_024,
+    body_timeout: Duration::from_secs(10),
     request_timeout: Duration::from_secs(120),
     bytes_without_request: 32 * KIB as u64,
 };

@@ -3,6 +3,7 @@
 //! Every connection has a named limit on time, number and memory before its first byte is believed.
 //! Who the other end is, is settled here and put into the request; what they may do is not.
 
+mod body;
 mod capacity;
 mod census;
 mod connection;

@@ -30,6 +30,11 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// Requests that were answered.
+    pub fn answered(&self) -> u64 {
+        self.begun.saturating_sub(self.under_way as u64)
+    }
+
     /// Did anything but bytes happen since the look before?
     pub fn is_busy_since(&self, before: &Look) -> bool {
         self.under_way > 0 || self.begun != before.begun

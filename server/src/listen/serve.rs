@@ -1,24 +1,26 @@
 //! The accept loop: one for TLS over TCP, for the local socket, and for a simulated network.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
+use rustls::server::Acceptor;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use super::{
+    body::Arriving,
     capacity::Capacity,
     census::{Census, Ticket},
     connection::{self, Shared},
     gate::Access,
     incoming::{Incoming, Source},
     limits::Limits,
-    pulse::Pulse,
 };
 use crate::identity::{
     peer::Peer,
@@ -27,6 +29,10 @@ use crate::identity::{
 
 /// After an accept that failed for lack of descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A handshake that is not done by then waits for the other end, which costs nothing but memory: its
+/// turn goes on to the next.
+const HANDSHAKE_TURN: Duration = Duration::from_millis(100);
 
 /// What lies between the socket and HTTP.
 #[derive(Clone)]
@@ -61,7 +67,10 @@ pub fn serve<I: Incoming>(incoming: I, router: Router, options: Options) -> Serv
     };
     let stop = serving.stop.clone();
     let capacity = Arc::new(Capacity::new(&options.limits));
-    let listener = Arc::new(Listener { router, options, stop, capacity });
+    let arriving = Some(options.limits.arriving).filter(|max| *max > 0);
+    let arriving = arriving.map(|max| Arc::new(Arriving::new(max)));
+    let handshakes = Semaphore::new(options.limits.handshakes);
+    let listener = Arc::new(Listener { router, options, stop, capacity, arriving, handshakes });
     let census = serving.census.clone();
     serving.tasks.spawn(accept(incoming, listener, census, serving.tasks.clone()));
     serving
@@ -96,6 +105,9 @@ struct Listener {
     options: Options,
     stop: CancellationToken,
     capacity: Arc<Capacity>,
+    arriving: Option<Arc<Arriving>>,
+    /// Turns of those whose first word is here.
+    handshakes: Semaphore,
 }
 
 async fn accept<I: Incoming>(
@@ -105,21 +117,15 @@ async fn accept<I: Incoming>(
     tasks: TaskTracker,
 ) {
     let limits = &listener.options.limits;
-    let handshakes = Arc::new(Semaphore::new(limits.handshakes));
     loop {
-        // Room for a handshake first: who comes too early waits in the kernel's backlog.
-        let next = async {
-            let permit = handshakes.clone().acquire_owned().await;
-            (permit.expect("BUG: the semaphore is never closed"), incoming.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = listener.stop.cancelled() => return,
-            next = next => next,
+            accepted = incoming.accept() => accepted,
         };
         match accepted {
             Ok((io, source)) => match census.enter(source) {
                 Some(ticket) => {
-                    tasks.spawn(handle(io, source, ticket, permit, listener.clone()));
+                    tasks.spawn(handle(io, source, ticket, listener.clone()));
                 }
                 None => debug!(listener = limits.name, ?source, "refused: too many connections"),
             },
@@ -131,29 +137,20 @@ async fn accept<I: Incoming>(
     }
 }
 
-async fn handle<Io>(
-    io: Io,
-    source: Source,
-    ticket: Ticket,
-    permit: OwnedSemaphorePermit,
-    listener: Arc<Listener>,
-) where
+async fn handle<Io>(io: Io, source: Source, ticket: Ticket, listener: Arc<Listener>)
+where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &listener.options.limits;
     match &listener.options.security {
-        Security::Plain => {
-            drop(permit);
-            listener.run(io, source, None, ticket).await;
-        }
+        Security::Plain => listener.run(io, source, None, ticket).await,
         Security::Tls(tls) => {
-            let handshake = timeout(limits.handshake_timeout, tls.acceptor().accept(io));
+            let handshake = timeout(limits.handshake_timeout, listener.handshake(tls, io));
             let accepted = tokio::select! {
                 accepted = handshake => accepted,
                 () = listener.stop.cancelled() => return,
                 () = ticket.close.cancelled() => return,
             };
-            drop(permit);
             let io = match accepted {
                 Ok(Ok(io)) => io,
                 Ok(Err(error)) => {
@@ -175,6 +172,23 @@ async fn handle<Io>(
 }
 
 impl Listener {
+    /// Whoever says nothing is waited for without a turn; asymmetric work is done in turns.
+    async fn handshake<Io>(&self, tls: &ServerTls, io: Io) -> io::Result<TlsStream<Io>>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin,
+    {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        let turn = self.handshakes.acquire().await.expect("BUG: the semaphore is never closed");
+        let config = tls.acceptor().config().clone();
+        let mut accepting = pin!(hello.into_stream(config));
+        tokio::select! {
+            biased;
+            accepted = accepting.as_mut() => return accepted,
+            () = sleep(HANDSHAKE_TURN) => drop(turn),
+        }
+        accepting.await
+    }
+
     async fn run<Io>(&self, io: Io, source: Source, peer: Option<Peer>, ticket: Ticket)
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -208,9 +222,17 @@ impl Listener {
     {
         let access = self.options.access.clone();
         let router = self.router.clone();
-        let pulse = Arc::new(Pulse::default());
-        let (capacity, request_timeout) = (self.capacity.clone(), limits.request_timeout);
-        let shared = Shared { router, access, source, peer, pulse, capacity, request_timeout };
+        let shared = Shared {
+            router,
+            access,
+            source,
+            peer,
+            pulse: ticket.pulse.clone(),
+            capacity: self.capacity.clone(),
+            arriving: self.arriving.clone(),
+            body_timeout: limits.body_timeout,
+            request_timeout: limits.request_timeout,
+        };
         connection::run(io, shared, limits, &self.stop, &ticket.close).await;
     }
 }

@@ -536,6 +536,67 @@ async fn more_requests_than_the_listener_works_on_are_refused_at_once() {
     assert!(call(&channel, MEMBERS_ONLY).await.is_ok(), "there is room again");
 }
 
+/// A call whose first message never comes: its code, once it is answered.
+fn dawdle(channel: &Channel) -> tokio::task::JoinHandle<String> {
+    let never = futures::stream::pending::<Result<axum::body::Bytes, std::io::Error>>();
+    let body = tonic::body::Body::new(axum::body::Body::from_stream(never));
+    let request = Request::builder().uri(MEMBERS_ONLY).body(body).unwrap();
+    let answer = channel.clone().oneshot(request);
+    tokio::spawn(async move {
+        let response = answer.await.expect("an answer");
+        let code = response.headers().get("grpc-status").cloned();
+        code.map_or_else(String::new, |code| code.to_str().unwrap().to_owned())
+    })
+}
+
+#[tokio::test]
+async fn whoever_dawdles_over_a_body_keeps_nobody_out() {
+    let limits = Limits {
+        requests: 1,
+        arriving: 2,
+        body_timeout: Duration::from_secs(60),
+        connections_per_node: 8,
+        ..LINK
+    };
+    let node = Node::start_with(limits).await;
+    let (slow, _) = node.connect(node.member("GB-LON")).await.unwrap();
+    let (good, _) = node.connect(node.member("GB-LON")).await.unwrap();
+    let first = dawdle(&slow);
+    let _second = dawdle(&slow);
+    for _ in 0..20 {
+        assert!(call(&good, MEMBERS_ONLY).await.is_ok());
+    }
+    // No room for more that dawdle: the oldest gives way.
+    let _third = dawdle(&slow);
+    let gave_way = timeout(PATIENCE, first).await.expect("an answer").unwrap();
+    assert_eq!(gave_way, "8", "RESOURCE_EXHAUSTED");
+    assert!(call(&good, MEMBERS_ONLY).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_begin_has_its_time() {
+    let body_timeout = Duration::from_millis(50);
+    let node = Node::start_with(Limits { arriving: 2, body_timeout, ..LINK }).await;
+    let (channel, _) = node.connect(node.member("GB-LON")).await.unwrap();
+    let late = timeout(PATIENCE, dawdle(&channel)).await.expect("an answer").unwrap();
+    assert_eq!(late, "4", "DEADLINE_EXCEEDED");
+    assert!(call(&channel, MEMBERS_ONLY).await.is_ok());
+}
+
+#[tokio::test]
+async fn silent_handshakes_keep_nobody_out() {
+    let limits = Limits { handshakes: 1, handshakes_per_source: 8, ..LINK };
+    let node = Node::start_with(limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(TcpStream::connect(&node.address).await.unwrap());
+    }
+    let mut half = TcpStream::connect(&node.address).await.unwrap();
+    half.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252]).await.unwrap();
+    eventually(|| node.serving.connections() == 5).await;
+    assert!(node.connect(node.member("GB-LON")).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_answered_and_gives_its_room_back() {
     let request_timeout = Duration::from_millis(50);
