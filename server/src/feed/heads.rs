@@ -115,6 +115,8 @@ struct Inner {
     views: BTreeMap<FeedId, View>,
     heard: BTreeMap<PointCode, Heard>,
     revision: u64,
+    /// What may be read, until that changes; asked for with every answer.
+    readable: Option<Arc<BTreeMap<Slot, FeedId>>>,
 }
 
 /// Wakes who waits in the order they began to. `tokio::sync::watch` does so in random order, and a
@@ -182,8 +184,12 @@ impl Heads {
         self.with(|inner| {
             inner.revision += 1;
             let view = inner.views.entry(feed.clone()).or_default();
+            let before = view.readable().map(|held| held.slot);
             change(view);
             view.revision = inner.revision;
+            if view.readable().map(|held| held.slot) != before {
+                inner.readable = None;
+            }
         });
         self.changed.send();
     }
@@ -269,13 +275,42 @@ impl Heads {
     }
 
     /// Finds the feed whose readable copy is `slot`.
-    pub fn readable_slots(&self) -> BTreeMap<Slot, FeedId> {
+    pub fn readable_slots(&self) -> Arc<BTreeMap<Slot, FeedId>> {
         self.with(|inner| {
-            let readable = inner
-                .views
-                .iter()
-                .filter_map(|(feed, view)| view.readable().map(|held| (held.slot, feed.clone())));
-            readable.collect()
+            let Inner { views, readable, .. } = inner;
+            let listed = || {
+                let readable = views.iter().filter_map(|(feed, view)| {
+                    view.readable().map(|held| (held.slot, feed.clone()))
+                });
+                Arc::new(readable.collect())
+            };
+            readable.get_or_insert_with(listed).clone()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::audience::Audience;
+
+    fn held(slot: u32, state: CopyState) -> Held {
+        let epoch = Epoch { counter: 1, random: [0; 16] };
+        Held { slot: Slot(slot), epoch, state, sequence: Sequence(1), live: 1, seal: None }
+    }
+
+    #[test]
+    fn what_may_be_read_follows_every_change() {
+        let heads = Heads::default();
+        let feed = FeedId::new("GB-LON".parse().unwrap(), Audience::Network);
+        let readable = || heads.readable_slots().keys().copied().collect::<Vec<_>>();
+        assert_eq!(readable(), []);
+        heads.update(&feed, |view| view.held = Some(held(1, CopyState::Current)));
+        assert_eq!(readable(), [Slot(1)]);
+        heads.update(&feed, |view| view.unchecked = true);
+        assert_eq!(readable(), []);
+        heads.update(&feed, |view| view.unchecked = false);
+        heads.update(&feed, |view| view.held = Some(held(2, CopyState::Current)));
+        assert_eq!(readable(), [Slot(2)]);
     }
 }

@@ -7,6 +7,7 @@ use super::{
     Slot, StoreError,
     database::failed,
     dialect::{Dialect, Sql, over_list, over_rows},
+    records::Stored,
 };
 use crate::domain::{
     entry::{DeskEntry, Entry},
@@ -119,16 +120,20 @@ impl FromRow<'_, AnyRow> for Queued {
     }
 }
 
-/// Positions of records with this look-up id. Wrong codes and unknown references find nothing alike.
+/// Records with this look-up id. Wrong codes and unknown references find nothing alike.
 pub async fn find_by_lookup(
     db: &mut AnyConnection,
     lookup: &[u8; 16],
-) -> Result<Vec<i64>, StoreError> {
-    sqlx::query_scalar("select position from help_requests where lookup = $1 order by position")
-        .bind(lookup.to_vec())
-        .fetch_all(db)
-        .await
-        .map_err(failed)
+) -> Result<Vec<Stored>, StoreError> {
+    sqlx::query_as(
+        "select r.position, r.id, r.kind, r.removed, r.payload
+         from help_requests h join records r on r.position = h.position
+         where h.lookup = $1 order by h.position",
+    )
+    .bind(lookup.to_vec())
+    .fetch_all(db)
+    .await
+    .map_err(failed)
 }
 
 /// Positions of records with this reference, stubs included.
@@ -346,15 +351,16 @@ pub async fn count_open(
     .map_err(failed)
 }
 
-/// Positions of a request's newest messages, oldest first.
+/// A request's newest messages, oldest first.
 pub async fn list_messages(
     db: &mut AnyConnection,
     request: RecordId,
     limit: usize,
-) -> Result<Vec<i64>, StoreError> {
-    let mut newest: Vec<i64> = sqlx::query_scalar(
-        "select position from help_messages where request = $1
-         order by time_us desc, id desc limit $2",
+) -> Result<Vec<Stored>, StoreError> {
+    let mut newest: Vec<Stored> = sqlx::query_as(
+        "select r.position, r.id, r.kind, r.removed, r.payload
+         from help_messages m join records r on r.position = m.position
+         where m.request = $1 order by m.time_us desc, m.id desc limit $2",
     )
     .bind(request.0.to_vec())
     .bind(limit as i64)

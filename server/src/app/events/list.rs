@@ -130,7 +130,7 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
 
 /// Public events of all homes; plans of the caller's own.
 fn sources(app: &App, sight: &Sight) -> Readable {
-    let mut readable = app.heads.readable_slots();
+    let mut readable = BTreeMap::clone(&app.heads.readable_slots());
     readable.retain(|_, feed| match feed.audience {
         Audience::Public => true,
         Audience::Home => sight.is_own(&feed.home),

@@ -13,7 +13,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        help_requests::{self, Secret},
+        help_requests::{self, Secret, Tracked},
     },
     domain::{
         handoff::HandoffMove,
@@ -210,16 +210,20 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
 /// Answers from what this node has.
 async fn here(app: &App, question: Question) -> Result<Came> {
     let secret = secret_of(&question)?;
-    if let Some(owner) = help_requests::passed_to(app, &secret).await? {
+    let anybody = Caller::Anonymous;
+    if !matches!(question, Question::Track(_))
+        && let Some(owner) = help_requests::passed_to(app, &secret).await?
+    {
         return Ok(Came::PassedTo(owner));
     }
-    let anybody = Caller::Anonymous;
     let state = match question {
         Question::Track(request) => {
             let limit = usize::try_from(request.message_limit)
                 .map_err(|_| Invalid::new("message_limit", "negative"))?;
-            let shown = help_requests::track(app, &anybody, &secret, limit).await?;
-            return Ok(Came::Shown(Box::new(shown)));
+            return Ok(match help_requests::track(app, &anybody, &secret, limit).await? {
+                Tracked::Here(shown) => Came::Shown(shown),
+                Tracked::PassedTo(owner) => Came::PassedTo(owner),
+            });
         }
         Question::Reply(request) => {
             let id = RecordId::parse(&request.message_id, "message_id")?;

@@ -14,7 +14,7 @@ use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, tombsto
 
 use super::{
     sealing::CONTENT,
-    stored::{Stored, amend, found_at, sealed_feed},
+    stored::{Stored, amend, found_at, message_records, sealed_feed},
 };
 use crate::{
     app::{
@@ -237,13 +237,9 @@ async fn anonymise(app: &App, stored: &Stored, now: Time) -> Result<()> {
         forget_at(app, &feed.home, point, id, &stored.request).await?;
     }
     loop {
-        let positions = {
-            let mut db = app.db.reader().await?;
-            let positions = help_requests::list_messages(&mut db, id, MESSAGES).await?;
-            found_at(app, &mut db, &positions).await?
-        };
+        let messages = message_records(app, id, MESSAGES).await?;
         let mut change = Change::new().by(Deed::of_node("retention"));
-        for found in positions.iter().filter(|found| found.feed == *feed) {
+        for found in messages.iter().filter(|found| found.feed == *feed) {
             change = change.remove(feed.clone(), found.row.id, Reason::Erased);
         }
         if change.writes.is_empty() {

@@ -117,7 +117,8 @@ async fn a_request_is_closed_cleared_and_anonymised_and_each_is_said_before() {
     let letters = world.told().await;
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert!(letters[0].contains("will be closed soon"));
-    let shown = track(app, &Caller::Anonymous, &secret, 0).await.unwrap();
+    let tracked = track(app, &Caller::Anonymous, &secret, 0).await.unwrap();
+    let Tracked::Here(shown) = tracked else { panic!("it was passed to nobody") };
     assert!(shown.close_due_time.is_some());
     // An answer ends the silence.
     reply(app, &Caller::Anonymous, &secret, RecordId([9; 16]), vec![1; 256]).await.unwrap();

@@ -67,9 +67,8 @@ pub async fn with_reference(app: &App, reference: &Reference) -> Result<Vec<Foun
 /// All sealed records with this look-up id.
 pub async fn with_lookup(app: &App, lookup_hash: &[u8; 32]) -> Result<Vec<Found>> {
     let half = lookup_hash.first_chunk().expect("BUG: a hash has 32 bytes");
-    let mut db = app.db.reader().await?;
-    let positions = help_requests::find_by_lookup(&mut db, half).await?;
-    found_at(app, &mut db, &positions).await
+    let stored = help_requests::find_by_lookup(&mut *app.db.reader().await?, half).await?;
+    Ok(readable(app, stored))
 }
 
 /// The records at these positions, as far as they may be read.
@@ -81,9 +80,12 @@ pub async fn found_at(
     if positions.is_empty() {
         return Ok(Vec::new());
     }
+    Ok(readable(app, records::at(db, app.db.dialect, positions).await?))
+}
+
+fn readable(app: &App, stored: Vec<records::Stored>) -> Vec<Found> {
     let readable = app.heads.readable_slots();
-    let stored = records::at(db, app.db.dialect, positions).await?;
-    Ok(stored.into_iter().filter_map(|stored| Found::of(&readable, stored)).collect())
+    stored.into_iter().filter_map(|stored| Found::of(&readable, stored)).collect()
 }
 
 /// A request of a home by its id.
@@ -145,6 +147,14 @@ pub async fn has_message(
     if known { Ok(true) } else { Err(Error::Exists { noun: "record with this id" }) }
 }
 
+/// The records of a request's newest messages, in whichever feeds.
+pub async fn message_records(app: &App, request: RecordId, limit: usize) -> Result<Vec<Found>> {
+    let mut db = app.db.reader().await?;
+    let stored = help_requests::list_messages(&mut db, request, limit).await?;
+    drop(db);
+    Ok(readable(app, stored))
+}
+
 /// A request's newest messages, oldest first.
 pub async fn messages(
     app: &App,
@@ -152,9 +162,7 @@ pub async fn messages(
     request: RecordId,
     limit: usize,
 ) -> Result<Vec<(RecordId, v1::HelpMessage)>> {
-    let mut db = app.db.reader().await?;
-    let positions = help_requests::list_messages(&mut db, request, limit).await?;
-    let found = found_at(app, &mut db, &positions).await?;
+    let found = message_records(app, request, limit).await?;
     let mut messages = Vec::with_capacity(found.len());
     for found in found.iter().filter(|found| found.feed == *feed) {
         messages.push((found.row.id, found.message::<v1::HelpMessage>()?));

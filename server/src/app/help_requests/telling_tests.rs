@@ -159,7 +159,8 @@ impl Asked {
         app: &crate::app::App,
         wanted: v1::HelpNotices,
     ) -> crate::app::error::Result<()> {
-        let shown = track(app, &Caller::Anonymous, &self.secret(), 0).await?;
+        let tracked = track(app, &Caller::Anonymous, &self.secret(), 0).await?;
+        let Tracked::Here(shown) = tracked else { panic!("it was passed to nobody") };
         let id = RecordId::parse(&shown.id, "id")?;
         let key: [u8; 32] = self.content_key[..].try_into().unwrap();
         let sealed = seal(&key, NOTICES, &id.0, &wanted.encode_to_vec()).unwrap();

@@ -72,6 +72,7 @@ async fn what_is_submitted_is_opened_by_handlers_and_nobody_else() {
     }
     let secret = Secret::parse(&reference, Some(secret(&tracking))).unwrap();
     let tracked = track(&node.app, &Caller::Anonymous, &secret, 0).await.unwrap();
+    let Tracked::Here(tracked) = tracked else { panic!("it was passed to nobody") };
     assert_eq!((tracked.reference, tracked.owner), (reference, FOUNDER.to_owned()));
 }
 

@@ -103,16 +103,17 @@ pub async fn owned(app: &App, secret: &Secret) -> Result<Box<Stored>> {
     }
 }
 
-pub async fn track(
-    app: &App,
-    caller: &Caller,
-    secret: &Secret,
-    limit: usize,
-) -> Result<v1::TrackHelpRequestResponse> {
+/// How a request stands, or where it went.
+pub enum Tracked {
+    Here(Box<v1::TrackHelpRequestResponse>),
+    PassedTo(PointCode),
+}
+
+pub async fn track(app: &App, caller: &Caller, secret: &Secret, limit: usize) -> Result<Tracked> {
     caller.may(Operation::TrackHelpRequest)?;
     match lead(app, secret).await? {
-        Led::Here(stored) => shown(app, *stored, limit).await,
-        Led::On(stub) => shown_stub(app, *stub).await,
+        Led::Here(stored) => Ok(Tracked::Here(Box::new(shown(app, *stored, limit).await?))),
+        Led::On(stub) => Ok(Tracked::PassedTo(stub.owner.parse().map_err(Error::from)?)),
     }
 }
 
@@ -156,27 +157,6 @@ async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpR
         route: Some(route_message(request.route)),
         close_due_time: closes.map(time_message),
         delete_due_time: deleted.map(time_message),
-    })
-}
-
-/// What the node that took a request in knows while another point handles it.
-async fn shown_stub(app: &App, stub: v1::HelpStub) -> Result<v1::TrackHelpRequestResponse> {
-    let desks = app.help.desks.get(app).await?;
-    let owner: PointCode = stub.owner.parse().map_err(Error::from)?;
-    let (label_code, labels) = passed_on(&owner);
-    Ok(v1::TrackHelpRequestResponse {
-        reference: stub.reference,
-        state: HelpState::Received.number(),
-        label_code,
-        labels,
-        owner_names: desks
-            .find(&owner)
-            .map(|desk| texts_message(desk.names.clone()))
-            .unwrap_or_default(),
-        owner: stub.owner,
-        received_time: stub.received_time,
-        route: stub.route,
-        ..v1::TrackHelpRequestResponse::default()
     })
 }
 

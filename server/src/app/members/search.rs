@@ -188,7 +188,7 @@ fn layer(feed: &FeedId) -> Kind {
 /// cards do; its cards are looked at for members whose home record was lost.
 fn sources(app: &App, sight: &Sight) -> (Readable, Vec<Kind>) {
     let mut kinds = Vec::new();
-    let mut readable: BTreeMap<_, _> = app.heads.readable_slots();
+    let mut readable = BTreeMap::clone(&app.heads.readable_slots());
     readable.retain(|_, feed| {
         let is_source = sight.allows(feed);
         if is_source {

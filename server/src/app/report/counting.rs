@@ -74,7 +74,7 @@ pub async fn get(
     let until = end_of(as_of)?;
     // Before the rows: what comes in between is in the rows and not in the states, never missing.
     let points = answers::points(app, &sight, &[Audience::Public]);
-    let mut readable = app.heads.readable_slots();
+    let mut readable = BTreeMap::clone(&app.heads.readable_slots());
     readable.retain(|_, feed| feed.audience == Audience::Public);
 
     let mut counted: BTreeMap<&str, Counted> = BTreeMap::new();
