@@ -1,10 +1,13 @@
 //! What the tables promise, held against both databases by one and the same suite. Without a
 //! PostgreSQL these tests fail; they are never skipped.
 
+mod approvals;
+mod attachments;
 mod audit;
 mod feeds;
 mod full;
 mod leases;
+mod notices;
 mod parcels;
 mod samples;
 mod shared;

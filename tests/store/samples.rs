@@ -106,3 +106,22 @@ pub async fn node(db: Database) -> Node {
     .unwrap();
     Node { db, writer, heads, marks }
 }
+
+/// One suite on both databases: a test of each.
+macro_rules! on_both {
+    ($suite:ident, $sqlite:ident, $postgres:ident) => {
+        #[tokio::test]
+        async fn $sqlite() {
+            let (db, _dir) = $crate::samples::sqlite().await;
+            $suite(db).await;
+        }
+
+        #[tokio::test]
+        async fn $postgres() {
+            let url = yizhan_tests::postgres::Postgres::database().await;
+            let db = yizhan_server::store::database::Database::open(&url).await.unwrap();
+            $suite(db).await;
+        }
+    };
+}
+pub(crate) use on_both;
