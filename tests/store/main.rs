@@ -6,6 +6,8 @@ mod attachments;
 mod audit;
 mod feeds;
 mod full;
+mod handoffs;
+mod help_requests;
 mod leases;
 mod notices;
 mod parcels;
