@@ -23,6 +23,7 @@ mod handoff;
 mod help;
 mod member_move;
 mod people;
+mod points;
 mod recovery;
 mod sheets;
 mod tables;

@@ -14,6 +14,7 @@ use yizhan_client::{
     },
     error::{Result, present},
     pages::{Page, Paging},
+    users::needs_approval,
 };
 use yizhan_proto::v1::{
     self, ClosePointRequest, CreatePointRequest, GetPointRequest, GetPointResponse,
@@ -60,8 +61,11 @@ pub struct Update {
     /// Its code
     code: String,
     /// JSON of what changes; keys that are left out stay as they are
-    #[arg(long, value_name = "F.json")]
-    file: PathBuf,
+    #[arg(long, value_name = "F.json", required_unless_present = "verified_on")]
+    file: Option<PathBuf>,
+    /// The day on which you have checked the entry; you vouch for it from then on
+    #[arg(long, value_name = "DAY")]
+    verified_on: Option<String>,
 }
 
 #[derive(Args)]
@@ -84,18 +88,23 @@ impl Point {
             Point::Get { code } => {
                 let answer = get(&node, &code).await?;
                 let state = answer.state.as_ref().map(point_state);
-                let shown = shown(answer.point)?;
+                let shown = shown(answer.point, answer.detail, answer.notes)?;
                 Ok(shown.with("points", state.into_iter().collect()))
             }
             Point::Create { file } => {
                 let point: point::Point = read(read_json(&file)?)?;
-                let point = Some(v1::Point::try_from(&point)?);
-                let request = CreatePointRequest { point, request_id: request_id() };
+                let request = CreatePointRequest {
+                    point: Some(v1::Point::try_from(&point)?),
+                    request_id: request_id(),
+                    detail: point.detail(),
+                    notes: point.notes(),
+                };
                 let created = repeating(|| {
                     let (mut points, request) = (node.points(), request.clone());
                     async move { points.create_point(request).await }
                 });
-                shown(created.await?.point)
+                let created = created.await?;
+                shown(created.point, created.detail, created.notes)
             }
             Point::Update(update) => update.run(&node).await,
             Point::Close(close) => close.run(&node).await,
@@ -126,12 +135,26 @@ impl List {
 
 impl Update {
     async fn run(self, node: &Node) -> Result<Answer> {
-        let change = read_json(&self.file)?;
-        let current = present(get(node, &self.code).await?.point)?;
-        let changed = overlay(json(&point::Point::from(&current)), change);
-        let point: point::Point = read(changed)?;
-        let request = UpdatePointRequest { point: Some(v1::Point::try_from(&point)?) };
-        shown(once(node.points().update_point(request)).await?.point)
+        let current = get(node, &self.code).await?;
+        let (detail, notes) = (current.detail.as_ref(), current.notes.as_ref());
+        let mut point = point::Point::of(&present(current.point)?, detail, notes);
+        if let Some(file) = &self.file {
+            point = read(overlay(json(&point), read_json(file)?))?;
+        }
+        if self.verified_on.is_some() {
+            point.verified_on = self.verified_on;
+            point.asserted_by.clear();
+        }
+        let request = UpdatePointRequest {
+            point: Some(v1::Point::try_from(&point)?),
+            detail: point.detail(),
+            notes: point.notes(),
+        };
+        let updated = once(node.points().update_point(request)).await?;
+        if !updated.approval.is_empty() {
+            return Ok(needs_approval(updated.approval));
+        }
+        shown(updated.point, updated.detail, updated.notes)
     }
 }
 
@@ -142,7 +165,7 @@ impl Close {
         let etag = present(get(node, &self.code).await?.point)?.etag;
         let (code, successor) = (self.code, self.successor);
         let request = ClosePointRequest { code, successor, closed_on, etag };
-        shown(once(node.points().close_point(request)).await?.point)
+        shown(once(node.points().close_point(request)).await?.point, None, None)
     }
 }
 
@@ -154,6 +177,11 @@ async fn get(node: &Node, code: &str) -> Result<GetPointResponse> {
     .await
 }
 
-fn shown(point: Option<v1::Point>) -> Result<Answer> {
-    Ok(Answer::one(json(&point::Point::from(&present(point)?))))
+fn shown(
+    point: Option<v1::Point>,
+    detail: Option<v1::PointDetail>,
+    notes: Option<v1::PointNotes>,
+) -> Result<Answer> {
+    let point = point::Point::of(&present(point)?, detail.as_ref(), notes.as_ref());
+    Ok(Answer::one(json(&point)))
 }

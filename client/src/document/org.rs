@@ -9,7 +9,8 @@ use crate::{
     error::{Error, Result},
 };
 
-pub const COLUMNS: &[Column] = &["id", "type", "names", "region_code", "sector", "home"];
+pub const COLUMNS: &[Column] =
+    &["id", "type", "names", "region_code", "sector", "home", "verified_on"];
 
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -36,6 +37,8 @@ pub struct Org {
     /// Missing for callers who do not work at a point.
     pub figures: Option<Vec<Figure>>,
     pub contact_mailbox: Option<String>,
+    pub asserted_by: String,
+    pub verified_on: Option<String>,
     pub source: String,
 }
 
@@ -52,6 +55,8 @@ impl Org {
             url: org.url.clone(),
             figures: detail.map(|detail| detail.figures.iter().map(figure).collect()),
             contact_mailbox: detail.map(|detail| detail.contact_mailbox.clone()),
+            asserted_by: org.asserted_by.clone(),
+            verified_on: day(org.verified_on.as_ref()),
             source: org.source.clone(),
         }
     }
@@ -64,6 +69,8 @@ impl Org {
             sector: self.sector.clone(),
             url: self.url.clone(),
             source: self.source.clone(),
+            asserted_by: self.asserted_by.clone(),
+            verified_on: parse_optional_day(&self.verified_on, "verified_on")?,
             id: self.id.clone(),
             home: self.home.clone(),
             etag: self.etag.clone(),

@@ -12,7 +12,8 @@ use crate::{
     error::{Error, Result},
 };
 
-pub const COLUMNS: &[Column] = &["code", "kind", "state", "names", "region_code", "node", "tz"];
+pub const COLUMNS: &[Column] =
+    &["code", "kind", "state", "names", "region_code", "node", "tz", "verified_on"];
 
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,7 +48,22 @@ pub struct Point {
     pub cover: String,
     pub closed_on: Option<String>,
     pub successor: String,
+    /// Who vouches for the entry.
+    pub asserted_by: String,
+    /// Missing for callers who do not work at a point.
+    pub contacts: Option<Vec<DeskContact>>,
+    pub network_services: Option<Vec<String>>,
+    /// Missing for callers who do not work at this point.
+    pub capacity: Option<Texts>,
     pub source: String,
+}
+
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeskContact {
+    pub names: Texts,
+    pub phone: String,
+    pub email: String,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -66,6 +82,9 @@ pub struct Hours {
     /// `09:00`.
     pub open: String,
     pub close: String,
+    /// First and last day on which they hold; missing: always.
+    pub valid_from: Option<String>,
+    pub valid_to: Option<String>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -88,6 +107,8 @@ impl From<&v1::Point> for Point {
             days: hours.days.clone(),
             open: clock(hours.opens_minute),
             close: clock(hours.closes_minute),
+            valid_from: day(hours.valid_from.as_ref()),
+            valid_to: day(hours.valid_to.as_ref()),
         };
         let closure = |closure: &v1::point::Closure| Closure {
             from: day(closure.from.as_ref()),
@@ -124,8 +145,54 @@ impl From<&v1::Point> for Point {
             cover: point.cover.clone(),
             closed_on: day(point.closed_on.as_ref()),
             successor: point.successor.clone(),
+            asserted_by: point.asserted_by.clone(),
+            contacts: None,
+            network_services: None,
+            capacity: None,
             source: point.source.clone(),
         }
+    }
+}
+
+impl Point {
+    /// A point with what the caller may see beside its public entry.
+    pub fn of(
+        point: &v1::Point,
+        detail: Option<&v1::PointDetail>,
+        notes: Option<&v1::PointNotes>,
+    ) -> Point {
+        let contact = |contact: &v1::point_detail::DeskContact| DeskContact {
+            names: (&contact.names).into(),
+            phone: contact.phone.clone(),
+            email: contact.email.clone(),
+        };
+        Point {
+            contacts: detail.map(|detail| detail.contacts.iter().map(contact).collect()),
+            network_services: detail.map(|detail| detail.services.clone()),
+            capacity: notes.map(|notes| (&notes.capacity).into()),
+            ..Point::from(point)
+        }
+    }
+
+    /// None: nothing is said of it.
+    pub fn detail(&self) -> Option<v1::PointDetail> {
+        if self.contacts.is_none() && self.network_services.is_none() {
+            return None;
+        }
+        let contact = |contact: &DeskContact| v1::point_detail::DeskContact {
+            names: (&contact.names).into(),
+            phone: contact.phone.clone(),
+            email: contact.email.clone(),
+        };
+        Some(v1::PointDetail {
+            contacts: self.contacts.iter().flatten().map(contact).collect(),
+            services: self.network_services.clone().unwrap_or_default(),
+        })
+    }
+
+    /// None: nothing is said of it.
+    pub fn notes(&self) -> Option<v1::PointNotes> {
+        self.capacity.as_ref().map(|capacity| v1::PointNotes { capacity: capacity.into() })
     }
 }
 
@@ -165,6 +232,7 @@ impl TryFrom<&Point> for v1::Point {
             closed_on: parse_optional_day(&point.closed_on, "closed_on")?,
             successor: point.successor.clone(),
             source: point.source.clone(),
+            asserted_by: point.asserted_by.clone(),
             id: point.id.clone(),
             home: point.home.clone(),
             etag: point.etag.clone(),
@@ -182,6 +250,8 @@ fn hours(hours: &Hours) -> Result<v1::point::Hours> {
         days: hours.days.clone(),
         opens_minute: minute(&hours.open, "hours.open")?,
         closes_minute: minute(&hours.close, "hours.close")?,
+        valid_from: parse_optional_day(&hours.valid_from, "hours.valid_from")?,
+        valid_to: parse_optional_day(&hours.valid_to, "hours.valid_to")?,
     })
 }
 
@@ -226,6 +296,8 @@ mod tests {
                 days: vec![1, 2],
                 opens_minute: 540,
                 closes_minute: 1_440,
+                valid_from: Some(v1::Date { year: 2023, month: 6, day: 1 }),
+                valid_to: None,
             }],
             opened_on: Some(v1::Date { year: 2018, month: 3, day: 1 }),
             ..v1::Point::default()

@@ -8,7 +8,7 @@ use crate::{
     app::{
         App,
         error::Error,
-        points::{self, Asked},
+        points::{self, Answer, Asked, Parts, Seen, Wish},
     },
     domain::point::PointState,
     identity::caller::Caller,
@@ -47,8 +47,13 @@ impl PointService for PointApi {
     ) -> Result<Response<v1::GetPointResponse>, Status> {
         let caller = Caller::of(&request);
         let code = point(&request.into_inner().code, "code")?;
-        let (point, state) = points::get(&self.app, &caller, &code).await?;
-        Ok(Response::new(v1::GetPointResponse { point: Some(point), state: Some(state) }))
+        let seen = points::get(&self.app, &caller, &code).await?;
+        Ok(Response::new(v1::GetPointResponse {
+            point: Some(seen.point),
+            state: Some(seen.state),
+            detail: seen.detail,
+            notes: seen.notes,
+        }))
     }
 
     async fn create_point(
@@ -56,9 +61,12 @@ impl PointService for PointApi {
         request: Request<v1::CreatePointRequest>,
     ) -> Result<Response<v1::CreatePointResponse>, Status> {
         let caller = Caller::of(&request);
-        let new = required(request.into_inner().point, "point").map_err(Error::from)?;
-        let point = points::create(&self.app, &caller, new).await?;
-        Ok(Response::new(v1::CreatePointResponse { point: Some(point) }))
+        let v1::CreatePointRequest { point, detail, notes, .. } = request.into_inner();
+        let new = required(point, "point").map_err(Error::from)?;
+        let parts = Parts::read(detail, notes).map_err(Error::from)?;
+        let Seen { point, detail, notes, .. } =
+            points::create(&self.app, &caller, new, parts).await?;
+        Ok(Response::new(v1::CreatePointResponse { point: Some(point), detail, notes }))
     }
 
     async fn update_point(
@@ -66,9 +74,20 @@ impl PointService for PointApi {
         request: Request<v1::UpdatePointRequest>,
     ) -> Result<Response<v1::UpdatePointResponse>, Status> {
         let caller = Caller::of(&request);
-        let changed = required(request.into_inner().point, "point").map_err(Error::from)?;
-        let point = points::update(&self.app, &caller, changed).await?;
-        Ok(Response::new(v1::UpdatePointResponse { point: Some(point) }))
+        let v1::UpdatePointRequest { point, detail, notes } = request.into_inner();
+        let point = required(point, "point").map_err(Error::from)?;
+        let wish = Wish { point, detail, notes };
+        Ok(Response::new(match points::update(&self.app, &caller, wish).await? {
+            Answer::Asked(id) => {
+                v1::UpdatePointResponse { approval: id.to_string(), ..Default::default() }
+            }
+            Answer::Done(seen) => v1::UpdatePointResponse {
+                point: Some(seen.point),
+                approval: String::new(),
+                detail: seen.detail,
+                notes: seen.notes,
+            },
+        }))
     }
 
     async fn close_point(

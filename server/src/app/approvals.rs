@@ -11,7 +11,7 @@ use tracing::warn;
 use super::{
     App,
     error::{Error, Result},
-    members,
+    members, points,
     roles::RoleChange,
     sight,
 };
@@ -41,8 +41,19 @@ pub type Doing = Mutex<()>;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "snake_case")]
 pub enum Task {
-    EraseMember { home: String, member: String },
-    SetRole { name: String, change: RoleChange },
+    EraseMember {
+        home: String,
+        member: String,
+    },
+    /// A point's entry as somebody proposes it: an `UpdatePointRequest`, in hex.
+    EditPoint {
+        point: String,
+        request: String,
+    },
+    SetRole {
+        name: String,
+        change: RoleChange,
+    },
 }
 
 /// Whether somebody may go on alone.
@@ -172,16 +183,14 @@ fn is_seen(app: &App, caller: &Caller, approval: &Approval) -> bool {
     approval.requested_by == caller.author().actor || may_give(app, caller, approval)
 }
 
-/// Who could have asked may agree.
+/// Who could have asked may agree, and who could have done it alone.
 fn may_give(app: &App, caller: &Caller, approval: &Approval) -> bool {
     if matches!(caller, Caller::Operator { .. }) {
         return true;
     }
     let operation = Operation::ALL.iter().find(|known| known.name() == approval.operation);
-    operation.is_some_and(|operation| {
-        persons(caller.role(), *operation) == 2
-            && sight::homes(app, caller, *operation).contains(&approval.point)
-    })
+    let reaches = |operation| sight::homes(app, caller, operation).contains(&approval.point);
+    operation.is_some_and(|operation| reaches(*operation))
 }
 
 /// Agrees to what somebody else has asked for, and does it.
@@ -291,6 +300,11 @@ async fn execute(app: &App, approval: &Approval, task: Task) -> Result<String> {
             let member = RecordId::parse(&member, "member")?;
             let erased = members::execute_erasure(app, deed(approval), &home, member).await?;
             Ok(format!("order={}", erased.order))
+        }
+        Task::EditPoint { point, request } => {
+            let deed = Deed { purpose: "data_quality", ..deed(approval) };
+            points::carry_out(app, deed, &point, &request).await?;
+            Ok("entry changed".to_owned())
         }
         Task::SetRole { name, change } => {
             let deed = Deed { purpose: "security", ..deed(approval) };

@@ -6,6 +6,7 @@ use yizhan_proto::v1;
 use super::{
     App, answers,
     error::{Error, Result},
+    points,
     records::{self, Found},
     sight::{self, Sight},
 };
@@ -129,6 +130,7 @@ pub async fn create(
     let home = sight::home_for(app, caller, Operation::EditOrg, home)?;
     let id = records::id_of_request(app, &home, Kind::ORG, request_id)?;
     new.source.clear();
+    points::name_asserter(app, caller, &mut new.asserted_by);
     let org: Org = new.try_into().map_err(|invalid: Invalid| invalid.under("org"))?;
     let feed = FeedId::new(home.clone(), Audience::Public);
     let payload = v1::Org::from(org).encode_to_vec();
@@ -165,6 +167,7 @@ pub async fn update(
         });
     }
     found.check_etag(app, &changed.etag)?;
+    points::name_asserter(app, caller, &mut changed.asserted_by);
     changed.source = found.message::<v1::Org>()?.source;
     let org: Org = changed.try_into().map_err(|invalid: Invalid| invalid.under("org"))?;
     let payload = v1::Org::from(org).encode_to_vec();
@@ -198,5 +201,8 @@ fn shown(app: &App, found: &Found) -> Result<v1::Org> {
     org.id = found.row.id.to_string();
     org.home = found.feed.home.to_string();
     org.etag = found.etag(app);
+    if org.asserted_by.is_empty() {
+        org.asserted_by.clone_from(&org.home);
+    }
     Ok(org)
 }

@@ -48,6 +48,10 @@ impl Kind {
     /// A member's move to another point, at either side; at the old home what is left of the member.
     /// Lies in `home`.
     pub const MEMBER_MOVE: Kind = Kind(42);
+    /// What points know of a point. Lies in `network`; the id is the point's.
+    pub const POINT_DETAIL: Kind = Kind(43);
+    /// What only the point itself knows of it. Lies in `home`; the id is the point's.
+    pub const POINT_NOTES: Kind = Kind(44);
     /// A point's entry in the roster: keys, parent, jurisdiction, revocation. Lies in `roster`.
     pub const ROSTER_POINT: Kind = Kind(40);
 }

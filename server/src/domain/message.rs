@@ -54,6 +54,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("handle_malformed", "不是有效的账号", "is not an account at a service"),
     ("hosted", "由上级托管，不能有自己的节点", "is hosted and has no node of its own"),
     ("hours_malformed", "不是有效的开放时间", "are not opening hours"),
+    ("hours_overlap", "与另一时段重叠", "overlap with one another"),
     ("id_malformed", "不是有效的编号", "is not the id of a row"),
     ("in_future", "晚于现在", "lies in the future"),
     ("is_duplicate", "本身是重复求助", "is a double itself"),

@@ -31,6 +31,9 @@ pub struct Org {
     pub sector: Option<char>,
     pub url: String,
     pub source: String,
+    /// Who vouches for the entry; empty: its home.
+    pub asserted_by: String,
+    pub verified_on: Option<Date>,
 }
 
 /// Checks a section of ISIC Rev. 4: `A` to `U`; empty is none.

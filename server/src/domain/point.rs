@@ -4,7 +4,7 @@ use super::{
     calendar::{Date, ZoneName},
     code::named,
     contact::{Email, Handle, Phone},
-    hours::{Closure, Hours},
+    hours::{self, Closure, Hours},
     id::PointCode,
     language::{Language, LocalTexts},
     region::{Region, RegionPrefix},
@@ -81,6 +81,45 @@ pub struct Area {
     pub priority: u32,
 }
 
+/// Most ways to a point's desk.
+pub const CONTACTS_MAX: usize = 16;
+
+/// A way to a point's desk for staff of other points: of an office, not of a person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeskContact {
+    pub names: LocalTexts,
+    pub phone: Option<Phone>,
+    pub email: Option<Email>,
+}
+
+/// What points know of a point.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PointDetail {
+    pub contacts: Vec<DeskContact>,
+    /// Services that are for other points' staff, not for the public.
+    pub services: Vec<String>,
+}
+
+impl PointDetail {
+    pub fn checked(self) -> Result<PointDetail, Invalid> {
+        for contact in &self.contacts {
+            if contact.names.is_empty() {
+                return Err(Invalid::new("contacts.names", "required"));
+            }
+            if contact.phone.is_none() && contact.email.is_none() {
+                return Err(Invalid::new("contacts.phone", "required").hint("or an e-mail address"));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// What only the point itself knows of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PointNotes {
+    pub capacity: LocalTexts,
+}
+
 /// The short name of a point in help references: two to five capitals or digits, a capital first.
 pub fn short_name(text: &str, field: &str) -> Result<String, Invalid> {
     let good = (2..=5).contains(&text.len())
@@ -120,9 +159,19 @@ pub struct Point {
     pub closed_on: Option<Date>,
     pub successor: Option<PointCode>,
     pub source: String,
+    /// Who vouches for the entry; empty: its home.
+    pub asserted_by: String,
 }
 
 impl Point {
+    /// The points that this one names to stand in for it, with the field that names each.
+    pub fn named_points(&self) -> impl Iterator<Item = (&'static str, &PointCode)> {
+        let closures = self.closures.iter().filter_map(|closure| closure.cover.as_ref());
+        let cover = self.cover.iter().map(|code| ("cover", code));
+        let successor = self.successor.iter().map(|code| ("successor", code));
+        closures.map(|code| ("closures.cover", code)).chain(cover).chain(successor)
+    }
+
     /// What no field can say alone.
     pub fn checked(self) -> Result<Point, Invalid> {
         let required = |missing: bool, field| match missing {
@@ -140,12 +189,22 @@ impl Point {
         if self.cover.as_ref() == Some(&self.code) {
             return Err(Invalid::new("cover", "is_itself"));
         }
+        if self.closures.iter().any(|closure| closure.cover.as_ref() == Some(&self.code)) {
+            return Err(Invalid::new("closures.cover", "is_itself"));
+        }
+        for (n, area) in self.areas.iter().enumerate() {
+            let same =
+                |other: &&Area| other.prefix == area.prefix && other.languages == area.languages;
+            if let Some(other) = self.areas[..n].iter().find(same) {
+                return Err(Invalid::new("areas", "twice").hint(other.prefix.as_str()));
+            }
+        }
         if let (Some(from), Some(to)) = (self.paused_from, self.paused_to)
             && to < from
         {
             return Err(Invalid::new("paused_to", "end_before_start"));
         }
-        Ok(self)
+        Ok(Point { hours: hours::checked(self.hours, "hours")?, ..self })
     }
 }
 

@@ -149,8 +149,14 @@ operations!(
     ReadDirectory,
     /// Add a point to the directory, or close one.
     OpenPoint,
-    /// Change hours, closures, areas and services of a point.
+    /// Ask for another entry of a point; it takes effect as far as the caller may say so.
+    ProposePoint,
+    /// Change hours, closures and services of a point.
     EditPoint,
+    /// Say whom a point serves: the province's word.
+    ApproveAreas,
+    /// Read what a point tells other points' staff, and at one's own point what only that knows.
+    ReadPointDetail,
     /// Find and read cards: what members disclosed.
     ReadCard,
     /// Read what only the home point knows of a member.
@@ -248,7 +254,10 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (ReadDirectory, _) => Everything,
         (OpenPoint, ProvincialAdmin) => Everything,
         (OpenPoint, PointAdmin) => OwnPoint,
+        (ProposePoint, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (EditPoint, PointAdmin | ProvincialAdmin) => OwnPoint,
+        (ApproveAreas, ProvincialAdmin) => OwnPoint,
+        (ReadPointDetail, Staff | PointAdmin | ProvincialAdmin) => Network,
 
         (ReadCard, Client | Member | Volunteer | Auditor) => Public,
         (ReadCard, Staff | PointAdmin | ProvincialAdmin) => Network,
@@ -307,11 +316,11 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         // Named, so that a new operation does not compile until somebody decides about it.
         (
             ChangePassword | ManageAccounts | GrantProvincialAdmin | GiveApproval | ReadStatus
-            | OpenPoint | EditPoint | ReadCard | ReadMember | CreateMember | EditMember
-            | GiveConsent | EraseMember | AccessMember | ReadCopies | ReadEvent | EditEvent
-            | PublishEvent | CreateSeries | ReadOrgDetail | EditOrg | ReadGroup | EditGroup
-            | ReadReport | TryImport | Import | Export | ReadAudit | VerifyAudit | OpenLink
-            | TransferMember | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | KeepNode
+            | OpenPoint | ProposePoint | EditPoint | ApproveAreas | ReadPointDetail | ReadCard
+            | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember | AccessMember
+            | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries | ReadOrgDetail
+            | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import | Export
+            | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | KeepNode
             | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
             | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent | ReceiveNotices,
             _,
@@ -347,7 +356,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.PointService/ListPoints", Operation::ReadDirectory),
     ("/yizhan.v1.PointService/GetPoint", Operation::ReadDirectory),
     ("/yizhan.v1.PointService/CreatePoint", Operation::OpenPoint),
-    ("/yizhan.v1.PointService/UpdatePoint", Operation::EditPoint),
+    ("/yizhan.v1.PointService/UpdatePoint", Operation::ProposePoint),
     ("/yizhan.v1.PointService/ClosePoint", Operation::OpenPoint),
     ("/yizhan.v1.MemberService/CreateMember", Operation::CreateMember),
     ("/yizhan.v1.MemberService/GetMember", Operation::ReadCard),

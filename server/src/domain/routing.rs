@@ -54,16 +54,26 @@ impl Desk {
         hours: &[Hours],
         closures: &[Closure],
     ) -> WorkingTime {
-        let mut ranges: Vec<(u32, u16, u16)> = Vec::new();
-        for one in hours {
-            ranges.extend(one.days().map(|day| (day, one.opens_minute(), one.closes_minute())));
-        }
-        if ranges.is_empty() {
-            ranges.extend((1..=5).map(|day| (day, 9 * 60, 18 * 60)));
-        }
-        let week = WeeklyHours::new(ranges, "hours").unwrap_or_default();
         let closed = closures.iter().map(|closure| (closure.from, closure.to));
-        WorkingTime::new(code, week, zone.clone(), closed)
+        if hours.is_empty() {
+            let office = (1..=5).map(|day| (day, 9 * 60, 18 * 60));
+            let week = WeeklyHours::new(office, "hours").unwrap_or_default();
+            return WorkingTime::new(code, week, zone.clone(), closed);
+        }
+        let week = |holds: &dyn Fn(&Hours) -> bool| {
+            let ranges = hours.iter().filter(|one| holds(one)).flat_map(|one| {
+                one.days().map(|day| (day, one.opens_minute(), one.closes_minute()))
+            });
+            WeeklyHours::new(ranges, "hours").unwrap_or_default()
+        };
+        // On these days hours begin to hold, or have ceased to.
+        let mut turns: Vec<Date> = hours.iter().filter_map(Hours::valid_from).collect();
+        turns.extend(hours.iter().filter_map(|one| one.valid_to()?.tomorrow().ok()));
+        turns.sort();
+        turns.dedup();
+        let seasons = turns.into_iter().map(|day| (day, week(&|one| one.holds_on(day)))).collect();
+        let before = week(&|one| one.valid_from().is_none());
+        WorkingTime::new(code, before, zone.clone(), closed).with_seasons(seasons)
     }
 
     fn day(&self, at: Time) -> Option<Date> {

@@ -79,7 +79,10 @@ fn joined(mut ranges: Vec<Range>) -> Vec<Range> {
 /// When a point is open: its week, its zone, its closures, and the special days of its country.
 #[derive(Clone, Debug)]
 pub struct WorkingTime {
+    /// Until the first season begins.
     week: WeeklyHours,
+    /// Other weeks, each from its first day on; by day.
+    seasons: Vec<(Date, WeeklyHours)>,
     zone: TimeZone,
     /// First and last day of each.
     closures: Vec<(Date, Date)>,
@@ -96,7 +99,15 @@ impl WorkingTime {
         closures: impl IntoIterator<Item = (Date, Date)>,
     ) -> WorkingTime {
         let mainland = point.as_str().starts_with("CN-");
-        WorkingTime { week, zone, closures: closures.into_iter().collect(), mainland }
+        let closures = closures.into_iter().collect();
+        WorkingTime { week, seasons: Vec::new(), zone, closures, mainland }
+    }
+
+    /// The same with other weeks from certain days on.
+    pub fn with_seasons(mut self, mut seasons: Vec<(Date, WeeklyHours)>) -> WorkingTime {
+        seasons.sort_by_key(|(from, _)| *from);
+        self.seasons = seasons;
+        self
     }
 
     /// The moment at which `minutes` of opening time will have passed since `start`; `start` itself
@@ -165,9 +176,14 @@ impl WorkingTime {
         let special = if self.mainland { special_day(day) } else { None };
         match special {
             Some(SpecialDay::Holiday) => &[],
-            Some(SpecialDay::MakeUpWorkday) => &self.week.days[MONDAY],
-            None => &self.week.days[day.weekday().to_monday_zero_offset() as usize],
+            Some(SpecialDay::MakeUpWorkday) => &self.week_of(day).days[MONDAY],
+            None => &self.week_of(day).days[day.weekday().to_monday_zero_offset() as usize],
         }
+    }
+
+    fn week_of(&self, day: Date) -> &WeeklyHours {
+        let begun = self.seasons.partition_point(|(from, _)| *from <= day);
+        begun.checked_sub(1).map_or(&self.week, |last| &self.seasons[last].1)
     }
 
     /// A wall-clock minute of a day as a moment. Of one that comes twice the first is meant; one that

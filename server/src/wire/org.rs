@@ -24,6 +24,8 @@ impl TryFrom<v1::Org> for Org {
             sector: sector(&org.sector, "sector")?,
             url: url(&org.url, "url")?,
             source: source(&org.source, "source")?,
+            asserted_by: line(&org.asserted_by, "asserted_by", LINE_MAX)?,
+            verified_on: date(org.verified_on, "verified_on")?,
         }
         .checked()
     }
@@ -38,6 +40,8 @@ impl From<Org> for v1::Org {
             sector: org.sector.map(String::from).unwrap_or_default(),
             url: org.url,
             source: org.source,
+            asserted_by: org.asserted_by,
+            verified_on: org.verified_on.map(date_message),
             id: String::new(),
             home: String::new(),
             etag: String::new(),

@@ -1,4 +1,4 @@
-//! A point: `v1::Point` <-> `Point`. Output-only fields are not read.
+//! A point: `v1::Point` <-> `Point`, and what points and it alone know of it. Output-only fields are not read.
 
 use yizhan_proto::v1;
 
@@ -13,10 +13,11 @@ use crate::domain::{
     hours::{CLOSURES_MAX, Closure, HOURS_MAX, Hours},
     language::languages,
     point::{
-        AREAS_MAX, Area, PRIORITY_MAX, Point, PointKind, PointState, SERVICES_MAX, short_name,
+        AREAS_MAX, Area, CONTACTS_MAX, DeskContact, PRIORITY_MAX, Point, PointDetail, PointKind,
+        PointNotes, PointState, SERVICES_MAX, short_name,
     },
     region::{Region, RegionPrefix},
-    text::{Invalid, LINE_MAX},
+    text::{Invalid, LINE_MAX, line},
 };
 
 impl TryFrom<v1::Point> for Point {
@@ -40,11 +41,7 @@ impl TryFrom<v1::Point> for Point {
             languages: languages(strings(&point.languages), "languages")?,
             services: codes(strings(&point.services), "services", SERVICES_MAX)?,
             areas: point.areas.iter().map(area).collect::<Result<_, _>>()?,
-            hours: point
-                .hours
-                .into_iter()
-                .map(|one| Hours::new(one.days, one.opens_minute, one.closes_minute, "hours"))
-                .collect::<Result<_, _>>()?,
+            hours: point.hours.into_iter().map(hours).collect::<Result<_, _>>()?,
             closures: point.closures.into_iter().map(closure).collect::<Result<_, _>>()?,
             phone: optional(&point.phone, |text| Phone::parse(text, "phone"))?,
             email: optional(&point.email, |text| Email::parse(text, "email"))?,
@@ -57,6 +54,7 @@ impl TryFrom<v1::Point> for Point {
             closed_on: date(point.closed_on, "closed_on")?,
             successor: optional_point(&point.successor, "successor")?,
             source: source(&point.source, "source")?,
+            asserted_by: line(&point.asserted_by, "asserted_by", LINE_MAX)?,
         }
         .checked()
     }
@@ -91,10 +89,59 @@ impl From<Point> for v1::Point {
             closed_on: point.closed_on.map(date_message),
             successor: point_message(point.successor),
             source: point.source,
+            asserted_by: point.asserted_by,
             id: String::new(),
             home: String::new(),
             etag: String::new(),
         }
+    }
+}
+
+impl TryFrom<v1::PointDetail> for PointDetail {
+    type Error = Invalid;
+
+    fn try_from(detail: v1::PointDetail) -> Result<PointDetail, Invalid> {
+        at_most(&detail.contacts, CONTACTS_MAX, "contacts")?;
+        let contact = |contact: v1::point_detail::DeskContact| {
+            Ok(DeskContact {
+                names: texts(contact.names, "contacts.names", LINE_MAX)?,
+                phone: optional(&contact.phone, |text| Phone::parse(text, "contacts.phone"))?,
+                email: optional(&contact.email, |text| Email::parse(text, "contacts.email"))?,
+            })
+        };
+        PointDetail {
+            contacts: detail.contacts.into_iter().map(contact).collect::<Result<_, Invalid>>()?,
+            services: codes(strings(&detail.services), "services", SERVICES_MAX)?,
+        }
+        .checked()
+    }
+}
+
+impl From<PointDetail> for v1::PointDetail {
+    fn from(detail: PointDetail) -> v1::PointDetail {
+        let contact = |contact: DeskContact| v1::point_detail::DeskContact {
+            names: texts_message(contact.names),
+            phone: contact.phone.map(|phone| phone.as_str().to_owned()).unwrap_or_default(),
+            email: contact.email.map(|email| email.as_str().to_owned()).unwrap_or_default(),
+        };
+        v1::PointDetail {
+            contacts: detail.contacts.into_iter().map(contact).collect(),
+            services: detail.services,
+        }
+    }
+}
+
+impl TryFrom<v1::PointNotes> for PointNotes {
+    type Error = Invalid;
+
+    fn try_from(notes: v1::PointNotes) -> Result<PointNotes, Invalid> {
+        Ok(PointNotes { capacity: texts(notes.capacity, "capacity", LINE_MAX)? })
+    }
+}
+
+impl From<PointNotes> for v1::PointNotes {
+    fn from(notes: PointNotes) -> v1::PointNotes {
+        v1::PointNotes { capacity: texts_message(notes.capacity) }
     }
 }
 
@@ -121,11 +168,20 @@ fn area_message(area: Area) -> v1::point::Area {
     }
 }
 
+fn hours(one: v1::point::Hours) -> Result<Hours, Invalid> {
+    let valid_from = date(one.valid_from, "hours.valid_from")?;
+    let valid_to = date(one.valid_to, "hours.valid_to")?;
+    Hours::new(one.days, one.opens_minute, one.closes_minute, "hours")?
+        .during(valid_from, valid_to, "hours")
+}
+
 fn hours_message(hours: &Hours) -> v1::point::Hours {
     v1::point::Hours {
         days: hours.days().collect(),
         opens_minute: hours.opens_minute().into(),
         closes_minute: hours.closes_minute().into(),
+        valid_from: hours.valid_from().map(date_message),
+        valid_to: hours.valid_to().map(date_message),
     }
 }
 
@@ -170,7 +226,10 @@ mod tests {
                 days: vec![1, 2],
                 opens_minute: 540,
                 closes_minute: 720,
+                valid_from: Some(v1::Date { year: 2023, month: 6, day: 1 }),
+                valid_to: None,
             }],
+            asserted_by: "CN-440000".into(),
             opened_on: Some(v1::Date { year: 2018, month: 3, day: 1 }),
             ..Default::default()
         }

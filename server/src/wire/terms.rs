@@ -19,7 +19,7 @@ use crate::domain::{
     member::{FieldGroup, Member, Roles},
     name::{NAMES_MAX, Names, Order, Script},
     org::{Org, OrgDetail},
-    point::Point,
+    point::{Point, PointDetail, PointNotes},
     series::Series,
     text::Invalid,
     time::Time,
@@ -82,6 +82,17 @@ fn describe_checked(
             terms.region(point.region);
             terms.text(&point.short);
             texts(&mut terms, &point.names);
+        }
+        Kind::POINT_DETAIL => {
+            let detail: PointDetail = decode::<v1::PointDetail>(payload)?.try_into()?;
+            let mut terms = open(home, kind, out);
+            for service in &detail.services {
+                terms.filter(Filter::Field, service);
+            }
+        }
+        Kind::POINT_NOTES => {
+            let _: PointNotes = decode::<v1::PointNotes>(payload)?.try_into()?;
+            open(home, kind, out);
         }
         Kind::ORG => {
             let org: Org = decode::<v1::Org>(payload)?.try_into()?;

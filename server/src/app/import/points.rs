@@ -19,7 +19,7 @@ columns!(PointColumns {
     point_id, short, kind, region_code, tz, status;
     name_zh_hans, name_zh_hant, name_en, registered_region, parent_id, languages, hours, closures,
     services, areas, public_phone, public_email, channels, opened_on, verified_on, paused_from,
-    paused_to, cover_id, closed_on, successor_id,
+    paused_to, cover_id, closed_on, successor_id, asserted_by,
 });
 
 /// Reads one point. Its node is filled in once all points are known.
@@ -75,6 +75,7 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
         closed_on: row.date(c.closed_on)?,
         successor: row.optional(c.successor_id, point_code)?,
         source: source(own_code.as_str(), c.point_id.name)?,
+        asserted_by: line(row.text(c.asserted_by), c.asserted_by.name, LINE_MAX)?,
         code: own_code,
     }
     .checked()
@@ -82,7 +83,8 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
 
 columns!(OrgColumns {
     org_id, r#type, region_code;
-    name_zh_hans, name_zh_hant, name_en, sector, url, contact_mailbox, created_on,
+    name_zh_hans, name_zh_hant, name_en, sector, url, contact_mailbox, created_on, asserted_by,
+    verified_on,
 });
 
 /// Reads one organisation, its mailbox, and the moment its id is made from.
@@ -100,6 +102,8 @@ pub fn org(row: &Row<'_>, columns: &OrgColumns) -> Result<(Org, Option<Email>, u
         sector: sector(row.text(c.sector), c.sector.name)?,
         url: url(row.text(c.url), c.url.name)?,
         source: row.read(c.org_id, source)?,
+        asserted_by: line(row.text(c.asserted_by), c.asserted_by.name, LINE_MAX)?,
+        verified_on: row.date(c.verified_on)?,
     }
     .checked()?;
     Ok((org, mailbox, created.map_or(0, super::row::midnight_ms)))
