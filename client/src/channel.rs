@@ -155,6 +155,11 @@ impl Node {
         Ok(Node { channel, authorise: Authorise::default() })
     }
 
+    /// The connection itself, for calls that have no typed client here.
+    pub fn service(&self) -> InterceptedService<Channel, Authorise> {
+        InterceptedService::new(self.channel.clone(), self.authorise.clone())
+    }
+
     /// The same node with a session token, or without one.
     pub fn signed_in(mut self, token: Option<&str>) -> Result<Node> {
         let value = token.map(|token| format!("Bearer {token}").parse()).transpose();

@@ -274,6 +274,7 @@ impl Node {
         let enrolment = api::enrolment::Enrolment::new(self.clock.clone(), self.enrolment_desk());
         let link_routes =
             Routes::new(link_service).add_service(enrolment.service()).prepare().into_axum_router();
+        let link_routes = api::policy::guard(link_routes, api::policy::Callers::Certificates);
         let admission = self.admission();
         let (link_limits, public_limits) = self.limits();
         let link_options = Options {

@@ -7,7 +7,7 @@ use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
 use yizhan_client::channel::Node;
 use yizhan_proto::v1;
 use yizhan_tests::{
-    cluster::{ADMIN, Cluster, PASSWORD},
+    cluster::{ADMIN, Cluster},
     postgres::Postgres,
 };
 
@@ -20,19 +20,6 @@ const RUNS_US: u64 = 6_000;
 /// `YIZHAN_ABORTED` calls; the figure that was promised is 10,000.
 fn calls() -> u32 {
     std::env::var("YIZHAN_ABORTED").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
-}
-
-async fn signed_in(cluster: &Cluster) -> Node {
-    let server = format!("https://{}", cluster.addresses(POINT).public);
-    let ca = std::fs::read(cluster.path(POINT).join("ca.pem")).expect("ca.pem");
-    let node = Node::connect(&server, &ca).await.expect("a connection");
-    let request = v1::SignInRequest {
-        name: ADMIN.to_owned(),
-        password: PASSWORD.to_owned(),
-        otp: String::new(),
-    };
-    let token = node.accounts().sign_in(request).await.expect("a session").into_inner().token;
-    node.signed_in(Some(&token)).expect("a token")
 }
 
 /// Calls that read, look, write and ask for approvals, each dropped after a random while.
@@ -96,7 +83,7 @@ async fn calls_that_are_dropped_leave_no_transaction_on_sqlite() {
     cluster.add_user(POINT, "other", "staff").await;
     let admin = cluster.admin(POINT).await;
     let id = person("Aborted").create(&cluster, &admin).await;
-    hang_up_again_and_again(&signed_in(&cluster).await, &id).await;
+    hang_up_again_and_again(&cluster.caller(POINT, ADMIN).await, &id).await;
     goes_on(&cluster).await;
     let path = cluster.path(POINT).join("yizhan.db");
     let mut db = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
@@ -119,7 +106,7 @@ async fn calls_that_are_dropped_leave_no_transaction_on_postgres() {
     cluster.add_user(POINT, "other", "staff").await;
     let admin = cluster.admin(POINT).await;
     let id = person("Aborted").create(&cluster, &admin).await;
-    hang_up_again_and_again(&signed_in(&cluster).await, &id).await;
+    hang_up_again_and_again(&cluster.caller(POINT, ADMIN).await, &id).await;
     goes_on(&cluster).await;
     let sql = "select count(*) from pg_stat_activity
                where datname = current_database() and pid <> pg_backend_pid()

@@ -24,6 +24,7 @@ mod help;
 mod member_move;
 mod people;
 mod points;
+mod policy;
 mod recovery;
 mod sheets;
 mod tables;

@@ -15,6 +15,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
+use yizhan_client::channel;
+use yizhan_proto::v1;
 
 pub use self::feeds::{FeedState, disagreements, feeds};
 use crate::{
@@ -127,6 +129,22 @@ impl Cluster {
         let client = self.visitor_as(point, name);
         client.sign_in(name, &self.password_file()).await;
         client
+    }
+
+    /// The typed client of anybody at a point's node, not signed in: for many calls over one connection.
+    pub async fn anybody(&self, point: &str) -> channel::Node {
+        let server = format!("https://{}", self.addresses(point).public);
+        let ca = fs::read(self.path(point).join("ca.pem")).expect("ca.pem");
+        channel::Node::connect(&server, &ca).await.expect("a connection")
+    }
+
+    /// The same of somebody with an account there.
+    pub async fn caller(&self, point: &str, name: &str) -> channel::Node {
+        let node = self.anybody(point).await;
+        let (name, password) = (name.to_owned(), PASSWORD.to_owned());
+        let request = v1::SignInRequest { name, password, otp: String::new() };
+        let token = node.accounts().sign_in(request).await.expect("a session").into_inner().token;
+        node.signed_in(Some(&token)).expect("a token")
     }
 
     /// Anybody at a point's node, not signed in.
