@@ -31,10 +31,9 @@ use crate::{
     },
 };
 
-/// How often it is looked whether anything was removed.
-pub const EVERY: Duration = Duration::from_secs(2);
-/// Shortest time between two rewritings of the index. All feeds' removals share one,
-const SCRUB_EVERY: Duration = Duration::from_secs(5);
+/// Shortest time between two rewritings of the index. All feeds' removals that came in meanwhile share
+/// one, so that many erasures cost little more than one; a home waits for the word of every point.
+const SCRUB_EVERY: Duration = Duration::from_millis(500);
 /// and it takes at most one part in so many of the node's time.
 const SCRUB_SHARE: u32 = 10;
 /// Attempts to empty the log while readers stand in the way, and the pause between them.
@@ -86,14 +85,14 @@ impl Receipts {
 
     /// Confirms all removals that are not confirmed yet; the next run takes up what has to wait.
     pub async fn run_once(&self) -> Result<(), StoreError> {
+        if self.with(|progress| progress.not_before.is_some_and(|at| Instant::now() < at)) {
+            return Ok(());
+        }
         let due = self.list_due().await?;
         if due.is_empty() {
             return Ok(());
         }
         let needs_scrub = due.iter().any(|due| !due.scrubbed);
-        if needs_scrub && self.with(|p| p.not_before.is_some_and(|at| Instant::now() < at)) {
-            return Ok(());
-        }
         let office = self.office.clone();
         // In a task of its own: a stop must not leave a transaction open.
         let confirming = tokio::spawn(async move {
