@@ -351,6 +351,9 @@ impl Node {
         tasks.spawn(keep_running_if_leading(statements, look, leading(), stop()));
         let approvals = jobs::approvals::Approvals { app: app.clone() };
         tasks.spawn(keep_running_if_leading(approvals, jobs::approvals::EVERY, leading(), stop()));
+        let figures = jobs::home_figures::HomeFigures::new(app.clone());
+        let every = jobs::home_figures::EVERY;
+        tasks.spawn(keep_running_if_leading(figures, every, leading(), stop()));
         let receipts = Receipts::new(app.post.clone());
         tasks.spawn(keep_running_if_leading(receipts, jobs::receipts::EVERY, leading(), stop()));
         let delivering = jobs::notices::Delivering { notices: app.notices.clone() };

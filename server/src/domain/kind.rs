@@ -52,6 +52,8 @@ impl Kind {
     pub const POINT_DETAIL: Kind = Kind(43);
     /// What only the point itself knows of it. Lies in `home`; the id is the point's.
     pub const POINT_NOTES: Kind = Kind(44);
+    /// What a home counts of rows that do not leave it. Lies in `public`, one per home.
+    pub const HOME_FIGURES: Kind = Kind(45);
     /// A point's entry in the roster: keys, parent, jurisdiction, revocation. Lies in `roster`.
     pub const ROSTER_POINT: Kind = Kind(40);
 }

@@ -27,6 +27,7 @@ pub mod help_news;
 pub mod help_reference;
 pub mod help_request;
 pub mod help_state;
+pub mod home_figures;
 pub mod hours;
 pub mod id;
 pub mod kind;

@@ -9,6 +9,7 @@ pub mod handing_over;
 pub mod handoffs;
 pub mod help_escalation;
 pub mod help_posting;
+pub mod home_figures;
 pub mod leading;
 pub mod moves;
 pub mod notices;

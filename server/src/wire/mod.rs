@@ -10,6 +10,7 @@ pub mod grant;
 pub mod group;
 pub mod handoff;
 pub mod help_request;
+pub mod home_figures;
 pub mod member;
 pub mod member_move;
 pub mod notice;

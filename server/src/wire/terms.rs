@@ -13,6 +13,7 @@ use crate::domain::{
     event::{Event, EventPlan},
     grant::Grant,
     group::{Group, Place, PlaceCard},
+    home_figures::HomeFigures,
     id::{PointCode, RecordId},
     kind::Kind,
     language::LocalTexts,
@@ -92,6 +93,10 @@ fn describe_checked(
         }
         Kind::POINT_NOTES => {
             let _: PointNotes = decode::<v1::PointNotes>(payload)?.try_into()?;
+            open(home, kind, out);
+        }
+        Kind::HOME_FIGURES => {
+            let _: HomeFigures = decode::<v1::HomeFigures>(payload)?.try_into()?;
             open(home, kind, out);
         }
         Kind::ORG => {

@@ -21,7 +21,7 @@ use crate::{
         error::{Error, Result},
         members, people,
         records::{self, Found},
-        sight,
+        report, sight,
     },
     domain::{
         analyzer::{Filter, filter},
@@ -121,6 +121,12 @@ pub async fn run(
         note(&mut report, &late);
     }
     let counts = committer.finish().await?;
+    if !order.dry_run {
+        // Whoever asks for a report next, anywhere, is to see what went in.
+        for home in sight::homes(app, caller, operation) {
+            report::refresh(app, &home).await?;
+        }
+    }
     report.accepted = counts.accepted;
     report.unchanged = counts.unchanged;
     report.skipped += counts.skipped;

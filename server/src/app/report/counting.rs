@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use yizhan_proto::v1;
 
-use super::figures::{FIGURES, Figure, Row};
+use super::{
+    figures::{FIGURES, Figure, Row},
+    homes,
+};
 use crate::app::{
     App, answers,
     error::{Error, Result},
@@ -41,7 +44,12 @@ pub struct Counted(BTreeMap<Vec<u8>, u64>);
 
 impl Counted {
     pub fn add(&mut self, thing: Vec<u8>) {
-        self.0.insert(thing, 1);
+        self.add_value(thing, 1);
+    }
+
+    /// A thing that stands for so many.
+    pub fn add_value(&mut self, thing: Vec<u8>, value: u64) {
+        self.0.insert(thing, value);
     }
 
     fn total(&self) -> u64 {
@@ -82,6 +90,11 @@ pub async fn get(
     for kind in kinds {
         count(app, &readable, kind, (as_of, until), &mut counted).await?;
     }
+    // Its own homes a node counts itself: their published numbers are a moment behind the rows.
+    for home in app.keys.homes() {
+        let figures = homes::count(app, &home).await?;
+        show(&Row::of_home(&home, figures, as_of), Kind::HOME_FIGURES, &mut counted);
+    }
     let digest = digest(&counted);
     let figures = FIGURES.iter().map(|figure| message(figure, counted.get(figure.id)));
     Ok(v1::GetReportResponse {
@@ -113,13 +126,21 @@ async fn count(
         let positions = scan.next(&mut db, BATCH).await?;
         for stored in records::at(&mut db, app.db.dialect, &positions).await? {
             let Some(found) = Found::of(readable, stored) else { continue };
-            let Some(row) = Row::read(&found, as_of, until) else { continue };
-            for figure in FIGURES.iter().filter(|figure| figure.kind == kind) {
-                (figure.count)(&row, counted.entry(figure.id).or_default());
+            if kind == Kind::HOME_FIGURES && app.keys.is_home(&found.feed.home) {
+                continue;
+            }
+            if let Some(row) = Row::read(&found, as_of, until) {
+                show(&row, kind, counted);
             }
         }
     }
     Ok(())
+}
+
+fn show(row: &Row, kind: Kind, counted: &mut BTreeMap<&'static str, Counted>) {
+    for figure in FIGURES.iter().filter(|figure| figure.kind == kind) {
+        (figure.count)(row, counted.entry(figure.id).or_default());
+    }
 }
 
 fn message(figure: &Figure, counted: Option<&Counted>) -> v1::Figure {

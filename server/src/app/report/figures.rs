@@ -7,6 +7,7 @@ use crate::app::records::Found;
 use crate::domain::{
     calendar::Date,
     event::{AppearanceState, Event, EventMode, EventState, Host, HostState},
+    home_figures::{self, HomeFigures},
     id::PointCode,
     kind::Kind,
     org::{Org, OrgType},
@@ -42,6 +43,7 @@ enum Record {
     Event(Box<Event>),
     Org(Box<Org>),
     Point(Box<Point>),
+    Home(HomeFigures, Date),
 }
 
 impl Row {
@@ -58,9 +60,25 @@ impl Row {
                 let is_open = point.opened_on.is_none_or(|opened| opened <= as_of);
                 is_open.then_some(Record::Point(Box::new(point)))?
             }
+            Kind::HOME_FIGURES => {
+                let figures = found.value::<v1::HomeFigures, _>().ok()?;
+                return Some(Row::of_home(&found.feed.home, figures, as_of));
+            }
             _ => return None,
         };
         Some(Row { id: found.row.id.0.to_vec(), record })
+    }
+
+    /// What a home has counted, by a day.
+    pub fn of_home(home: &PointCode, figures: HomeFigures, as_of: Date) -> Row {
+        Row { id: home.as_str().as_bytes().to_vec(), record: Record::Home(figures, as_of) }
+    }
+
+    /// Adds what the home has counted of a metric.
+    fn add_of_home(&self, metric: &str, counted: &mut Counted) {
+        if let Record::Home(figures, as_of) = &self.record {
+            counted.add_value(self.id.clone(), figures.on(metric, *as_of));
+        }
     }
 
     /// The event, if it took place.
@@ -69,7 +87,7 @@ impl Row {
             Record::Event(event) => {
                 matches!(event.state, EventState::Held | EventState::Archived).then_some(event)
             }
-            Record::Org(_) | Record::Point(_) => None,
+            Record::Org(_) | Record::Point(_) | Record::Home(..) => None,
         }
     }
 
@@ -88,7 +106,7 @@ impl Row {
             Record::Point(point) => {
                 matches!(point.state, PointState::Active | PointState::Paused).then_some(point)
             }
-            Record::Event(_) | Record::Org(_) => None,
+            Record::Event(_) | Record::Org(_) | Record::Home(..) => None,
         }
     }
 
@@ -246,5 +264,53 @@ pub const FIGURES: &[Figure] = &[
                 row.add(counted);
             }
         },
+    },
+    Figure {
+        id: home_figures::SPEAKER_POOL,
+        basis: Basis::Counted,
+        kind: Kind::HOME_FIGURES,
+        en: "Distinct members whose part in the speaker pool is active, as known today: each home counts its own",
+        zh: "讲师库中状态为在库的不同会员(现有记录,由各归属点统计)",
+        count: |row, counted| row.add_of_home(home_figures::SPEAKER_POOL, counted),
+    },
+    Figure {
+        id: home_figures::SEAT_HOLDERS,
+        basis: Basis::Counted,
+        kind: Kind::HOME_FIGURES,
+        en: "Distinct members who hold a public office, as known today: each home counts its own",
+        zh: "现任公职的不同会员(现有记录,由各归属点统计)",
+        count: |row, counted| row.add_of_home(home_figures::SEAT_HOLDERS, counted),
+    },
+    Figure {
+        id: home_figures::COHORTS,
+        basis: Basis::Counted,
+        kind: Kind::HOME_FIGURES,
+        en: "Training cohorts, each counted by its home",
+        zh: "培训班期数(由各归属点统计)",
+        count: |row, counted| row.add_of_home(home_figures::COHORTS, counted),
+    },
+    Figure {
+        id: home_figures::COHORT_SEATS,
+        basis: Basis::Counted,
+        kind: Kind::HOME_FIGURES,
+        en: "Places of appointed key contacts in cohorts: somebody of two cohorts counts twice",
+        zh: "培训班中已聘重点联系人的席位,同一人参加两期计两次",
+        count: |row, counted| row.add_of_home(home_figures::COHORT_SEATS, counted),
+    },
+    Figure {
+        id: home_figures::KEY_CONTACTS,
+        basis: Basis::Counted,
+        kind: Kind::HOME_FIGURES,
+        en: "Distinct persons appointed as key contacts, each counted by the person's home",
+        zh: "已聘重点联系人的不同人数(由各归属点统计)",
+        count: |row, counted| row.add_of_home(home_figures::KEY_CONTACTS, counted),
+    },
+    Figure {
+        id: home_figures::COMPANIES,
+        basis: Basis::Reported,
+        kind: Kind::HOME_FIGURES,
+        en: "Companies as the parks have reported them last by that day; reported, not counted",
+        zh: "园区截至该日最近一次报告的企业数;为报告值,非统计值",
+        count: |row, counted| row.add_of_home(home_figures::COMPANIES, counted),
     },
 ];

@@ -3,8 +3,10 @@
 
 mod counting;
 mod figures;
+mod homes;
 
 pub use counting::{ASSOCIATION, get};
+pub use homes::refresh;
 
 #[cfg(test)]
 mod tests;
