@@ -3,7 +3,7 @@
 use super::{
     code::named,
     id::{PointCode, RecordId},
-    text::Invalid,
+    text::{Invalid, ways_of},
     time::Time,
 };
 
@@ -34,16 +34,28 @@ pub enum ApprovalMove {
 }
 
 impl ApprovalState {
-    /// A move that is not listed here is refused.
+    /// A move that is not listed here is refused, with those that are.
     pub fn after(self, step: ApprovalMove) -> Result<ApprovalState, Invalid> {
+        let refused = || Invalid::new("state", "move_refused").hint(self.ways());
+        self.moved(step).ok_or_else(refused)
+    }
+
+    fn moved(self, step: ApprovalMove) -> Option<ApprovalState> {
         use {ApprovalMove::*, ApprovalState::*};
         match (self, step) {
-            (Open, Give) => Ok(Given),
-            (Given, Do) => Ok(Done),
-            (Given, Fail) => Ok(Failed),
-            (Open | Given, Expire) => Ok(Expired),
-            _ => Err(Invalid::new("state", "move_refused").hint(self.name())),
+            (Open, Give) => Some(Given),
+            (Given, Do) => Some(Done),
+            (Given, Fail) => Some(Failed),
+            (Open | Given, Expire) => Some(Expired),
+            _ => None,
         }
+    }
+
+    /// Where the state can go from here, for people.
+    pub fn ways(self) -> String {
+        use ApprovalMove::*;
+        let ways = [Give, Do, Fail, Expire].map(|step| self.moved(step));
+        ways_of(self.name(), ways.into_iter().flatten().map(ApprovalState::name))
     }
 }
 
@@ -97,5 +109,7 @@ mod tests {
         {
             assert_eq!(state.after(step).unwrap_err().reason, "move_refused");
         }
+        assert_eq!(Open.after(Do).unwrap_err().hint, "open -> given, expired");
+        assert_eq!(Done.after(Give).unwrap_err().hint, "done -> none");
     }
 }

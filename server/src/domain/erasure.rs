@@ -1,6 +1,9 @@
 //! An erasure, from the person's wish to the last receipt.
 
-use super::{code::named, text::Invalid};
+use super::{
+    code::named,
+    text::{Invalid, ways_of},
+};
 
 named! {
     /// How it was made sure that it is the person who asks.
@@ -40,7 +43,7 @@ pub enum ErasureMove {
 }
 
 impl ErasureState {
-    /// A move that is not listed here is refused.
+    /// A move that is not listed here is refused, with those that are.
     pub fn after(self, step: ErasureMove) -> Result<ErasureState, Invalid> {
         use {ErasureMove::*, ErasureState::*};
         match (self, step) {
@@ -56,8 +59,22 @@ impl ErasureState {
                 Ok(Receipts)
             }
             (ExecutedHere | Receipts | Complete, Confirm { .. }) => Ok(Complete),
-            _ => Err(Invalid::new("state", "move_refused").hint(self.name())),
+            _ => Err(Invalid::new("state", "move_refused").hint(self.ways())),
         }
+    }
+
+    /// Where the state can go from here, for people.
+    fn ways(self) -> String {
+        use ErasureState::*;
+        let next: &[ErasureState] = match self {
+            Requested => &[IdentityChecked],
+            IdentityChecked => &[Previewed],
+            Previewed => &[Previewed, Ordered],
+            Ordered => &[ExecutedHere],
+            ExecutedHere | Receipts => &[ExecutedHere, Receipts, Complete],
+            Complete => &[ExecutedHere, Complete],
+        };
+        ways_of(self.name(), next.iter().map(|state| state.name()))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     code::named,
     id::{MemberId, PointCode},
     language::Language,
-    text::Invalid,
+    text::{Invalid, ways_of},
     time::Time,
 };
 
@@ -53,7 +53,11 @@ impl GrantState {
         use GrantState::*;
         match (self, end) {
             (Given, Withdrawn | Expired | Superseded) => Ok(end),
-            _ => Err(Invalid::new("state", "move_refused").hint(self.name())),
+            (Given, Given) => {
+                let ends = [Withdrawn, Expired, Superseded].map(GrantState::name);
+                Err(Invalid::new("state", "move_refused").hint(ways_of(self.name(), ends)))
+            }
+            _ => Err(Invalid::new("state", "move_refused").hint(ways_of(self.name(), []))),
         }
     }
 }

@@ -31,6 +31,18 @@ impl Invalid {
     }
 }
 
+/// Where a state can go from here, for people: `open -> given, expired`.
+pub fn ways_of(state: &str, next: impl IntoIterator<Item = &'static str>) -> String {
+    let mut ways: Vec<&str> = Vec::new();
+    for way in next {
+        if !ways.contains(&way) {
+            ways.push(way);
+        }
+    }
+    let ways = if ways.is_empty() { "none".to_owned() } else { ways.join(", ") };
+    format!("{state} -> {ways}")
+}
+
 /// A code without characters that cannot be seen, which come along when it is copied from a page.
 /// What is left is checked as a code; in names such characters are kept and flagged.
 pub fn seen(code: &str) -> std::borrow::Cow<'_, str> {
