@@ -16,6 +16,14 @@ pub enum Fault {
     SkipEntitlement,
     /// Two seals of one number are let pass.
     IgnoreEquivocation,
+    /// A card shows what only the home may know.
+    DiscloseHomeFields,
+    /// A search looks at records that the asker may not know of.
+    SearchHidden,
+    /// Who was erased is not erased again after a restore.
+    SkipErasureReplay,
+    /// A consent that was withdrawn still counts as one.
+    CountWithdrawn,
     /// A node whose stored state lies behind what was shown writes all the same.
     WriteWhileBehind,
 }

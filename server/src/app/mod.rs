@@ -18,6 +18,8 @@ pub mod handing_over;
 pub mod handoffs;
 pub mod help_requests;
 pub mod import;
+#[cfg(all(test, feature = "planted-faults"))]
+mod invariants;
 pub mod leading;
 pub mod members;
 pub mod moves;

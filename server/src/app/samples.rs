@@ -107,7 +107,16 @@ pub async fn founder() -> Node {
 
 /// The same in a world of the test's own.
 pub async fn founder_with(outside: Outside, ways: Ways) -> Node {
-    let dir = tempfile::tempdir().unwrap();
+    founder_in(tempfile::tempdir().unwrap(), Arc::default(), outside, ways).await
+}
+
+/// The same on the tables that lie in a directory, and with what was ordered to be erased.
+pub async fn founder_in(
+    dir: tempfile::TempDir,
+    erasures: Arc<super::erasures::Ledger>,
+    outside: Outside,
+    ways: Ways,
+) -> Node {
     let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
     let issuer = key("issuer");
     let keys = Arc::new(Keyring::new(
@@ -152,7 +161,7 @@ pub async fn founder_with(outside: Outside, ways: Ways) -> Node {
         post,
         help: super::help_requests::Help::new(case_key, Default::default()),
         accounts: Accounts::new(db.clone(), [0; 32]),
-        erasures: Arc::default(),
+        erasures,
         departures: Arc::default(),
         doing: Arc::default(),
         audit: Audit::start(db.clone(), outside.clone(), None, false).await.unwrap(),

@@ -17,6 +17,7 @@ use crate::{
         roster::Roster,
     },
     identity::caller::Caller,
+    planted::{self, Fault},
 };
 
 /// How far a caller sees with one operation.
@@ -53,7 +54,7 @@ impl Sight {
     pub fn allows(&self, feed: &FeedId) -> bool {
         match feed.audience {
             Audience::Public => true,
-            Audience::Home => self.is_own(&feed.home),
+            Audience::Home => self.is_own(&feed.home) || planted::is(Fault::SearchHidden),
             Audience::Domestic | Audience::Network => {
                 let entitled = |reader| self.roster.may_hold(reader, feed);
                 self.is_own(&feed.home) || self.reader.as_ref().is_some_and(entitled)

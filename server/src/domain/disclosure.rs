@@ -15,6 +15,7 @@ use super::{
     region::Region,
     time::Time,
 };
+use crate::planted::{self, Fault};
 
 /// On what a disclosed record rests.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,7 +92,7 @@ pub fn bases<'a>(grants: impl IntoIterator<Item = &'a Grant>, now: Time) -> Base
 impl Bases {
     /// Of several consents that hold the widest is taken, then the one given last.
     pub fn add(&mut self, grant: &Grant, now: Time) {
-        if !grant.holds_at(now) {
+        if !grant.holds_at(now) && !planted::is(Fault::CountWithdrawn) {
             return;
         }
         match (grant.purpose, &grant.scope) {
@@ -153,7 +154,7 @@ pub fn card(member: &Member, basis: ConsentBasis) -> Card {
         names: member.names.clone(),
         city: member.city,
         fields: member.field_group.into_iter().collect(),
-        expertise: member.expertise.clone(),
+        expertise: expertise(member),
         languages,
         roles: member.roles,
         availability: member.availability,
@@ -161,6 +162,13 @@ pub fn card(member: &Member, basis: ConsentBasis) -> Card {
         home_number: member.home_number,
         former_home: member.former_home(),
     }
+}
+
+fn expertise(member: &Member) -> Vec<String> {
+    if planted::is(Fault::DiscloseHomeFields) {
+        return vec![member.employer_org.clone()];
+    }
+    member.expertise.clone()
 }
 
 /// The public card of a member on a basis that the caller found.
