@@ -5,6 +5,7 @@
 
 mod aborted;
 mod absence;
+mod accounts;
 mod admission;
 mod agreement;
 mod attachment;
@@ -17,6 +18,7 @@ mod damage;
 mod demo;
 mod erasure;
 mod exports;
+mod figures;
 mod full_disk;
 mod hand_over;
 mod handoff;
