@@ -320,9 +320,10 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember | AccessMember
             | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries | ReadOrgDetail
             | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import | Export
-            | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | KeepNode
-            | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
-            | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent | ReceiveNotices,
+            | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember | DeclareBasis
+            | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest | ReplyHelpRequest
+            | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff
+            | OverrideConsent | ReceiveNotices,
             _,
         ) => Nothing,
     }
