@@ -1,5 +1,5 @@
 //! How much a neighbour may send before we have stored what it sent: what the line has been seen to
-//! carry in two round trips, and what is being stored meanwhile; never more than it carries in two
+//! carry in some round trips, and what is being stored meanwhile; never more than it carries in two
 //! seconds. A fast line is kept full whatever its delay, a thin one is not clogged, and little that
 //! has arrived is lost with a node that is killed.
 
@@ -22,11 +22,11 @@ pub const WINDOW_MAX: u64 = 8 * 1024 * 1024;
 pub const TOTAL_MAX: u64 = 256 * 1024 * 1024;
 /// Seconds of measured throughput that may be under way.
 const SECONDS: f64 = 2.0;
-/// Round trips of it.
-const ROUND_TRIPS: f64 = 2.0;
-/// Compressed bytes of pages that are being stored; further pages wait. What a kill may cost, and
-/// enough for the writer never to wait for the next page.
-pub const STORING_MAX: usize = 256 * 1024;
+/// Round trips of it: throughput is a mean, and lags behind while it rises.
+const ROUND_TRIPS: f64 = 8.0;
+/// Compressed bytes of pages that are being stored; further pages wait. Enough for the writer never
+/// to wait for the next page, and less than the 256 KiB that a kill may cost.
+pub const STORING_MAX: usize = 192 * 1024;
 /// At first, what came in a burst says how fast the line is, without its delay. Later it may as well
 /// be what a stall had held up.
 const RAMP: Duration = Duration::from_secs(2);
