@@ -212,6 +212,187 @@ async fn an_offer_is_declined_or_taken_back_and_the_request_stays() {
     assert!(!on_disk(&cluster, "CN-440100", MARK) && !on_disk(&cluster, "CN-440100", CONTACT));
 }
 
+#[tokio::test]
+async fn a_file_follows_its_request_and_the_old_owner_keeps_none() {
+    let cluster = three().await;
+    let folder = crate::people::scratch(&cluster).join("files");
+    std::fs::create_dir_all(&folder).unwrap();
+    let note = folder.join("note.txt");
+    let words = "a note of several pieces. ".repeat(8_000);
+    std::fs::write(&note, &words).unwrap();
+    let file = crate::people::text(&note);
+    let submit = [
+        "help",
+        "submit",
+        "--category",
+        "legal",
+        "--country",
+        "GB",
+        "--city",
+        "GBLON",
+        "--lang",
+        "en",
+        "--text",
+        "with a file",
+        "--attach",
+        &file,
+    ];
+    let asked = cluster.visitor("GB-LON").ask(&submit).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
+    let opened = london.ask(&["desk", "show", reference]).await;
+    let file = word(&opened["content"]["attachments"][0], "id").to_owned();
+    let id = offered(&london, reference).await;
+    cluster.visitor("GB-LON").ask(&["help", "consent", reference, "--code", code]).await;
+    until_state(&cluster, &guangzhou, &id, "offered").await;
+    assert_eq!(pieces(&cluster, "CN-440100").await, 0, "an offer discloses nothing");
+    guangzhou.ask(&["desk", "accept", &id]).await;
+    until_state(&cluster, &guangzhou, &id, "released").await;
+    cluster
+        .eventually("the file has followed, and London has none", async || {
+            pieces(&cluster, "CN-440100").await == 4 && pieces(&cluster, "GB-LON").await == 0
+        })
+        .await;
+    let to = crate::people::text(&folder.join("out"));
+    guangzhou.ask(&["desk", "attachment", reference, &file, "--to", &to]).await;
+    assert_eq!(std::fs::read_to_string(&to).unwrap(), words);
+}
+
+/// Sealed pieces of files in a node's tables.
+async fn pieces(cluster: &Cluster, point: &str) -> i64 {
+    count(cluster, point, "select count(*) from attachment_pieces").await
+}
+
+async fn count(cluster: &Cluster, point: &str, sql: &'static str) -> i64 {
+    use sqlx::Connection;
+    let file = cluster.path(point).join("yizhan.db");
+    let address = format!("sqlite:{}?mode=ro", file.display());
+    sqlx::any::install_default_drivers();
+    let mut db = sqlx::AnyConnection::connect(&address).await.expect("the node's tables");
+    let count = sqlx::query_scalar(sql);
+    count.fetch_one(&mut db).await.expect("a count")
+}
+
+#[tokio::test]
+async fn passing_on_without_asking_the_client_needs_a_second_person() {
+    let cluster = three().await;
+    let (reference, _) = asked(&cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    let summary =
+        ["--summary", "student, medical advice", "--override", "in hospital, cannot answer"];
+    let offer = [&["desk", "handoff", &reference, "--to", "CN-440100"][..], &summary[..]].concat();
+    let approval = london.ask(&offer).await;
+    let approval = word(&approval, "approval");
+    assert!(london.list(&["desk", "handoffs"]).await.is_empty(), "nothing is offered yet");
+    assert_eq!(london.refused(&["approval", "give", approval]).await, "OWN_APPROVAL");
+    cluster.add_user("GB-LON", "second", "point_admin").await;
+    let second = cluster.user("GB-LON", "second").await;
+    second.ask(&["approval", "give", approval]).await;
+    let offered = london.ask(&offer).await;
+    assert_eq!(word(&offered, "state"), "offered");
+    assert_eq!(word(&offered, "override"), "in hospital, cannot answer");
+}
+
+#[tokio::test]
+async fn two_persons_open_a_request_and_its_client_is_told() {
+    let cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    cluster.add_user("GB-LON", "province", "provincial_admin").await;
+    let province = cluster.user("GB-LON", "province").await;
+    assert_eq!(province.refused(&["desk", "show", &reference]).await, "NOT_FOUND");
+    let open = ["desk", "break-glass", &reference, "--reason", "danger to life"];
+    let alone = province.run(&open).await.expect_code(exit::REFUSED).json();
+    assert_eq!(alone["error"]["code"], "FAILED_PRECONDITION");
+    assert_eq!(alone["error"]["reason"], "TWO_PERSONS_NEEDED");
+    // What is not there is answered alike.
+    let unknown = ["desk", "break-glass", "LON-23-00012-A", "--reason", "danger to life"];
+    assert_eq!(province.refused(&unknown).await, "TWO_PERSONS_NEEDED");
+    let waiting = london.list(&["approval", "list"]).await;
+    let about =
+        |one: &&Value| one["subject"].as_str().is_some_and(|text| text.contains(&reference));
+    let approval = waiting.iter().find(about).expect("an approval");
+    london.ask(&["approval", "give", word(approval, "id")]).await;
+    let opened = province.ask(&open).await;
+    assert!(word(&opened["content"], "text").contains(MARK));
+    assert_eq!(province.refused(&open).await, "TWO_PERSONS_NEEDED", "once");
+    let tracked =
+        cluster.visitor("GB-LON").ask(&["help", "track", &reference, "--code", &code]).await;
+    let told = tracked["messages"].as_array().unwrap().iter().any(|one| {
+        one["from"] == "system"
+            && one["text"].as_str().is_some_and(|text| text.contains("danger to life"))
+    });
+    assert!(told, "{tracked}");
+    cluster.add_user("GB-LON", "auditor", "auditor").await;
+    let lines = cluster.user("GB-LON", "auditor").await.list(&["audit", "list"]).await;
+    for outcome in ["not_found", "approval_asked", "approval_given", "approval_used", "shown"] {
+        assert!(lines.iter().any(|line| line["outcome"] == outcome), "{outcome}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deputy_opens_its_copy_when_the_owner_is_gone() {
+    let mut cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    london.ask(&["desk", "reply", &reference, "--text", "see a doctor"]).await;
+    // Not above London, and with a node of its own: Guangzhou.
+    let opened = london.ask(&["desk", "show", &reference]).await;
+    assert_eq!(opened["readers"], serde_json::json!(["GB-LON", "CN-440100"]));
+    cluster.add_user("CN-440100", "second", "point_admin").await;
+    let first = cluster.admin("CN-440100").await;
+    let second = cluster.user("CN-440100", "second").await;
+    let open = ["desk", "break-glass", &reference, "--reason", "London is cut off"];
+    let agreed = async || {
+        assert_eq!(first.refused(&open).await, "TWO_PERSONS_NEEDED");
+        let waiting = second.list(&["approval", "list"]).await;
+        let approval = waiting.iter().find(|one| one["state"] == "open").expect("an approval");
+        second.ask(&["approval", "give", word(approval, "id")]).await;
+    };
+    agreed().await;
+    cluster
+        .eventually("the copy has come, and London answers", async || {
+            let refused = first.run(&open).await.json();
+            let reason = refused["error"]["reason"].as_str().unwrap_or_default().to_owned();
+            if reason != "OWNER_REACHABLE" {
+                agreed_again(&first, &second, &open).await;
+            }
+            reason == "OWNER_REACHABLE"
+        })
+        .await;
+    cluster
+        .eventually("the answer has been copied, too", async || {
+            count(&cluster, "CN-440100", "select count(*) from help_copies where kind = 30").await
+                == 1
+        })
+        .await;
+    cluster.kill("GB-LON").await;
+    agreed().await;
+    let opened = first.ask(&open).await;
+    assert!(word(&opened["content"], "text").contains(MARK));
+    let messages = opened["messages"].as_array().unwrap();
+    assert!(messages.iter().any(|one| one["text"] == "see a doctor"), "{opened}");
+    cluster.start("GB-LON").await;
+    let visitor = cluster.visitor("GB-LON");
+    cluster
+        .eventually("the client is told", async || {
+            let tracked = visitor.ask(&["help", "track", &reference, "--code", &code]).await;
+            let messages = tracked["messages"].as_array().cloned().unwrap_or_default();
+            messages.iter().any(|one| one["from"] == "system")
+        })
+        .await;
+}
+
+/// Whatever waits is agreed to, unless it was before.
+async fn agreed_again(first: &Client, second: &Client, open: &[&str]) {
+    first.run(open).await;
+    for one in second.list(&["approval", "list"]).await {
+        if one["state"] == "open" {
+            second.run(&["approval", "give", word(&one, "id")]).await;
+        }
+    }
+}
+
 /// What is done to a line or a node after a step, and undone before the end.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Cut {
@@ -312,12 +493,17 @@ async fn a_release_that_is_under_way_when_the_line_breaks_arrives_once() {
     assert!(!owns(&london, &reference).await && !owns(&guangzhou, &reference).await);
     let right = ["help", "track", &reference, "--code", &code];
     assert_eq!(cluster.visitor("GB-LON").refused(&right).await, "OWNER_UNAVAILABLE");
+    // London knows the stub alone, and says the same to a wrong code.
+    let (_, other) = asked(&cluster).await;
+    let wrong = ["help", "track", &reference, "--code", &other];
+    assert_eq!(cluster.visitor("GB-LON").refused(&wrong).await, "OWNER_UNAVAILABLE");
 
     cluster.line("CN-440100").heal();
     cluster.eventually("Guangzhou owns it", async || owns(&guangzhou, &reference).await).await;
     assert!(!owns(&london, &reference).await);
     let tracked = cluster.visitor("GB-LON").ask(&right).await;
     assert_eq!(word(&tracked, "owner"), "CN-440100");
+    assert_eq!(cluster.visitor("GB-LON").refused(&wrong).await, "NOT_FOUND");
 }
 
 #[tokio::test]

@@ -16,12 +16,12 @@ use yizhan_client::{
     pages::{Page, Paging},
 };
 use yizhan_proto::v1::{
-    AssignDeskRequestRequest, DeskFigures, DeskRequest, DuplicateDeskRequestRequest,
-    GetDeskFiguresRequest, GetDeskRequestRequest, GetDeskRequestResponse, ListDeskRequestsRequest,
-    NoteDeskRequestRequest, OfferHandoffRequest, RedirectDeskRequestRequest,
-    ReopenDeskRequestRequest, ReplyDeskRequestRequest, ResolveDeskRequestRequest,
-    SimulateDeskRoutesRequest, SupplyDeskRequestRequest, SupplyLine, TriageDeskRequestRequest,
-    WaitDeskRequestRequest,
+    AssignDeskRequestRequest, BreakGlassDeskRequestRequest, DeskFigures, DeskRequest,
+    DuplicateDeskRequestRequest, GetDeskFiguresRequest, GetDeskRequestRequest,
+    GetDeskRequestResponse, ListDeskRequestsRequest, NoteDeskRequestRequest, OfferHandoffRequest,
+    RedirectDeskRequestRequest, ReopenDeskRequestRequest, ReplyDeskRequestRequest,
+    ResolveDeskRequestRequest, SimulateDeskRoutesRequest, SupplyDeskRequestRequest, SupplyLine,
+    TriageDeskRequestRequest, WaitDeskRequestRequest,
 };
 
 use super::{Context, attachment, handoff, read_text, request_id};
@@ -36,6 +36,17 @@ pub enum Desk {
         /// Why; goes into the audit
         #[arg(long, default_value = "")]
         purpose: String,
+    },
+    /// Open a request that you do not handle, or a deputy's copy: with a second person, and the
+    /// client is told
+    BreakGlass {
+        reference: String,
+        /// Why; the second person and the client read it
+        #[arg(long)]
+        reason: String,
+        /// At a deputy: the owner can be reached, and has lost its key
+        #[arg(long)]
+        key_lost: bool,
     },
     /// Save a file of a request
     Attachment {
@@ -214,6 +225,11 @@ impl Desk {
         let done = match self {
             Desk::Queue(queue) => return queue.run(&node).await,
             Desk::Show { reference, purpose } => return show(&node, reference, purpose).await,
+            Desk::BreakGlass { reference, reason, key_lost } => {
+                let request = BreakGlassDeskRequestRequest { reference, reason, key_lost };
+                let found = once(desk.break_glass_desk_request(request)).await?.opened;
+                return Ok(Answer::one(opened(&present(found)?)?));
+            }
             Desk::Attachment { reference, id, to } => {
                 return attachment::save(&node, reference, id, &to).await;
             }

@@ -5,6 +5,7 @@ use yizhan_client::{
     channel::{Node, once, repeating},
     document::handoff::{COLUMNS, document},
     error::{Result, present},
+    users::needs_approval,
 };
 use yizhan_proto::v1::{
     AcceptHandoffRequest, DeclineHandoffRequest, HandoffView, ListHandoffsRequest,
@@ -12,7 +13,11 @@ use yizhan_proto::v1::{
 };
 
 pub async fn offer(node: &Node, request: OfferHandoffRequest) -> Result<Answer> {
-    one(once(node.handoffs().offer_handoff(request)).await?.handoff)
+    let offered = once(node.handoffs().offer_handoff(request)).await?;
+    if !offered.approval.is_empty() {
+        return Ok(needs_approval(offered.approval));
+    }
+    one(offered.handoff)
 }
 
 pub async fn accept(node: &Node, id: String) -> Result<Answer> {

@@ -60,6 +60,17 @@ impl DeskService for DeskApi {
         Ok(Response::new(opened))
     }
 
+    async fn break_glass_desk_request(
+        &self,
+        request: Request<v1::BreakGlassDeskRequestRequest>,
+    ) -> Result<Response<v1::BreakGlassDeskRequestResponse>, Status> {
+        let caller = Caller::of(&request);
+        let v1::BreakGlassDeskRequestRequest { reference, reason, key_lost } = request.into_inner();
+        let asked = desk::BreakGlass { reference, reason, key_lost };
+        let opened = Some(desk::break_glass(&self.app, &caller, asked).await?);
+        Ok(Response::new(v1::BreakGlassDeskRequestResponse { opened }))
+    }
+
     type GetDeskAttachmentStream = ReceiverStream<Result<v1::GetDeskAttachmentResponse, Status>>;
 
     async fn get_desk_attachment(

@@ -7,7 +7,7 @@ use super::decode::{optional_point, point, record};
 use crate::{
     app::{
         App,
-        handoffs::{self, Offer},
+        handoffs::{self, Offer, Offered},
     },
     identity::caller::Caller,
 };
@@ -30,8 +30,14 @@ impl HandoffService for HandoffApi {
             summary: request.summary,
             override_reason: request.override_reason,
         };
-        let handoff = handoffs::offer(&self.app, &caller, offer).await?;
-        Ok(Response::new(v1::OfferHandoffResponse { handoff: Some(handoff) }))
+        Ok(Response::new(match handoffs::offer(&self.app, &caller, offer).await? {
+            Offered::Now(handoff) => {
+                v1::OfferHandoffResponse { handoff: Some(*handoff), approval: String::new() }
+            }
+            Offered::Asked(id) => {
+                v1::OfferHandoffResponse { handoff: None, approval: id.to_string() }
+            }
+        }))
     }
 
     async fn accept_handoff(

@@ -54,6 +54,7 @@ impl AccessPurpose {
         use Operation::*;
         match operation {
             ReadCard => AccessPurpose::Matching,
+            BreakGlass => AccessPurpose::Help,
             GiveConsent | EraseMember | ReadCopies | TransferMember => {
                 AccessPurpose::SubjectRequest
             }

@@ -206,6 +206,8 @@ operations!(
     OfferHandoff,
     /// Pass a request on without asking its client.
     OverrideConsent,
+    /// Open a request that one does not handle, with a second person.
+    BreakGlass,
     /// Set where one is told that there is news.
     ReceiveNotices,
     /// Figures counted from what the caller may read.
@@ -298,6 +300,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
 
         (OfferHandoff, Staff | PointAdmin) => OwnPoint,
         (OverrideConsent, PointAdmin) => OwnPoint,
+        (BreakGlass, PointAdmin | ProvincialAdmin) => OwnPoint,
         (ReceiveNotices, Volunteer | Staff | PointAdmin | ProvincialAdmin) => Own,
 
         (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
@@ -323,7 +326,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember | DeclareBasis
             | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest | ReplyHelpRequest
             | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff
-            | OverrideConsent | ReceiveNotices,
+            | OverrideConsent | BreakGlass | ReceiveNotices,
             _,
         ) => Nothing,
     }
@@ -334,7 +337,8 @@ pub fn persons(role: Role, operation: Operation) -> u8 {
     use {Operation::*, Role::*};
     match (operation, role) {
         (EraseMember | AccessMember, Staff | PointAdmin) => 2,
-        (GrantProvincialAdmin, PointAdmin | ProvincialAdmin) => 2,
+        (GrantProvincialAdmin | BreakGlass, PointAdmin | ProvincialAdmin) => 2,
+        (OverrideConsent, PointAdmin) => 2,
         _ => 1,
     }
 }
@@ -412,6 +416,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.HelpRequestService/ListHelpCategories", Operation::SubmitHelpRequest),
     ("/yizhan.v1.DeskService/ListDeskRequests", Operation::ReadHelpRequest),
     ("/yizhan.v1.DeskService/GetDeskRequest", Operation::ReadHelpRequest),
+    ("/yizhan.v1.DeskService/BreakGlassDeskRequest", Operation::BreakGlass),
     ("/yizhan.v1.DeskService/GetDeskAttachment", Operation::ReadHelpRequest),
     ("/yizhan.v1.DeskService/TriageDeskRequest", Operation::WorkHelpRequest),
     ("/yizhan.v1.DeskService/AssignDeskRequest", Operation::AssignHelpRequest),

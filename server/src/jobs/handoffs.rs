@@ -26,6 +26,7 @@ impl Job for Handoffs {
             ("expire", handoffs::expire(app).await),
             ("send", handoffs::send(app).await),
             ("messages", handoffs::send_messages(app).await),
+            ("files", handoffs::send_files(app).await),
         ];
         for (step, result) in done {
             if let Err(error) = result {

@@ -15,7 +15,9 @@ use crate::{
 
 /// Words on one request take effect in the order in which they were written.
 pub fn subject(word: &v1::HandoffWord) -> Vec<u8> {
-    let hash = blake3::hash(&[b"handoff ", &word.request[..]].concat());
+    // Files are large: nothing that people wait for stands behind them.
+    let lane: &[u8] = if word.kind() == Kind::File { b"file " } else { b"handoff " };
+    let hash = blake3::hash(&[lane, &word.request[..]].concat());
     hash.as_bytes()[..16].to_vec()
 }
 

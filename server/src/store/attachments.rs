@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row};
 
-use super::{Result, StoreError, database::failed};
+use super::{Result, Slot, StoreError, database::failed};
 use crate::domain::{id::RecordId, time::Time};
 
 /// What the queries of this file take; the caller owns it.
@@ -115,6 +115,80 @@ pub async fn delete(db: &mut Connection, id: RecordId) -> Result<()> {
     ] {
         sqlx::query(sql).bind(id.0.to_vec()).execute(&mut *db).await.map_err(failed)?;
     }
+    Ok(())
+}
+
+/// A sealed piece, and of how many.
+pub struct Piece {
+    pub number: i64,
+    pub of: i64,
+    pub sealed: Vec<u8>,
+}
+
+/// Whole files whose request was passed on from this copy, with that request.
+pub async fn list_left_behind(
+    db: &mut Connection,
+    slot: Slot,
+    limit: u32,
+) -> Result<Vec<(RecordId, RecordId)>> {
+    let sql = "select a.id, a.request from help_requests r join attachments a on a.request = r.id
+               where r.slot = $1 and r.state = 0 and a.whole > 0 order by a.id limit $2";
+    let query = sqlx::query_as(sql).bind(i64::from(slot.0)).bind(i64::from(limit));
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = query.fetch_all(db).await.map_err(failed)?;
+    let id = |bytes: Vec<u8>| bytes.try_into().map(RecordId);
+    rows.into_iter()
+        .map(|(file, request)| {
+            let damaged = |_| StoreError::Damaged { what: "attachment" };
+            Ok((id(file).map_err(damaged)?, id(request).map_err(damaged)?))
+        })
+        .collect()
+}
+
+/// The first piece that is still here.
+pub async fn first_piece(db: &mut Connection, id: RecordId) -> Result<Option<Piece>> {
+    let sql = "select p.number, a.pieces, p.sealed
+               from attachment_pieces p join attachments a on a.id = p.attachment
+               where p.attachment = $1 order by p.number limit 1";
+    let row = sqlx::query(sql).bind(id.0.to_vec()).fetch_optional(db).await.map_err(failed)?;
+    let Some(row) = row else { return Ok(None) };
+    let (number, of) = (row.try_get("number")?, row.try_get("pieces")?);
+    Ok(Some(Piece { number, of, sealed: row.try_get("sealed")? }))
+}
+
+pub async fn delete_piece(db: &mut Connection, id: RecordId, number: i64) -> Result<()> {
+    let sql = "delete from attachment_pieces where attachment = $1 and number = $2";
+    sqlx::query(sql).bind(id.0.to_vec()).bind(number).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Keeps a piece that has followed its request here; the same one again changes nothing. With the last
+/// one the file is whole.
+pub async fn receive(
+    db: &mut Connection,
+    (id, request): (RecordId, RecordId),
+    piece: &Piece,
+    now: Time,
+) -> Result<()> {
+    let sql = "insert into attachments (id, whole, request, pieces, bytes, created_us)
+               values ($1, 0, $2, $3, 0, $4) on conflict (id) do nothing";
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(request.0.to_vec());
+    query.bind(piece.of).bind(now.0).execute(&mut *db).await.map_err(failed)?;
+    // Somebody else's file is not touched.
+    let sql = "insert into attachment_pieces (attachment, number, sealed)
+               select id, $2, $3 from attachments
+               where id = $1 and request = $4 and pieces = $5 and whole = 0
+               on conflict (attachment, number) do nothing";
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(piece.number).bind(piece.sealed.clone());
+    let query = query.bind(request.0.to_vec()).bind(piece.of);
+    if query.execute(&mut *db).await.map_err(failed)?.rows_affected() == 0 {
+        return Ok(());
+    }
+    let sql = "update attachments set bytes = bytes + $2, whole = case when pieces =
+                 (select count(*) from attachment_pieces where attachment = $1) then 2 else 0 end
+               where id = $1";
+    let bytes = i64::try_from(piece.sealed.len()).unwrap_or(i64::MAX);
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(bytes);
+    query.execute(db).await.map_err(failed)?;
     Ok(())
 }
 

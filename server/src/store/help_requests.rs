@@ -512,6 +512,40 @@ pub async fn find_copy(
         .map_err(failed)
 }
 
+/// Another home's sealed record, as its deputy keeps it.
+pub struct HeldCopy {
+    pub home: String,
+    pub id: RecordId,
+    pub sequence: u64,
+    pub payload: Vec<u8>,
+}
+
+/// Copies of one kind by home and id, from just after a place.
+pub async fn list_copies(
+    db: &mut AnyConnection,
+    kind: u32,
+    (home, id): &(String, RecordId),
+    limit: usize,
+) -> Result<Vec<HeldCopy>, StoreError> {
+    let rows: Vec<(String, Vec<u8>, i64, Vec<u8>)> = sqlx::query_as(
+        "select home, id, sequence, payload from help_copies
+         where (home, id) > ($1, $2) and kind = $3 order by home, id limit $4",
+    )
+    .bind(home)
+    .bind(id.0.to_vec())
+    .bind(i64::from(kind))
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    rows.into_iter()
+        .map(|(home, id, sequence, payload)| {
+            let id = id.try_into().map_err(|_| StoreError::Damaged { what: "copy" })?;
+            Ok(HeldCopy { home, id: RecordId(id), sequence: sequence as u64, payload })
+        })
+        .collect()
+}
+
 /// Up to where a deputy was sent a home's sealed records, in which epoch.
 pub async fn deputy_mark(
     db: &mut AnyConnection,

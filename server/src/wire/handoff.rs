@@ -68,7 +68,7 @@ pub fn said(word: &v1::HandoffWord) -> Option<Word> {
         Said::Decline => Some(Word::Decline),
         Said::Recall => Some(Word::Recall),
         Said::Release => Some(Word::Release(word.owner_number)),
-        Said::Message | Said::Forget | Said::Unspecified => None,
+        Said::Message | Said::Forget | Said::File | Said::Unspecified => None,
     }
 }
 

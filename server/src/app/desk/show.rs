@@ -45,8 +45,27 @@ pub async fn get(
     // Noted before a word is shown.
     let looked = [(Kind::HELP_REQUEST, stored.id())];
     app.audit.looked(caller, Operation::ReadHelpRequest, looked).await?;
+    open(app, &stored).await
+}
+
+/// Content and messages of a request, for whoever may see them.
+pub(super) async fn open(app: &App, stored: &Stored) -> Result<v1::GetDeskRequestResponse> {
+    let (feed, id) = (stored.feed(), stored.id());
+    let messages = match stored.request.content.is_empty() {
+        true => Vec::new(),
+        false => messages(app, feed, id, MESSAGES_MAX).await?,
+    };
+    open_with(app, stored, messages).await
+}
+
+/// The same with messages that lie elsewhere.
+pub(super) async fn open_with(
+    app: &App,
+    stored: &Stored,
+    messages: Vec<(RecordId, v1::HelpMessage)>,
+) -> Result<v1::GetDeskRequestResponse> {
     let hours = app.help.desks.get(app).await?.hours(&stored.feed().home);
-    let shown = desk_request(&stored, &hours, app.outside.now());
+    let shown = desk_request(stored, &hours, app.outside.now());
     let mut response = v1::GetDeskRequestResponse {
         request: Some(shown),
         ..v1::GetDeskRequestResponse::default()
@@ -57,8 +76,8 @@ pub async fn get(
     }
     let (feed, id) = (stored.feed(), stored.id());
     let keys = app.help.keys.open(app, feed, id, &stored.request).await?;
-    response.content = Some(content(&keys, &stored)?);
-    for (id, message) in messages(app, feed, id, MESSAGES_MAX).await? {
+    response.content = Some(content(&keys, stored)?);
+    for (id, message) in messages {
         response.messages.push(opened(&keys, id, message)?);
     }
     response.readers = app.help.keys.readers(app, feed, &stored.request).await?;

@@ -207,8 +207,21 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
     }
 }
 
-/// Answers from what this node has.
+/// Answers from what this node has. A wrong code takes the way of the right one, so that an owner
+/// that cannot be reached is said to both.
 async fn here(app: &App, question: Question) -> Result<Came> {
+    let reference = reference_of(&question)?;
+    match answered(app, question).await {
+        Err(Error::NotFound { noun }) => match help_requests::stub_owner(app, &reference).await? {
+            Some(owner) => Ok(Came::PassedTo(owner)),
+            None => Err(Error::NotFound { noun }),
+        },
+        done => done,
+    }
+}
+
+/// Answers whoever has the right code.
+async fn answered(app: &App, question: Question) -> Result<Came> {
     let secret = secret_of(&question)?;
     let anybody = Caller::Anonymous;
     if !matches!(question, Question::Track(_))

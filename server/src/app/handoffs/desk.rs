@@ -6,7 +6,9 @@ use yizhan_proto::v1;
 use super::stored::{Noted, all, find, in_work, view};
 use crate::{
     app::{
-        App, desk,
+        App,
+        approvals::{Permit, permit},
+        desk,
         error::{Error, Result},
         help_requests::stored::sealed_feed,
         sight,
@@ -41,13 +43,20 @@ pub struct Offer {
     pub override_reason: String,
 }
 
+/// What became of an offer.
+pub enum Offered {
+    Now(Box<v1::HandoffView>),
+    /// Nothing yet: a second person has to agree that the client is not asked.
+    Asked(RecordId),
+}
+
 pub fn not_found() -> Error {
     Error::NotFound { noun: "handoff" }
 }
 
-/// Offers a request. The client is asked first; passing on without asking needs a reason, and is for
-/// whoever may answer for it.
-pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<v1::HandoffView> {
+/// Offers a request. The client is asked first; passing on without asking needs a reason and two
+/// persons who may answer for it.
+pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<Offered> {
     let stored = desk::find(app, caller, Operation::OfferHandoff, &offer.reference).await?;
     let home = stored.feed().home.clone();
     let summary = handoff::summary(&offer.summary)?;
@@ -71,6 +80,13 @@ pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<v1::Hando
             reason: "HANDOFF_OPEN",
             message: format!("offered to {} already: recall that first", known.handoff.to),
         });
+    }
+    if !override_reason.is_empty() {
+        let subject = format!("{} to {}: {override_reason}", request.reference, offer.to);
+        let about = (&home, subject.as_str());
+        if let Permit::Asked(id) = permit(app, caller, Operation::OverrideConsent, about).await? {
+            return Ok(Offered::Asked(id));
+        }
     }
     let now = app.outside.now();
     let id = app.outside.record_id();
@@ -117,7 +133,7 @@ pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<v1::Hando
     let change = noted.put(change).by(caller.deed(operation));
     app.writer.commit(change).await?;
     app.help.post.notify_one();
-    shown(app, &home, id).await
+    Ok(Offered::Now(Box::new(shown(app, &home, id).await?)))
 }
 
 fn check_destination(app: &App, home: &PointCode, to: &PointCode) -> Result<(), Invalid> {

@@ -6,7 +6,7 @@ use tracing::warn;
 use yizhan_proto::v1::{self, handoff_word::Kind as Said, tombstone::Reason};
 
 use super::{
-    deciding,
+    deciding, files,
     forgetting::forget_here,
     stored::{Noted, damaged, find},
     telling,
@@ -78,6 +78,13 @@ async fn enter_one(app: &App, arrived: &Arrived) -> Result<bool> {
     let request = help_wire::id(&word.request, "request")?;
     if word.kind() == Said::Message {
         return enter_message(app, &home, request, arrived, word).await;
+    }
+    if word.kind() == Said::File {
+        let holding = Held::of(app, &home, request).await?.holding;
+        return match holding {
+            Holding::Nothing => Ok(app.outside.now().0 - arrived.arrived.0 > ORPHAN_US),
+            Holding::Owner(_) | Holding::Stub(_) => files::enter(app, request, word).await,
+        };
     }
     if word.kind() == Said::Forget {
         return forget_here(app, &home, request, &word).await;

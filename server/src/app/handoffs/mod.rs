@@ -8,14 +8,16 @@ mod afar;
 pub mod deciding;
 mod desk;
 mod entering;
+mod files;
 mod forgetting;
 mod sending;
 mod stored;
 mod telling;
 
 pub use afar::{answer_lookup, consent, rate, reply, set_notices, track, withdraw};
-pub use desk::{Offer, accept, decline, list, offer, recall};
+pub use desk::{Offer, Offered, accept, decline, list, offer, recall};
 pub use entering::enter;
+pub use files::send as send_files;
 pub use forgetting::anonymise;
 pub use sending::{expire, send, send_messages};
 pub use stored::{Noted, ended_with};

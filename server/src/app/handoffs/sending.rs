@@ -140,7 +140,11 @@ async fn send_message(
 }
 
 /// Where a request went; none if its record is not a stub.
-async fn owner_of(app: &App, home: &PointCode, request: &[u8]) -> Result<Option<PointCode>> {
+pub(super) async fn owner_of(
+    app: &App,
+    home: &PointCode,
+    request: &[u8],
+) -> Result<Option<PointCode>> {
     let Ok(id) = request.try_into().map(RecordId) else { return Ok(None) };
     let feed = sealed_feed(home);
     let found = records::find(app, id).await?;

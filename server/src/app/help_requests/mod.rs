@@ -25,7 +25,9 @@ use std::sync::Arc;
 
 pub use submit::{NewHelpRequest, Submitted, submit};
 use tokio::sync::Notify;
-pub use track::{Secret, Tracked, categories, owned, passed_to, rate, reply, track, withdraw};
+pub use track::{
+    Secret, Tracked, categories, owned, passed_to, rate, reply, stub_owner, track, withdraw,
+};
 
 use self::{desks::DeskCache, numbers::Numbers, sealing::IntakeKeys};
 use crate::{domain::retention::Periods, identity::keys::CaseKey};

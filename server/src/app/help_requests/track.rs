@@ -92,6 +92,16 @@ pub async fn passed_to(app: &App, secret: &Secret) -> Result<Option<PointCode>> 
     }
 }
 
+/// Where the request of a reference was passed to, whatever the code; none if it is not known to have
+/// been.
+pub async fn stub_owner(app: &App, reference: &Reference) -> Result<Option<PointCode>> {
+    let found = stored::with_reference(app, reference).await?;
+    match found.iter().find(|found| found.row.kind == Kind::HELP_STUB) {
+        None => Ok(None),
+        Some(stub) => Ok(Some(stub.message::<v1::HelpStub>()?.owner.parse().map_err(Error::from)?)),
+    }
+}
+
 /// The request that a code leads to, at its owner.
 pub async fn owned(app: &App, secret: &Secret) -> Result<Box<Stored>> {
     match lead(app, secret).await? {

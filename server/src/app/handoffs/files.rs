@@ -1,0 +1,120 @@
+//! Files follow their request to its new owner, sealed as they lie, piece by piece. A piece leaves these
+//! tables in the transaction that puts it into the outbox, so that the old owner keeps none.
+
+use tracing::warn;
+use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter};
+
+use super::sending::owner_of;
+use crate::{
+    app::{
+        App,
+        error::{Error, Result},
+        help_requests::stored::sealed_feed,
+    },
+    domain::{
+        id::{PointCode, RecordId},
+        text::Invalid,
+        time::Time,
+    },
+    store::attachments::{self, Piece},
+    wire::help_request as wire,
+};
+
+/// Files of one run, and pieces of each.
+const FILES: u32 = 4;
+const PIECES: usize = 32;
+/// Largest sealed piece, in bytes.
+const PIECE_MAX: usize = 66 * 1_024;
+/// Pieces of one file: 20 MB in pieces of 64 KiB, and some.
+const PIECES_MAX: u32 = 400;
+
+/// Sends what is left behind.
+pub async fn send(app: &App) -> Result<()> {
+    for home in app.keys.homes() {
+        let feed = sealed_feed(&home);
+        let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { continue };
+        let left = {
+            let mut db = app.db.reader().await?;
+            attachments::list_left_behind(&mut db, held.slot, FILES).await?
+        };
+        for (file, request) in left {
+            let Some(owner) = owner_of(app, &home, &request.0).await? else { continue };
+            if app.keys.is_home(&owner) {
+                // Another home of this node: the file lies where it is read.
+                continue;
+            }
+            for _ in 0..PIECES {
+                if !send_piece(app, (&home, &owner), file, request).await? {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The next piece; false if there is none, or no room for it.
+async fn send_piece(
+    app: &App,
+    (home, owner): (&PointCode, &PointCode),
+    file: RecordId,
+    request: RecordId,
+) -> Result<bool> {
+    let (app, home, owner) = (app.clone(), home.clone(), owner.clone());
+    let sending = tokio::spawn(async move {
+        let mut tx = app.db.begin().await?;
+        let Some(piece) = attachments::first_piece(tx.connection(), file).await? else {
+            attachments::delete(tx.connection(), file).await?;
+            tx.commit().await?;
+            return Ok::<bool, Error>(false);
+        };
+        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        let number = piece.number;
+        let word = v1::HandoffWord {
+            handoff: request.0.to_vec(),
+            request: request.0.to_vec(),
+            kind: Said::File.into(),
+            // Names the piece among words that have come.
+            message_id: [&file.0[..], &count(number).to_be_bytes()].concat(),
+            file_id: file.0.to_vec(),
+            piece_number: count(number),
+            pieces: count(piece.of),
+            piece: piece.sealed,
+            ..v1::HandoffWord::default()
+        };
+        let letter = Letter { kind: Some(letter::Kind::HandoffWord(word)) };
+        if let Err(error) = app.post.write(tx.connection(), &home, &owner, &letter).await {
+            warn!(%owner, %error, "a file waits to follow its request");
+            return Ok(false);
+        }
+        attachments::delete_piece(tx.connection(), file, number).await?;
+        tx.commit().await?;
+        app.post.written(&home, &owner);
+        Ok(true)
+    });
+    sending.await.map_err(|_| Error::Busy)?
+}
+
+/// Keeps a piece that has come.
+pub async fn enter(app: &App, request: RecordId, word: v1::HandoffWord) -> Result<bool> {
+    let file = wire::id(&word.file_id, "file_id")?;
+    let fits = word.piece.len() <= PIECE_MAX
+        && word.pieces <= PIECES_MAX
+        && word.piece_number < word.pieces;
+    if !fits {
+        return Err(Invalid::new("piece", "out_of_range").into());
+    }
+    let piece = Piece {
+        number: i64::from(word.piece_number),
+        of: i64::from(word.pieces),
+        sealed: word.piece,
+    };
+    let (db, now): (_, Time) = (app.db.clone(), app.outside.now());
+    let keeping = tokio::spawn(async move {
+        let mut tx = db.begin().await?;
+        attachments::receive(tx.connection(), (file, request), &piece, now).await?;
+        tx.commit().await
+    });
+    keeping.await.map_err(|_| Error::Busy)??;
+    Ok(true)
+}
