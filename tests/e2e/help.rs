@@ -3,7 +3,12 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use yizhan_tests::{client::exit, cluster::Cluster};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use yizhan_tests::{
+    client::{Client, exit},
+    cluster::Cluster,
+    proxy::Proxy,
+};
 
 use crate::people::{demo_data, scratch, text};
 
@@ -290,8 +295,14 @@ fn files_with(directory: &std::path::Path, marks: &[&str]) -> Vec<String> {
     found
 }
 
+/// How many tapes have any of these bytes.
+fn tapes_with(tapes: &[Vec<u8>], marks: &[&str]) -> usize {
+    let has = |tape: &[u8], mark: &str| tape.windows(mark.len()).any(|w| w == mark.as_bytes());
+    tapes.iter().filter(|tape| marks.iter().any(|mark| has(tape, mark))).count()
+}
+
 #[tokio::test]
-async fn no_word_of_a_request_is_in_any_file_of_any_node() {
+async fn no_word_of_a_request_is_in_any_file_or_on_any_line() {
     const MARKS: [&str; 6] = [
         "qxvopl-text",
         "qxvopl-name",
@@ -300,8 +311,13 @@ async fn no_word_of_a_request_is_in_any_file_of_any_node() {
         "qxvopl-note",
         "qxvopl-more",
     ];
-    let cluster = province_and_london().await;
-    let student = cluster.visitor("GB-LON");
+    let mut cluster = province_and_london().await;
+    // Somebody listens between the points, and between the student and the node.
+    cluster.line("GB-LON").record();
+    let street = Proxy::start(cluster.addresses("GB-LON").public).await.expect("a line");
+    street.record();
+    let ca = cluster.path("GB-LON").join("ca.pem");
+    let student = Client::new(street.address(), &ca, &scratch(&cluster).join("student"));
     let more = ["--name", MARKS[1], "--contact", MARKS[2]];
     let asked = student.ask(&in_london(MARKS[0], &more)).await;
     let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
@@ -354,10 +370,20 @@ async fn no_word_of_a_request_is_in_any_file_of_any_node() {
         let log = cluster.log(point);
         assert!(all.iter().all(|mark| !log.contains(mark)), "in the log of {point}");
     }
-    // The control: what is searched for can be found.
+    let tapes = [cluster.line("GB-LON").tapes(), street.tapes()].concat();
+    assert!(tapes.iter().map(Vec::len).sum::<usize>() > 10_000, "somebody has listened");
+    assert_eq!(tapes_with(&tapes, &all), 0);
+    for point in ["CN-440000", "GB-LON"] {
+        let file = text(&scratch(&cluster).join(format!("{point}.backup")));
+        cluster.yizhand("backup", point, &["--to", &file]).await.expect_code(exit::DONE);
+    }
+    // The control: what is searched for can be found, in a file and on a line.
     let plain = scratch(&cluster).join("plain");
     fs::write(&plain, MARKS[0]).expect("a file");
-    assert_eq!(files_with(&scratch(&cluster), &all).len(), 1);
+    assert_eq!(files_with(&scratch(&cluster), &all).len(), 1, "and in no backup");
+    let mut open = TcpStream::connect(street.address()).await.expect("a connection");
+    open.write_all(MARKS[0].as_bytes()).await.expect("sent");
+    cluster.eventually("it is on tape", async || tapes_with(&street.tapes(), &all) == 1).await;
 
     // The province may not read it, not even by its reference, and finds no word.
     cluster.add_user("CN-440000", "province", "provincial_admin").await;
@@ -365,6 +391,12 @@ async fn no_word_of_a_request_is_in_any_file_of_any_node() {
     assert_eq!(province.refused(&["desk", "show", reference]).await, "NOT_FOUND");
     assert_eq!(province.list(&["desk", "queue"]).await, [Value::Null; 0]);
     assert_eq!(province.finds("qxvopl").await, [Value::Null; 0]);
+
+    // What a backup holds once it is opened is no more than what was searched before.
+    let file = text(&scratch(&cluster).join("GB-LON.backup"));
+    cluster.stop("GB-LON").await;
+    cluster.yizhand("restore", "GB-LON", &["--from", &file]).await.expect_code(exit::DONE);
+    assert_eq!(files_with(&cluster.path("GB-LON"), &all), [""; 0]);
 }
 
 #[tokio::test]

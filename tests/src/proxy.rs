@@ -5,6 +5,7 @@
 
 mod ledger;
 mod line;
+mod tape;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,7 @@ use tokio::{
 };
 
 pub use self::ledger::{Counts, Fault, Flow};
-use self::{ledger::Ledger, line::carry};
+use self::{ledger::Ledger, line::carry, tape::Tapes};
 
 /// Connections carried at once; further ones are refused (and not counted as a fault).
 const CONNECTIONS_MAX: usize = 1_024;
@@ -138,6 +139,18 @@ impl Proxy {
         self.shared.mended.send_modify(|times| *times += 1);
     }
 
+    /// Keeps from now on every byte that arrives, for whoever wants to know what a listener on the
+    /// line learns.
+    pub fn record(&self) {
+        self.shared.tapes.record();
+    }
+
+    /// What has arrived since: a tape for each direction of each connection.
+    #[track_caller]
+    pub fn tapes(&self) -> Vec<Vec<u8>> {
+        self.shared.tapes.all()
+    }
+
     /// What has gone over the line, and what every fault did to it.
     pub fn counts(&self) -> Counts {
         self.shared.ledger.counts()
@@ -211,6 +224,7 @@ struct Shared {
     mended: watch::Sender<u64>,
     open: AtomicU64,
     ledger: Ledger,
+    tapes: Tapes,
 }
 
 impl Shared {
@@ -224,6 +238,7 @@ impl Shared {
             mended: watch::Sender::new(0),
             open: AtomicU64::new(0),
             ledger: Ledger::default(),
+            tapes: Tapes::default(),
         }
     }
 

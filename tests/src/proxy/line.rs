@@ -102,6 +102,7 @@ async fn hand_on(
     room: &Semaphore,
     shared: &Shared,
 ) -> io::Result<()> {
+    let mut tape = None;
     while let Some(piece) = take.recv().await {
         if piece.due > Instant::now() {
             sleep_until(piece.due).await;
@@ -112,6 +113,7 @@ async fn hand_on(
         let (allowed, cut) = allowance(shared.side(direction), piece.bytes.len());
         to.write_all(&piece.bytes[..allowed]).await?;
         shared.ledger.arrived(direction, allowed as u64);
+        shared.tapes.keep(&mut tape, &piece.bytes[..allowed]);
         if cut {
             // An orderly end after the last byte, so that exactly the asked number arrives.
             to.shutdown().await?;

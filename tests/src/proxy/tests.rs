@@ -229,3 +229,26 @@ async fn a_node_that_moved_is_found_by_the_same_address() {
     connection(&ends.proxy, &elsewhere).await;
     assert_eq!(ends.proxy.open_connections(), 2);
 }
+
+#[tokio::test]
+async fn a_tape_holds_what_arrived_from_then_on() {
+    let mut ends = Ends::connected().await;
+    ends.dialled.write_all(b"before").await.unwrap();
+    arrives(&mut ends.accepted, b"before").await;
+    assert!(ends.proxy.tapes().is_empty());
+    ends.proxy.record();
+    ends.dialled.write_all(b"up").await.unwrap();
+    arrives(&mut ends.accepted, b"up").await;
+    ends.accepted.write_all(b"down").await.unwrap();
+    arrives(&mut ends.dialled, b"down").await;
+    let (mut other, mut accepted) = connection(&ends.proxy, &ends.listener).await;
+    other.write_all(b"other").await.unwrap();
+    arrives(&mut accepted, b"other").await;
+    // A byte may be here a moment before it is on the tape.
+    eventually("all is on tape", PATIENCE, async || {
+        let mut tapes = ends.proxy.tapes();
+        tapes.sort();
+        tapes == [b"down".to_vec(), b"other".to_vec(), b"up".to_vec()]
+    })
+    .await;
+}
