@@ -156,7 +156,7 @@ mod tests {
             window.arrived(page, now);
             window.stored(page);
             under_way = under_way - page + window.grant(now);
-            assert!(under_way <= STORING_MAX as u64 + 8 * 1024, "{under_way}");
+            assert!(under_way <= 256 * 1024, "{under_way}");
         }
         assert!(under_way > STORING_MAX as u64 / 2, "{under_way}");
     }
