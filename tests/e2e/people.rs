@@ -1,6 +1,7 @@
 //! People and talks that a test makes up, and the documents that commands take for them.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -104,8 +105,13 @@ pub async fn erase_by_two(cluster: &Cluster, point: &str, id: &str) {
     assert_eq!(given.expect_code(exit::DONE).json()["state"], "done");
 }
 
-/// Files below `directory` that hold any of these words, and which.
+/// Files below `directory` that hold any of these words, and which. Each file is gone through once,
+/// however many words there are.
 pub fn traces(directory: &Path, marks: &[String]) -> Vec<String> {
+    let mut by_start: Vec<Vec<&str>> = vec![Vec::new(); 1 << 16];
+    for mark in marks {
+        by_start[start(mark.as_bytes())].push(mark);
+    }
     let mut found = Vec::new();
     let mut below = vec![directory.to_owned()];
     while let Some(directory) = below.pop() {
@@ -118,12 +124,18 @@ pub fn traces(directory: &Path, marks: &[String]) -> Vec<String> {
             // A socket cannot be read and holds nothing.
             let Ok(mut bytes) = fs::read(&path) else { continue };
             bytes.make_ascii_lowercase();
-            for mark in marks {
-                if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
-                    found.push(format!("{} in {}", mark, path.display()));
-                }
+            let mut here = BTreeSet::new();
+            for (at, pair) in bytes.windows(2).enumerate() {
+                let begun = by_start[start(pair)].iter();
+                here.extend(begun.filter(|mark| bytes[at..].starts_with(mark.as_bytes())));
             }
+            found.extend(here.into_iter().map(|mark| format!("{mark} in {}", path.display())));
         }
     }
     found
+}
+
+/// The first two bytes, as a number.
+fn start(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
