@@ -124,10 +124,10 @@ pub fn traces(directory: &Path, marks: &[String]) -> Vec<String> {
             // A socket cannot be read and holds nothing.
             let Ok(mut bytes) = fs::read(&path) else { continue };
             bytes.make_ascii_lowercase();
-            let mut here = BTreeSet::new();
+            let mut here: BTreeSet<&str> = BTreeSet::new();
             for (at, pair) in bytes.windows(2).enumerate() {
                 let begun = by_start[start(pair)].iter();
-                here.extend(begun.filter(|mark| bytes[at..].starts_with(mark.as_bytes())));
+                here.extend(begun.filter(|mark| bytes[at..].starts_with(mark.as_bytes())).copied());
             }
             found.extend(here.into_iter().map(|mark| format!("{mark} in {}", path.display())));
         }
