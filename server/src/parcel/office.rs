@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use yizhan_proto::v1::{EnrolmentAnswer, EnrolmentForward, Frame, Letter, frame, letter};
 
@@ -41,6 +44,9 @@ pub const OUTBOX_MAX: u64 = 10_000;
 const WORK_MAX: usize = 4_096;
 /// How long an enrolment that is passed on may take.
 pub const ENROLMENT_DEADLINE: Duration = Duration::from_secs(20);
+/// A node that has just started may have neither roster nor link yet: so long it is given.
+const WAY_WITHIN: Duration = Duration::from_secs(5);
+const WAY_LOOK: Duration = Duration::from_millis(100);
 
 /// What a post office uses of its node.
 pub struct Parts {
@@ -231,7 +237,13 @@ impl Office {
     ) -> Result<EnrolmentAnswer, AskError> {
         let forward = EnrolmentForward { request, renewal };
         let letter = Letter { kind: Some(letter::Kind::EnrolmentForward(forward)) };
-        let answer = self.ask(&self.parts.keys.founder, letter, ENROLMENT_DEADLINE).await?;
+        let until = Instant::now() + WAY_WITHIN;
+        let answer = loop {
+            match self.ask(&self.parts.keys.founder, letter.clone(), ENROLMENT_DEADLINE).await {
+                Err(AskError::NoWay) if Instant::now() < until => sleep(WAY_LOOK).await,
+                answer => break answer?,
+            }
+        };
         match answer.kind {
             Some(letter::Kind::EnrolmentAnswer(answer)) => Ok(answer),
             _ => Err(AskError::OtherKind),
