@@ -137,6 +137,26 @@ pub async fn withdraw(
     purpose: &str,
     scope: &str,
 ) -> Result<Vec<v1::Grant>> {
+    // What else changed meanwhile takes nothing from the person's word.
+    for _ in 1..WITHDRAW_TRIES {
+        match withdraw_once(app, caller, member, purpose, scope).await {
+            Err(Error::Stale) => {}
+            done => return done,
+        }
+    }
+    withdraw_once(app, caller, member, purpose, scope).await
+}
+
+/// Times that a withdrawal is begun anew because the member changed.
+const WITHDRAW_TRIES: usize = 5;
+
+async fn withdraw_once(
+    app: &App,
+    caller: &Caller,
+    member: RecordId,
+    purpose: &str,
+    scope: &str,
+) -> Result<Vec<v1::Grant>> {
     caller.may(Operation::GiveConsent)?;
     let purpose = Purpose::parse(purpose, "purpose")?;
     let member = match find_own(app, caller, Operation::GiveConsent, member).await? {
