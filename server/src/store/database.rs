@@ -113,6 +113,8 @@ impl Database {
         let readers = AnyPoolOptions::new()
             .max_connections(readers)
             .acquire_timeout(READER_WAIT)
+            // SQLite has no line that could have broken, and asking costs as much as a look-up.
+            .test_before_acquire(dialect == Dialect::Postgres)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {
