@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use yizhan_proto::v1::tombstone::Reason;
 
 use crate::domain::{
@@ -31,7 +32,7 @@ const CANNOT_WAIT: [Operation; 8] = [
 
 #[derive(Clone, Debug)]
 pub enum Op {
-    Put { kind: Kind, payload: Vec<u8> },
+    Put { kind: Kind, payload: Bytes },
     Remove { reason: Reason, successor: Vec<u8> },
 }
 
@@ -67,7 +68,7 @@ impl Change {
     }
 
     pub fn put(mut self, feed: FeedId, kind: Kind, id: RecordId, payload: Vec<u8>) -> Change {
-        self.writes.push(Write { feed, id, op: Op::Put { kind, payload } });
+        self.writes.push(Write { feed, id, op: Op::Put { kind, payload: payload.into() } });
         self
     }
 

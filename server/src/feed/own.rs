@@ -142,7 +142,7 @@ impl Pending {
             (None, None) => None,
         };
         let next = match op {
-            Op::Put { kind, payload } => (kind, false, Bytes::from(payload)),
+            Op::Put { kind, payload } => (kind, false, payload),
             Op::Remove { reason, successor } => {
                 let Some((kind, false, _)) = now else { return false };
                 let tombstone = v1::Tombstone { reason: reason.into(), successor };

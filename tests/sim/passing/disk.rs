@@ -58,7 +58,7 @@ impl Disk {
                 let at = Sequence(self.sequence);
                 match &write.op {
                     Op::Put { kind, payload } => {
-                        let kept = Kept { at, kind: *kind, payload: payload.clone() };
+                        let kept = Kept { at, kind: *kind, payload: payload.to_vec() };
                         self.records.insert(write.id, kept);
                     }
                     Op::Remove { .. } => {
