@@ -235,15 +235,18 @@ async fn codes_and_references_lead_to_records(database: Database) {
     let mut db = node.db.local().await.unwrap();
     let db = &mut *db;
     for number in [1, 2] {
-        let found = help_requests::find_by_lookup(db, &[number; 16]).await.unwrap();
+        let found = help_requests::find_by_lookup(db, &[number; 16], 0).await.unwrap();
         let found: Vec<_> = found.iter().map(|one| (one.row.id, one.slot)).collect();
         assert_eq!(found, [(id(u64::from(number)), sealed_slot(&node))]);
         let reference = Reference::new("LON", 2026, u32::from(number));
         let found = help_requests::find_by_reference(db, reference.as_str()).await.unwrap();
         assert_eq!(ids(db, node.db.dialect, &found).await, [id(u64::from(number))]);
     }
-    assert!(help_requests::find_by_lookup(db, &[9; 16]).await.unwrap().is_empty());
+    assert!(help_requests::find_by_lookup(db, &[9; 16], 2).await.unwrap().is_empty());
     assert!(help_requests::find_by_reference(db, "LON-23-00012-A").await.unwrap().is_empty());
+    let with_messages = help_requests::find_by_lookup(db, &[1; 16], 2).await.unwrap();
+    let with_messages: Vec<_> = with_messages.iter().map(|one| one.row.id).collect();
+    assert_eq!(with_messages, [id(1), id(13), id(11)], "the newest two, newest first");
     let newest = help_requests::list_messages(db, id(1), 2).await.unwrap();
     let newest: Vec<_> = newest.iter().map(|one| one.row.id).collect();
     assert_eq!(newest, [id(11), id(13)], "the newest two, oldest first");

@@ -120,17 +120,27 @@ impl FromRow<'_, AnyRow> for Queued {
     }
 }
 
-/// Records with this look-up id. Wrong codes and unknown references find nothing alike.
+/// Records with this look-up id, and the newest `messages` of them, newest first. Wrong codes and
+/// unknown references find nothing alike. One statement: handing one to the database's thread costs
+/// more than what it finds.
 pub async fn find_by_lookup(
     db: &mut AnyConnection,
     lookup: &[u8; 16],
+    messages: usize,
 ) -> Result<Vec<Stored>, StoreError> {
     sqlx::query_as(
-        "select r.position, r.id, r.kind, r.removed, r.payload
-         from help_requests h join records r on r.position = h.position
-         where h.lookup = $1 order by h.position",
+        "with led as (select position, id from help_requests where lookup = $1)
+         select r.position, r.id, r.kind, r.removed, r.payload
+         from led join records r on r.position = led.position
+         union all
+         select position, id, kind, removed, payload from (
+           select r.position, r.id, r.kind, r.removed, r.payload
+           from led join help_messages m on m.request = led.id
+             join records r on r.position = m.position
+           order by m.time_us desc, m.id desc limit $2) as said",
     )
     .bind(lookup.to_vec())
+    .bind(messages as i64)
     .fetch_all(db)
     .await
     .map_err(failed)

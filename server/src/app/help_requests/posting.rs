@@ -130,7 +130,7 @@ async fn merge(
     request: &mut HelpRequest,
 ) -> Result<()> {
     let Some(lookup) = request.lookup_hash[..].first_chunk::<32>() else { return Ok(()) };
-    for found in with_lookup(app, lookup).await? {
+    for found in with_lookup(app, lookup, 0).await? {
         if found.feed != sealed_feed(owner) || found.row.kind != Kind::HELP_REQUEST {
             continue;
         }

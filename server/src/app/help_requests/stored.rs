@@ -64,10 +64,12 @@ pub async fn with_reference(app: &App, reference: &Reference) -> Result<Vec<Foun
     found_at(app, &mut db, &positions).await
 }
 
-/// All sealed records with this look-up id.
-pub async fn with_lookup(app: &App, lookup_hash: &[u8; 32]) -> Result<Vec<Found>> {
+/// All sealed records with this look-up id, and the newest `messages` of them.
+pub async fn with_lookup(app: &App, lookup_hash: &[u8; 32], messages: usize) -> Result<Vec<Found>> {
     let half = lookup_hash.first_chunk().expect("BUG: a hash has 32 bytes");
-    let stored = help_requests::find_by_lookup(&mut *app.db.reader().await?, half).await?;
+    let mut db = app.db.reader().await?;
+    let stored = help_requests::find_by_lookup(&mut db, half, messages).await?;
+    drop(db);
     Ok(readable(app, stored))
 }
 
@@ -162,7 +164,11 @@ pub async fn messages(
     request: RecordId,
     limit: usize,
 ) -> Result<Vec<(RecordId, v1::HelpMessage)>> {
-    let found = message_records(app, request, limit).await?;
+    in_order(&message_records(app, request, limit).await?, feed)
+}
+
+/// What these records of messages say, as far as they lie in `feed`, oldest first.
+pub fn in_order(found: &[Found], feed: &FeedId) -> Result<Vec<(RecordId, v1::HelpMessage)>> {
     let mut messages = Vec::with_capacity(found.len());
     for found in found.iter().filter(|found| found.feed == *feed) {
         messages.push((found.row.id, found.message::<v1::HelpMessage>()?));

@@ -4,11 +4,12 @@
 use subtle::ConstantTimeEq;
 use yizhan_proto::v1::{self, sealed_message::Author};
 
-use super::stored::{self, NewMessage, Stored, amend, messages, not_found, with_lookup};
+use super::stored::{self, NewMessage, Stored, amend, in_order, not_found, with_lookup};
 use crate::{
     app::{
         App,
         error::{Error, Result},
+        records::Found,
     },
     domain::{
         help_category::{Answer, HelpCategory},
@@ -54,22 +55,23 @@ impl Secret {
 
 /// What a code leads to.
 enum Led {
-    Here(Box<Stored>),
+    /// With its newest messages.
+    Here(Box<Stored>, Vec<Found>),
     /// To a request that another point handles.
     On(Box<v1::HelpStub>),
 }
 
 /// Looks up by the code alone: an unknown reference and a wrong code take the same way.
-async fn lead(app: &App, secret: &Secret) -> Result<Led> {
-    let mut on = None;
-    for found in with_lookup(app, &secret.lookup_hash).await? {
+async fn lead(app: &App, secret: &Secret, messages: usize) -> Result<Led> {
+    let (mut here, mut on, mut said) = (None, None, Vec::new());
+    for found in with_lookup(app, &secret.lookup_hash, messages).await? {
         match found.row.kind {
             Kind::HELP_REQUEST => {
                 let stored = Stored::of(found)?;
                 let request = &stored.request;
                 let reference = request.reference.as_str();
                 if secret.fits(reference, &request.lookup_hash, &request.mac_hash) {
-                    return Ok(Led::Here(Box::new(stored)));
+                    here = Some(stored);
                 }
             }
             Kind::HELP_STUB => {
@@ -78,16 +80,20 @@ async fn lead(app: &App, secret: &Secret) -> Result<Led> {
                     on = Some(stub);
                 }
             }
-            _ => (),
+            _ => said.push(found),
         }
     }
-    on.map(|stub| Led::On(Box::new(stub))).ok_or_else(not_found)
+    match (here, on) {
+        (Some(stored), _) => Ok(Led::Here(Box::new(stored), said)),
+        (None, Some(stub)) => Ok(Led::On(Box::new(stub))),
+        (None, None) => Err(not_found()),
+    }
 }
 
 /// The point that a request was passed to, if it is not here any more; none if it is here.
 pub async fn passed_to(app: &App, secret: &Secret) -> Result<Option<PointCode>> {
-    match lead(app, secret).await? {
-        Led::Here(_) => Ok(None),
+    match lead(app, secret, 0).await? {
+        Led::Here(..) => Ok(None),
         Led::On(stub) => Ok(Some(stub.owner.parse().map_err(Error::from)?)),
     }
 }
@@ -104,8 +110,8 @@ pub async fn stub_owner(app: &App, reference: &Reference) -> Result<Option<Point
 
 /// The request that a code leads to, at its owner.
 pub async fn owned(app: &App, secret: &Secret) -> Result<Box<Stored>> {
-    match lead(app, secret).await? {
-        Led::Here(stored) => Ok(stored),
+    match lead(app, secret, 0).await? {
+        Led::Here(stored, _) => Ok(stored),
         Led::On(stub) => Err(Error::Precondition {
             reason: "HANDLED_ELSEWHERE",
             message: format!("the request is handled by {}: write to that point", stub.owner),
@@ -121,21 +127,21 @@ pub enum Tracked {
 
 pub async fn track(app: &App, caller: &Caller, secret: &Secret, limit: usize) -> Result<Tracked> {
     caller.may(Operation::TrackHelpRequest)?;
-    match lead(app, secret).await? {
-        Led::Here(stored) => Ok(Tracked::Here(Box::new(shown(app, *stored, limit).await?))),
+    let limit = if limit == 0 { MESSAGES_DEFAULT } else { limit.min(MESSAGES_MAX) };
+    match lead(app, secret, limit).await? {
+        Led::Here(stored, said) => Ok(Tracked::Here(Box::new(shown(app, *stored, &said).await?))),
         Led::On(stub) => Ok(Tracked::PassedTo(stub.owner.parse().map_err(Error::from)?)),
     }
 }
 
-async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpRequestResponse> {
+async fn shown(app: &App, stored: Stored, said: &[Found]) -> Result<v1::TrackHelpRequestResponse> {
     let (id, feed) = (stored.id(), stored.feed().clone());
-    let limit = if limit == 0 { MESSAGES_DEFAULT } else { limit.min(MESSAGES_MAX) };
     let request = stored.request;
     let desks = app.help.desks.get(app).await?;
     let hours = desks.hours(&feed.home);
     let now = app.outside.now();
-    let all = messages(app, &feed, id, limit).await?;
-    let shown = all.into_iter().filter(|(_, message)| message.author() != Author::Note);
+    let shown =
+        in_order(said, &feed)?.into_iter().filter(|(_, message)| message.author() != Author::Note);
     let (label_code, labels) = labels(&request, &feed.home);
     let (closes, deleted) = super::retention::plan(app, &request);
     Ok(v1::TrackHelpRequestResponse {
