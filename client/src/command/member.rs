@@ -545,7 +545,7 @@ async fn copies(node: &Node, id: String) -> Result<Answer> {
             "state": certificate.state,
         });
     }
-    Ok(Answer::shaped(document, COPY_COLUMNS))
+    Ok(Answer::shaped(document, "copies", COPY_COLUMNS))
 }
 
 async fn get(node: &Node, id: &str) -> Result<GetMemberResponse> {
