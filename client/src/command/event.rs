@@ -85,6 +85,9 @@ pub struct List {
     /// Ask the homes themselves
     #[arg(long)]
     live: bool,
+    /// Exit with 0 although some point did not answer
+    #[arg(long)]
+    allow_partial: bool,
 }
 
 #[derive(Args)]
@@ -210,7 +213,7 @@ impl List {
         let items = page.items.iter().map(|event| json(&event::Event::from(event))).collect();
         let mut answer = Answer::list(items, page.next_page_token, COLUMNS)
             .with("points", point_states(&page.rest));
-        if self.live {
+        if self.live && !self.allow_partial {
             answer.missing = missing(&page.rest);
         }
         Ok(answer)

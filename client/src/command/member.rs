@@ -160,6 +160,9 @@ pub struct Search {
     /// Ask the homes themselves
     #[arg(long)]
     live: bool,
+    /// Exit with 0 although some point did not answer
+    #[arg(long)]
+    allow_partial: bool,
 }
 
 #[derive(Args)]
@@ -372,7 +375,7 @@ impl Search {
         let items = page.items.iter().map(member::found).collect();
         let mut answer = Answer::list(items, page.next_page_token, FOUND_COLUMNS)
             .with("points", point_states(&page.rest));
-        if self.live {
+        if self.live && !self.allow_partial {
             answer.missing = missing(&page.rest);
         }
         Ok(answer)

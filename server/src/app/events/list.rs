@@ -7,7 +7,8 @@ use yizhan_proto::v1;
 use crate::{
     app::{
         App, answers,
-        error::{Error, Result},
+        error::Result,
+        live::{self, Wanted},
         records::{Found, Readable},
         sight::Sight,
     },
@@ -61,12 +62,6 @@ pub struct Page {
 /// Lists public events, and drafts of the caller's own homes, earliest start first.
 pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
     let sight = Sight::of(app, caller, Operation::ReadEvent, Operation::ReadEvent)?;
-    if asked.live {
-        return Err(Error::Precondition {
-            reason: "LIVE_NOT_OFFERED",
-            message: "this node cannot ask the homes themselves yet: ask without live".into(),
-        });
-    }
     let size = page_size(asked.page_size)?;
     let question = question(&asked, &sight);
     let mut at = match question.place::<PLACE>(&asked.page_token)? {
@@ -74,7 +69,13 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
         None => Place::FIRST,
     };
     let query = query(&asked)?;
-    let points = answers::points(app, &sight, &[Audience::Public]);
+    let audiences = &[Audience::Public];
+    let live = match asked.live {
+        true => Some(live::ask(app, caller, Wanted { audiences, figures: false }).await?),
+        false => None,
+    };
+    let mut points = answers::points(app, &sight, audiences);
+    live.inspect(|live| live.mark(&mut points));
     let mut page = Page { items: Vec::new(), next_page_token: String::new(), points };
     if query.is_hopeless {
         return Ok(page);

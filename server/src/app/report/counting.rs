@@ -12,6 +12,7 @@ use super::{
 use crate::app::{
     App, answers,
     error::{Error, Result},
+    live::{self, Wanted},
     records::{Found, Readable},
     scan::Scan,
     sight::Sight,
@@ -73,19 +74,19 @@ pub async fn get(
     if name != ASSOCIATION {
         return Err(Invalid::new("name", "unknown_report").hint(ASSOCIATION).into());
     }
-    if live {
-        return Err(Error::Precondition {
-            reason: "LIVE_NOT_OFFERED",
-            message: "this node cannot ask the homes themselves yet: ask without live".into(),
-        });
-    }
     let as_of = match as_of {
         Some(day) => day,
         None => today(app.outside.now())?,
     };
     let until = end_of(as_of)?;
+    let audiences = &[Audience::Public];
+    let live = match live {
+        true => Some(live::ask(app, caller, Wanted { audiences, figures: true }).await?),
+        false => None,
+    };
     // Before the rows: what comes in between is in the rows and not in the states, never missing.
-    let points = answers::points(app, &sight, &[Audience::Public]);
+    let mut points = answers::points(app, &sight, audiences);
+    live.inspect(|live| live.mark(&mut points));
     let mut readable = BTreeMap::clone(&app.heads.readable_slots());
     readable.retain(|_, feed| feed.audience == Audience::Public);
 
