@@ -79,6 +79,9 @@ pub struct List {
     /// Code of a home point
     #[arg(long, default_value = "", value_name = "POINT")]
     home: String,
+    /// Code of a point that leads it or has accepted to be a co-host
+    #[arg(long, default_value = "", value_name = "POINT")]
+    host: String,
     /// Prefix of a region code
     #[arg(long, default_value = "", value_name = "PREFIX")]
     region: String,
@@ -197,6 +200,7 @@ impl List {
             region: self.region,
             words: self.words,
             live: self.live,
+            host: self.host,
             ..ListEventsRequest::default()
         };
         let fetch = async |page_size, page_token: String| {

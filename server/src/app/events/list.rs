@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use yizhan_proto::v1;
+use yizhan_proto::v1::{self, event_host};
 
 use crate::{
     app::{
@@ -50,6 +50,8 @@ pub struct Asked {
     pub page_size: i32,
     pub page_token: String,
     pub live: bool,
+    /// Leads, or has accepted to be a co-host.
+    pub host: Option<PointCode>,
 }
 
 /// One page of events, and what it rests on.
@@ -110,7 +112,8 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
             };
             let item = item.filter(|item| {
                 let texts = item.titles.iter().map(|title| title.text.as_str());
-                query.fits(texts.chain([item.venue.as_str()]))
+                let is_hosted = asked.host.as_ref().is_none_or(|host| is_hosted_by(item, host));
+                is_hosted && query.fits(texts.chain([item.venue.as_str()]))
             });
             if let Some(item) = item {
                 if page.items.len() == size {
@@ -127,6 +130,13 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
     }
     page.next_page_token = question.token(&bytes(at));
     Ok(page)
+}
+
+fn is_hosted_by(event: &v1::Event, point: &PointCode) -> bool {
+    let takes_part = |host: &v1::EventHost| {
+        host.role() == event_host::Role::Lead || host.state() == event_host::State::Accepted
+    };
+    event.hosts.iter().any(|host| host.point == point.as_str() && takes_part(host))
 }
 
 /// Public events of all homes; plans of the caller's own.
@@ -198,6 +208,7 @@ fn question(asked: &Asked, sight: &Sight) -> Question {
         .with(asked.home.as_ref().map_or("", PointCode::as_str))
         .with(&asked.region)
         .with(&asked.words)
+        .with(asked.host.as_ref().map_or("", PointCode::as_str))
         .with(&sight.name())
 }
 
