@@ -178,7 +178,7 @@ pub struct Leave {
 pub struct Consent {
     /// Record id of the member
     id: String,
-    /// What for, such as profile.network
+    /// What for, such as profile.network, or transfer.to:HK with its scope
     #[arg(long)]
     purpose: String,
     /// What it is limited to: an event, a destination, `domestic`
@@ -214,7 +214,7 @@ pub struct Consent {
 pub struct Withdraw {
     /// Record id of the member
     id: String,
-    /// What for, such as profile.network
+    /// What for, such as profile.network, or transfer.to:HK with its scope
     #[arg(long)]
     purpose: String,
     /// Only consents limited to this
@@ -397,10 +397,11 @@ impl Consent {
         let time = |text: &Option<String>, field| {
             text.as_deref().map(|text| parse_time(text, field)).transpose()
         };
+        let (purpose, scope) = purpose_and_scope(self.purpose, self.scope);
         let grant = Grant {
             member: self.id,
-            purpose: self.purpose,
-            scope: self.scope,
+            purpose,
+            scope,
             text_version: self.text_version,
             text_language: self.text_language,
             given_via: channel(&self.via)?,
@@ -422,11 +423,8 @@ impl Consent {
 
 impl Withdraw {
     async fn run(self, node: &Node) -> Result<Answer> {
-        let request = WithdrawConsentRequest {
-            member: self.id.clone(),
-            purpose: self.purpose,
-            scope: self.scope,
-        };
+        let (purpose, scope) = purpose_and_scope(self.purpose, self.scope);
+        let request = WithdrawConsentRequest { member: self.id.clone(), purpose, scope };
         let ended = repeating(|| {
             let (mut members, request) = (node.members(), request.clone());
             async move { members.withdraw_consent(request).await }
@@ -525,6 +523,14 @@ impl Access {
         let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
         written.map_err(|error| Error::failed("FILE", format!("cannot write {shown}: {error}")))?;
         Ok(Answer::one(json!({"id": self.id, "file": shown, "lines": lines.len()})))
+    }
+}
+
+/// `transfer.to:HK` is `transfer.to` with the scope HK.
+fn purpose_and_scope(purpose: String, scope: String) -> (String, String) {
+    match purpose.split_once(':') {
+        Some((purpose, within)) if scope.is_empty() => (purpose.to_owned(), within.to_owned()),
+        _ => (purpose, scope),
     }
 }
 
