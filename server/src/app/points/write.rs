@@ -42,6 +42,9 @@ pub async fn create(app: &App, caller: &Caller, mut new: v1::Point, parts: Parts
         new.registered_region.clone_from(&new.region_code);
     }
     new.source.clear();
+    if new.state == 0 {
+        new.state = PointState::Proposed.number();
+    }
     name_asserter(app, caller, &mut new.asserted_by);
     let point: Point = new.try_into().map_err(|invalid: Invalid| invalid.under("point"))?;
     if !matches!(point.state, PointState::Proposed | PointState::Active) {
