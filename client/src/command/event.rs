@@ -9,7 +9,7 @@ use yizhan_client::{
     document::{
         answers::{missing, point_state, point_states},
         event::{self, COLUMNS},
-        json, overlay, parse_time, read,
+        json, new_home, overlay, parse_time, read, same_home,
     },
     error::{Result, present},
     pages::{Page, Paging},
@@ -176,7 +176,7 @@ impl Create {
         let request = CreateEventRequest {
             plan: Some(v1::EventPlan::try_from(&document)?),
             request_id: request_id(),
-            home: self.home,
+            home: new_home(self.home, &document.home)?,
         };
         let created = repeating(|| {
             let (mut events, request) = (node.events(), request.clone());
@@ -227,8 +227,9 @@ impl List {
 impl Update {
     async fn run(self, node: &Node) -> Result<Answer> {
         let change = read_json(&self.file)?;
-        let current = document(get(node, &self.id).await?)?;
-        let changed: event::Event = read(overlay(json(&current), change))?;
+        let current = json(&document(get(node, &self.id).await?)?);
+        let changed: event::Event = read(overlay(current.clone(), change))?;
+        same_home(&current, &changed.home)?;
         let request = UpdateEventRequest { plan: Some(v1::EventPlan::try_from(&changed)?) };
         let updated = once(node.events().update_event(request)).await?.plan;
         Ok(Answer::one(json(&event::Event::from(&present(updated)?))))

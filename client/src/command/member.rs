@@ -16,7 +16,7 @@ use yizhan_client::{
         self, access,
         answers::{missing, point_state, point_states},
         member::{self, COPY_COLUMNS, FOUND_COLUMNS, GRANT_COLUMNS, channel, role},
-        overlay, parse_day, parse_time, read, time,
+        new_home, overlay, parse_day, parse_time, read, same_home, time,
     },
     error::{Error, Result, present},
     pages::{Page, Paging},
@@ -327,7 +327,7 @@ impl Create {
         let request = CreateMemberRequest {
             member: Some(v1::Member::try_from(&document)?),
             request_id: request_id(),
-            home: self.home,
+            home: new_home(self.home, &document.home)?,
             other_than: self.other_than,
         };
         let created = repeating(|| {
@@ -342,7 +342,8 @@ impl Update {
     async fn run(self, node: &Node) -> Result<Answer> {
         let change = read_json(&self.file)?;
         let current = json_of(&home_record(node, &self.id).await?);
-        let changed: member::Member = read(overlay(current, change))?;
+        let changed: member::Member = read(overlay(current.clone(), change))?;
+        same_home(&current, &changed.home)?;
         let request = UpdateMemberRequest { member: Some(v1::Member::try_from(&changed)?) };
         shown(once(node.members().update_member(request)).await?.member)
     }

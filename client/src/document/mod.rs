@@ -248,6 +248,27 @@ fn alone(path: &[Step], value: Value) -> Value {
     })
 }
 
+/// The home that something new is for: the flag's, else the document's. They must not contradict.
+pub fn new_home(flag: String, written: &str) -> Result<String> {
+    if !flag.is_empty() && !written.is_empty() && flag != written {
+        return Err(Error::field(
+            "home",
+            "contradicts_flag",
+            &format!("is {written} in the file and {flag} on the command line"),
+            "与命令行所给的归属点不一致",
+        ));
+    }
+    Ok(if flag.is_empty() { written.to_owned() } else { flag })
+}
+
+/// Refuses a change of the home: that is no change of a record.
+pub fn same_home(before: &Value, after: &str) -> Result<()> {
+    if before["home"].as_str().unwrap_or_default() == after {
+        return Ok(());
+    }
+    Err(Error::field("home", "read_only", "does not change by an update", "不能通过修改变更"))
+}
+
 /// `base` with the keys of `change` in place of its own.
 pub fn overlay(mut base: Value, change: Value) -> Value {
     match (base.as_object_mut(), change) {
