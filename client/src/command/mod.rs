@@ -237,7 +237,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Names a creation, so that repeating it has one effect.
+/// Names a creation, so that repeating it has one effect. What is created takes its time from it.
 pub fn request_id() -> String {
-    uuid::Uuid::new_v4().to_string()
+    uuid::Uuid::now_v7().to_string()
 }
