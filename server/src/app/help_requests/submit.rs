@@ -295,9 +295,31 @@ async fn repeated(
         if request.lookup_hash != new.lookup_hash {
             return Err(exists());
         }
+        if !is_same_text(app, (&owner, id), &request, new).await? {
+            return Err(Error::Exists { noun: "help request of another text under this key" });
+        }
         return Ok(submitted(desks, new, &request, &owner, String::new(), now));
     }
     Err(Error::Busy)
+}
+
+/// Does a request say what is submitted again? Files are uploaded anew with every attempt, so they
+/// do not tell. Where the text is gone, nobody can say otherwise.
+async fn is_same_text(
+    app: &App,
+    (home, id): (&PointCode, RecordId),
+    request: &HelpRequest,
+    new: &NewHelpRequest,
+) -> Result<bool> {
+    if request.content.is_empty() {
+        return Ok(true);
+    }
+    let keys = app.help.keys.open(app, &sealed_feed(home), id, request).await?;
+    let plain = sealed::open(&keys.content, CONTENT, &id.0, &request.content);
+    let known = plain.and_then(|plain| v1::HelpContent::decode(&plain[..]).ok());
+    let said = v1::HelpContent::decode(&new.content[..]).ok();
+    let text = |content: Option<v1::HelpContent>| content.map(|content| content.text);
+    Ok(text(known) == text(said))
 }
 
 fn submitted(
