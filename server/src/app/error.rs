@@ -22,7 +22,7 @@ pub enum Error {
         "a one-time code is needed: give --otp with the six digits that the authenticator shows"
     )]
     CodeNeeded,
-    #[error("too many failed attempts for this name: try again in {} s", retry_after_ms.div_ceil(1_000))]
+    #[error("too many attempts: try again in {} s", retry_after_ms.div_ceil(1_000))]
     SlowDown { retry_after_ms: u64 },
     /// Said only where the caller may know that the thing exists; `NotFound` otherwise.
     #[error("this account may not do that")]
