@@ -21,6 +21,13 @@ pub enum Format {
 /// A column: its key in the document, `.` between levels. The last part is its title.
 pub type Column = &'static str;
 
+/// A part of the document that is shown in rows: its key, and what is shown of its items.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    key: &'static str,
+    columns: &'static [Column],
+}
+
 /// Widest cell of a table, in terminal columns.
 const CELL_MAX: usize = 48;
 
@@ -28,7 +35,12 @@ const CELL_MAX: usize = 48;
 #[derive(Debug)]
 pub struct Answer {
     document: Value,
-    columns: &'static [Column],
+    /// What is shown in rows. CSV has the first part only: a file of rows has one header.
+    parts: Vec<Part>,
+    /// The rows are all there is to show: nothing stands above them.
+    is_list: bool,
+    /// What people want to hear besides rows, such as that all is well.
+    said: Option<String>,
     /// Points that were asked and did not answer.
     pub missing: Vec<String>,
     /// What the answer says went wrong: it is printed, and the command has failed.
@@ -42,6 +54,9 @@ pub fn finish(program: &str, outcome: Result<Answer>, format: Format) -> u8 {
             if let Err(error) = answer.print(format) {
                 eprintln!("{program}: the answer cannot be written: {error}");
                 return EXIT_FAILED;
+            }
+            if let (Some(said), Format::Table | Format::Csv) = (&answer.said, format) {
+                eprintln!("{said}");
             }
             if let Some(failed) = &answer.failed {
                 eprintln!("{program}: {failed}");
@@ -67,7 +82,8 @@ pub fn finish(program: &str, outcome: Result<Answer>, format: Format) -> u8 {
 impl Answer {
     /// One thing.
     pub fn one(document: Value) -> Answer {
-        Answer { document, columns: &[], missing: Vec::new(), failed: None }
+        let (parts, is_list, said) = (Vec::new(), false, None);
+        Answer { document, parts, is_list, said, missing: Vec::new(), failed: None }
     }
 
     /// All has been said already, or there is nothing to say.
@@ -78,12 +94,26 @@ impl Answer {
     /// One page of things, `{"items":[..],"next_page_token":".."}`.
     pub fn list(items: Vec<Value>, next_page_token: String, columns: &'static [Column]) -> Answer {
         let document = json!({"items": items, "next_page_token": next_page_token});
-        Answer { document, columns, missing: Vec::new(), failed: None }
+        Answer { is_list: true, ..Answer::shaped(document, "items", columns) }
     }
 
-    /// A document of its own shape, some of whose items make the table.
-    pub fn shaped(document: Value, columns: &'static [Column]) -> Answer {
-        Answer { document, columns, missing: Vec::new(), failed: None }
+    /// A document of its own shape; the items under `key` are its rows.
+    pub fn shaped(document: Value, key: &'static str, columns: &'static [Column]) -> Answer {
+        let mut answer = Answer::one(document);
+        answer.parts.push(Part { key, columns });
+        answer
+    }
+
+    /// Shows the items under another key as well, below the rows of a table.
+    pub fn and_rows(mut self, key: &'static str, columns: &'static [Column]) -> Answer {
+        self.parts.push(Part { key, columns });
+        self
+    }
+
+    /// Says something to people that a script reads from the document.
+    pub fn saying(mut self, said: impl Into<String>) -> Answer {
+        self.said = Some(said.into());
+        self
     }
 
     /// Adds a top-level key to the document.
@@ -111,32 +141,11 @@ impl Answer {
         }
     }
 
-    fn rows(&self) -> (Vec<&str>, Vec<Vec<String>>) {
-        let title = |column: &&'static str| column.rsplit('.').next().unwrap_or(column);
-        match self.items() {
-            Some(items) if !self.columns.is_empty() => {
-                let row = |item: &Value| {
-                    self.columns.iter().map(|column| cell(find(item, column))).collect()
-                };
-                let titles = self.columns.iter().map(title).collect();
-                (titles, items.iter().map(row).collect())
-            }
-            _ => {
-                let object = self.document.as_object().into_iter().flatten();
-                let row = |(key, value): (&String, &Value)| vec![key.clone(), cell(value)];
-                (vec!["key", "value"], object.map(row).collect())
-            }
-        }
-    }
-
-    fn items(&self) -> Option<&Vec<Value>> {
-        ["items", "copies", "feeds", "rejected"]
-            .iter()
-            .find_map(|key| self.document[*key].as_array())
-    }
-
     fn csv(&self) -> String {
-        let (titles, rows) = self.rows();
+        let (titles, rows) = match self.parts.first() {
+            Some(part) => (part.titles(), self.rows(part)),
+            None => (vec!["key".to_owned(), "value".to_owned()], self.pairs()),
+        };
         let mut writer = csv::Writer::from_writer(Vec::new());
         let written = writer.write_record(&titles).and_then(|()| {
             rows.iter().try_for_each(|row| writer.write_record(row.iter().map(|cell| guard(cell))))
@@ -147,29 +156,67 @@ impl Answer {
     }
 
     fn table(&self) -> String {
-        let (titles, mut rows) = self.rows();
-        if self.columns.is_empty() {
-            return pairs(&rows);
+        let above = self.pairs();
+        if let ([part], true) = (&self.parts[..], self.is_list || above.is_empty()) {
+            return grid(part.titles(), self.rows(part));
         }
-        rows.insert(0, titles.into_iter().map(|title| title.replace('_', " ")).collect());
-        for row in &mut rows {
-            row.iter_mut().for_each(|cell| *cell = shorten(cell));
-        }
-        let widths: Vec<usize> = (0..self.columns.len())
-            .map(|n| rows.iter().map(|row| measure_text_width(&row[n])).max().unwrap_or(0))
-            .collect();
-        let mut text = String::new();
-        for row in rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(cell);
-                line.push_str(&" ".repeat(width - measure_text_width(cell) + 2));
+        let mut text = pairs(&above);
+        for part in &self.parts {
+            let rows = self.rows(part);
+            if rows.is_empty() {
+                continue;
             }
-            text.push_str(line.trim_end());
-            text.push('\n');
+            text.push_str(&format!("\n{}\n", part.key.replace('_', " ")));
+            text.push_str(&grid(part.titles(), rows));
         }
         text
     }
+
+    fn rows(&self, part: &Part) -> Vec<Vec<String>> {
+        let row = |item: &Value| {
+            part.columns.iter().map(|column| cell(find(item, column))).collect::<Vec<_>>()
+        };
+        self.document[part.key].as_array().into_iter().flatten().map(row).collect()
+    }
+
+    /// What the document says beside its rows.
+    fn pairs(&self) -> Vec<Vec<String>> {
+        let is_shown = |key: &String| self.parts.iter().any(|part| part.key == key);
+        let object = self.document.as_object().into_iter().flatten();
+        object
+            .filter(|(key, _)| !is_shown(key))
+            .map(|(key, value)| vec![key.clone(), cell(value)])
+            .collect()
+    }
+}
+
+impl Part {
+    fn titles(&self) -> Vec<String> {
+        let title = |column: &Column| column.rsplit('.').next().unwrap_or(column).to_owned();
+        self.columns.iter().map(title).collect()
+    }
+}
+
+/// Rows under their titles, each column as wide as its widest cell.
+fn grid(titles: Vec<String>, mut rows: Vec<Vec<String>>) -> String {
+    rows.insert(0, titles.into_iter().map(|title| title.replace('_', " ")).collect());
+    for row in &mut rows {
+        row.iter_mut().for_each(|cell| *cell = shorten(cell));
+    }
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|n| rows.iter().map(|row| measure_text_width(&row[n])).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.push_str(&" ".repeat(width - measure_text_width(cell) + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 fn pairs(rows: &[Vec<String>]) -> String {
@@ -259,6 +306,35 @@ mod tests {
     fn one_thing_is_shown_line_by_line_and_cannot_move_the_cursor() {
         let answer = Answer::one(json!({"id": "1", "long_key": "a\u{1b}[2Jb"}));
         assert_eq!(answer.table(), "id        1\nlong_key  a [2Jb\n");
+    }
+
+    fn report() -> Answer {
+        let document = json!({
+            "report": "association",
+            "figures": [{"id": "talks_held", "value": 20}, {"id": "points", "value": 12}],
+            "points": [{"point": "HK", "answered": true}],
+        });
+        Answer::shaped(document, "figures", &["id", "value", "basis"])
+            .and_rows("points", &["point", "answered"])
+    }
+
+    #[test]
+    fn a_report_is_shown_with_its_figures_row_by_row() {
+        let expected = "report  association\n\nfigures\nid          value  basis\n\
+                        talks_held  20\npoints      12\n\n\
+                        points\npoint  answered\nHK     true\n";
+        assert_eq!(report().table(), expected);
+    }
+
+    #[test]
+    fn csv_of_a_report_has_a_row_per_figure() {
+        assert_eq!(report().csv(), "id,value,basis\ntalks_held,20,\npoints,12,\n");
+    }
+
+    #[test]
+    fn where_nothing_is_to_be_listed_the_rest_is_said() {
+        let answer = Answer::shaped(json!({"rows": 3, "rejected": []}), "rejected", &["file"]);
+        assert_eq!(answer.table(), "rows  3\n");
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl From<Status> for Error {
         };
         let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
         let field = |violation: &tonic_types::FieldViolation| Field {
-            field: violation.field.clone(),
+            field: key_of(&violation.field),
             reason: violation.reason.clone(),
             message: violation.description.clone(),
             message_zh: violation
@@ -134,15 +134,54 @@ impl From<Status> for Error {
                 .map(|local| local.message.clone())
                 .unwrap_or_default(),
         };
+        let violations = violations.unwrap_or_default();
+        let message = violations.iter().fold(message(&status), |message, violation| {
+            message.replacen(&violation.field, &key_of(&violation.field), 1)
+        });
         Error {
             exit: EXIT_FAILED,
             code: code_name(status.code()),
             advice: advice(&reason).to_owned(),
             reason,
-            message: message(&status),
-            fields: violations.unwrap_or_default().iter().map(field).collect(),
+            message,
+            fields: violations.iter().map(field).collect(),
         }
     }
+}
+
+/// What wraps a record in requests; in a document its keys stand alone.
+const WRAPPERS: [&str; 10] = [
+    "plan.event.",
+    "plan.",
+    "member.",
+    "org.",
+    "detail.",
+    "group.",
+    "series.",
+    "point.",
+    "grant.",
+    "settings.",
+];
+/// Fields of the contract that documents and flags call otherwise.
+const KEYS: [(&str, &str); 10] = [
+    ("start_time", "starts_at"),
+    ("end_time", "ends_at"),
+    ("time_zone", "tz"),
+    ("given_time", "given_at"),
+    ("expire_time", "expires_at"),
+    ("registration_open_time", "registration_opens_at"),
+    ("registration_close_time", "registration_closes_at"),
+    ("from_time", "from"),
+    ("to_time", "to"),
+    ("as_of_time", "as_of"),
+];
+
+/// A field as whoever wrote a document or a flag calls it: `plan.event.end_time` is `ends_at`.
+fn key_of(field: &str) -> String {
+    let inner = WRAPPERS.iter().find_map(|wrapper| field.strip_prefix(wrapper)).unwrap_or(field);
+    let key = |name| KEYS.iter().find(|(known, _)| *known == name).map_or(name, |(_, key)| *key);
+    let keys: Vec<&str> = inner.split('.').map(key).collect();
+    keys.join(".")
 }
 
 impl std::fmt::Display for Error {
@@ -232,6 +271,26 @@ mod tests {
         let error = Error::from(status);
         assert_eq!((error.exit, error.code), (1, "INVALID_ARGUMENT"));
         assert_eq!(error.document()["error"]["fields"][0]["field"], "name");
+    }
+
+    #[test]
+    fn a_field_is_named_as_the_document_calls_it() {
+        for (field, key) in [
+            ("plan.event.end_time", "ends_at"),
+            ("plan.orgs", "orgs"),
+            ("member.study.degree_isced", "study.degree_isced"),
+            ("detail.figures.value", "figures.value"),
+            ("settings.kind", "kind"),
+            ("request_id", "request_id"),
+        ] {
+            let mut details = ErrorDetails::new();
+            details.add_bad_request_violation(field, "is wrong");
+            let message = format!("{field} is wrong");
+            let status = Status::with_error_details(Code::InvalidArgument, message, details);
+            let error = Error::from(status);
+            assert_eq!(error.document()["error"]["fields"][0]["field"], key);
+            assert_eq!(error.message, format!("{key} is wrong"));
+        }
     }
 
     #[test]

@@ -12,14 +12,14 @@ pub const PAGE_SIZE_ALL: i32 = 1_000;
 /// How much of a list is wanted.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Paging {
-    /// Items per page, at most 1,000; the server's choice if not given
+    /// Items per page, at most 1,000; the server's choice if not given, with --all 1,000
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub limit: Option<i32>,
     /// Where the page before ended: its `next_page_token`
     #[arg(long, value_name = "T")]
     pub page_token: Option<String>,
     /// All pages, one after the other
-    #[arg(long, conflicts_with = "limit")]
+    #[arg(long)]
     pub all: bool,
 }
 
@@ -40,7 +40,7 @@ impl Paging {
     where
         F: Future<Output = Result<Page<T, S>>>,
     {
-        let size = if self.all { PAGE_SIZE_ALL } else { self.limit.unwrap_or(0) };
+        let size = self.limit.unwrap_or(if self.all { PAGE_SIZE_ALL } else { 0 });
         let mut page = fetch(size, self.page_token.clone().unwrap_or_default()).await?;
         if !self.all {
             return Ok(page);
@@ -79,6 +79,8 @@ mod tests {
 
         let all = Paging { all: true, ..one };
         assert_eq!(all.fetch(numbers).await.unwrap().items.len(), 2_500);
+        let in_small_pages = Paging { limit: Some(7), ..all };
+        assert_eq!(in_small_pages.fetch(numbers).await.unwrap().items.len(), 2_500);
     }
 
     #[tokio::test]

@@ -164,6 +164,27 @@ pub fn tables(from: &Path) -> Result<Vec<Table>> {
     paths.iter().map(|path| Table::open(path)).collect()
 }
 
+/// Files of a folder that look like tables and are not among those that are sent, by name.
+pub fn ignored(from: &Path, sent: &[Table]) -> Result<Vec<String>> {
+    let unreadable = |error: std::io::Error| {
+        Error::failed("FILE", format!("cannot read {}: {error}", from.display()))
+    };
+    if !from.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(from).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_table = [".csv", ".xlsx"].iter().any(|end| name.to_lowercase().ends_with(end));
+        if is_table && !name.starts_with("~$") && sent.iter().all(|table| table.name != name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// A record as a line of CSV.
 pub fn line(cells: &[String]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
@@ -186,6 +207,8 @@ mod tests {
         let tables = tables(dir.path()).unwrap();
         let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
         assert_eq!(names, ["points.csv", "members.csv"]);
+        assert_eq!(ignored(dir.path(), &tables).unwrap(), ["handoffs.csv"]);
+        assert!(ignored(&dir.path().join("points.csv"), &tables).unwrap().is_empty());
     }
 
     #[test]

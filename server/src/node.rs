@@ -210,6 +210,7 @@ impl Node {
             erasures: Arc::new(Ledger::open(dir).map_err(NodeError::Directory)?),
             departures: Arc::new(moves::open(dir).map_err(NodeError::Directory)?),
             doing: Arc::default(),
+            live: Default::default(),
             started: outside.now(),
             stale_after_ms: config.stale_after_ms,
             links: Arc::default(),
@@ -371,6 +372,11 @@ impl Node {
         app.post.on_lookup(Box::new(move |lookup| {
             let app = lookups.clone();
             Box::pin(async move { app::handoffs::answer_lookup(&app, lookup).await })
+        }));
+        let heads = app.clone();
+        app.post.on_heads(Box::new(move |from, question| {
+            let app = heads.clone();
+            Box::pin(async move { app::live::answer(&app, &from, question).await })
         }));
         let sweeping = jobs::sweeping::Sweeping { app: app.clone() };
         tasks.spawn(keep_running_if_leading(sweeping, jobs::sweeping::EVERY, leading(), stop()));

@@ -46,6 +46,16 @@ async fn the_demo_prints_the_association_report_and_stops_at_once() {
 }
 
 #[tokio::test]
+async fn the_demo_shows_its_report_to_people() {
+    let mut command = Command::new(binaries::yizhand());
+    command.args(["demo", "--once"]);
+    let answer = client::run(command).await.expect_code(client::exit::DONE);
+    let is_figure =
+        |line: &str| line.split_whitespace().take(3).eq(["talks_held", "20", "counted"]);
+    assert!(answer.stdout.lines().any(is_figure), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_script_reads_where_the_demo_is_and_asks_it() {
     let home = tempfile::tempdir().expect("a directory");
     let mut command = Command::new(binaries::yizhand());

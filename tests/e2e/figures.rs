@@ -31,6 +31,12 @@ async fn figures(client: &Client) -> BTreeMap<String, u64> {
     figures.iter().map(pair).collect()
 }
 
+/// Over everything that was counted: where it differs, two nodes did not count the same.
+async fn digest(client: &Client) -> String {
+    let report = client.ask(&["report", "association", "--as-of", "2023-10-20"]).await;
+    report["digest"].as_str().expect("a digest").to_owned()
+}
+
 fn are(figures: &BTreeMap<String, u64>, expected: &[(&str, u64)]) -> bool {
     expected.iter().all(|(id, value)| figures.get(*id) == Some(value))
 }
@@ -49,6 +55,13 @@ async fn figures_are_the_same_everywhere_and_go_down_by_whoever_is_erased() {
         let told = format!("the figures at {point}");
         cluster.eventually(&told, async || are(&figures(&client).await, &GOLDEN)).await;
     }
+
+    let is_same = async || {
+        let founder = digest(&cluster.visitor(POINTS[0])).await;
+        let others = [POINTS[1], POINTS[2]].map(|point| cluster.visitor(point));
+        digest(&others[0]).await == founder && digest(&others[1]).await == founder
+    };
+    cluster.eventually("one digest at every node", is_same).await;
 
     // Two of the pool: one who has spoken, and one who has not.
     let (home, second) = (cluster.admin(HOME).await, cluster.user(HOME, "second").await);

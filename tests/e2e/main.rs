@@ -23,6 +23,7 @@ mod full_disk;
 mod hand_over;
 mod handoff;
 mod help;
+mod live;
 mod member_move;
 mod people;
 mod points;

@@ -69,32 +69,32 @@ async fn a_point_is_set_read_proposed_and_vouched_for() {
 
     // Bad fields are named.
     for (change, field, reason) in [
-        (json!({"tz": "America/Toronta"}), "point.time_zone", "unknown_time_zone"),
+        (json!({"tz": "America/Toronta"}), "tz", "unknown_time_zone"),
         (
             json!({"closures": [{"from": "2026-12-24", "to": "2026-12-23"}]}),
-            "point.closures",
+            "closures",
             "end_before_start",
         ),
         (
             json!({"closures": [{"from": "2026-12-24", "to": "2026-12-25", "cover": "FR-PAR"}]}),
-            "point.closures.cover",
+            "closures.cover",
             "unknown_point",
         ),
         (
             json!({"hours": [{"days": [1], "open": "09:00", "close": "12:00"},
                           {"days": [1], "open": "11:00", "close": "13:00"}]}),
-            "point.hours",
+            "hours",
             "hours_overlap",
         ),
         (
             json!({"hours": [{"days": [1], "open": "12:00", "close": "09:00"}]}),
-            "point.hours",
+            "hours",
             "hours_malformed",
         ),
-        (json!({"areas": [{"prefix": "445500"}]}), "point.areas.prefix", "unknown_region_code"),
-        (json!({"verified_on": "9999-01-01"}), "point.verified_on", "in_future"),
-        (json!({"phone": "12345"}), "point.phone", "phone_malformed"),
-        (json!({"contacts": [{"names": {"en": "Desk"}}]}), "detail.contacts.phone", "required"),
+        (json!({"areas": [{"prefix": "445500"}]}), "areas.prefix", "unknown_region_code"),
+        (json!({"verified_on": "9999-01-01"}), "verified_on", "in_future"),
+        (json!({"phone": "12345"}), "phone", "phone_malformed"),
+        (json!({"contacts": [{"names": {"en": "Desk"}}]}), "contacts.phone", "required"),
     ] {
         let answer = admin
             .run(&["point", "update", POINT, "--file", &document(&cluster, "bad.json", &change)])

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use serde_json::Value;
 use yizhan_tests::{
-    client::Client,
+    client::{Client, exit},
     cluster::{Cluster, FeedState, feeds},
 };
 
@@ -75,4 +75,28 @@ async fn bad_rows_are_named_and_good_ones_go_in_once() {
     assert_eq!((&again["accepted"], &again["unchanged"]), (&0.into(), &report["accepted"]));
     assert_eq!(again["rejected"], report["rejected"]);
     assert_eq!(states(&client).await, after, "the second run changes nothing");
+}
+
+#[tokio::test]
+async fn what_is_not_imported_is_said() {
+    let cluster = Cluster::found("CN-440000").await;
+    let client = cluster.admin("CN-440000").await;
+    let folder = scratch(&cluster).join("folder");
+    fs::create_dir_all(&folder).expect("a directory");
+    fs::copy(format!("{}/points.csv", demo_data()), folder.join("points.csv")).expect("points");
+    let notes = folder.join("notes.csv");
+    fs::write(&notes, "a,b\n1,2\n").expect("notes");
+
+    let alone = client.run(&["import", &text(&notes)]).await.expect_code(exit::REFUSED).json();
+    assert_eq!(alone["error"]["reason"], "FILE_NOT_READ");
+    let named = &alone["error"]["fields"][0];
+    assert_eq!((&named["field"], &named["reason"]), (&"notes.csv".into(), &"unknown_table".into()));
+
+    let report = client.ask(&["import", &text(&folder)]).await;
+    assert_eq!(report["ignored_files"], serde_json::json!(["notes.csv"]));
+    assert_ne!(report["accepted"], 0);
+
+    let bogus = ["import", &text(&folder), "--kind", "bogus"];
+    let refused = client.run(&bogus).await.expect_code(exit::REFUSED).json();
+    assert_eq!(refused["error"]["fields"][0]["field"], "kind");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use yizhan_client::{
-    answer::Answer,
+    answer::{Answer, Column},
     channel::{Node, once, repeating},
     document::{
         self,
@@ -25,6 +25,8 @@ use yizhan_proto::v1::{
 };
 
 use super::{Context, attachment, handoff, read_text, request_id};
+
+const FIGURE_COLUMNS: &[Column] = &["point", "id", "category", "state", "value"];
 
 #[derive(Subcommand)]
 pub enum Desk {
@@ -380,7 +382,8 @@ impl Route {
             "breached": found.breached,
             "loads": loads.collect::<Vec<_>>(),
         });
-        Ok(Answer::shaped(document, &["reference", "from", "to", "rule"]))
+        Ok(Answer::shaped(document, "items", &["reference", "from", "to", "rule"])
+            .and_rows("loads", &["point", "before", "after"]))
     }
 }
 
@@ -405,10 +408,34 @@ async fn figures(node: &Node, point: String) -> Result<Answer> {
     };
     let missing = points.iter().filter(|one| !one.answered).map(|one| one.point.clone());
     let missing = missing.collect();
-    let document = json!({"points": points.iter().map(shown_point).collect::<Vec<_>>()});
-    let mut answer = Answer::shaped(document, &[]);
+    let document = json!({
+        "figures": points.iter().flat_map(figures_of).collect::<Vec<_>>(),
+        "points": points.iter().map(shown_point).collect::<Vec<_>>(),
+    });
+    let mut answer = Answer::shaped(document, "figures", FIGURE_COLUMNS)
+        .and_rows("points", &["point", "answered", "open", "overdue", "oldest_minutes"]);
     answer.missing = missing;
     Ok(answer)
+}
+
+/// A point's numbers one by one, for whoever reads rows.
+fn figures_of(one: &DeskFigures) -> Vec<Value> {
+    if !one.answered {
+        return Vec::new();
+    }
+    let whole = [
+        ("open", json!(one.open)),
+        ("overdue", json!(one.overdue)),
+        ("oldest_minutes", json!(one.oldest_minutes)),
+    ];
+    let whole = whole.map(|(id, value)| json!({"point": one.point, "id": id, "value": value}));
+    let cells = one.cells.iter().map(|cell| {
+        json!({
+            "point": one.point, "id": "requests", "category": cell.category,
+            "state": shown::state_word(cell.state), "value": cell.count,
+        })
+    });
+    whole.into_iter().chain(cells).collect()
 }
 
 fn line(text: &str) -> Result<SupplyLine> {

@@ -9,7 +9,7 @@ use yizhan_client::{
     document::{
         answers::{missing, point_state, point_states},
         event::{self, COLUMNS},
-        json, overlay, parse_time, read,
+        json, new_home, overlay, parse_time, read, same_home,
     },
     error::{Result, present},
     pages::{Page, Paging},
@@ -79,12 +79,18 @@ pub struct List {
     /// Code of a home point
     #[arg(long, default_value = "", value_name = "POINT")]
     home: String,
+    /// Code of a point that leads it or has accepted to be a co-host
+    #[arg(long, default_value = "", value_name = "POINT")]
+    host: String,
     /// Prefix of a region code
     #[arg(long, default_value = "", value_name = "PREFIX")]
     region: String,
     /// Ask the homes themselves
     #[arg(long)]
     live: bool,
+    /// Exit with 0 although some point did not answer
+    #[arg(long)]
+    allow_partial: bool,
 }
 
 #[derive(Args)]
@@ -170,7 +176,7 @@ impl Create {
         let request = CreateEventRequest {
             plan: Some(v1::EventPlan::try_from(&document)?),
             request_id: request_id(),
-            home: self.home,
+            home: new_home(self.home, &document.home)?,
         };
         let created = repeating(|| {
             let (mut events, request) = (node.events(), request.clone());
@@ -194,6 +200,7 @@ impl List {
             region: self.region,
             words: self.words,
             live: self.live,
+            host: self.host,
             ..ListEventsRequest::default()
         };
         let fetch = async |page_size, page_token: String| {
@@ -210,7 +217,7 @@ impl List {
         let items = page.items.iter().map(|event| json(&event::Event::from(event))).collect();
         let mut answer = Answer::list(items, page.next_page_token, COLUMNS)
             .with("points", point_states(&page.rest));
-        if self.live {
+        if self.live && !self.allow_partial {
             answer.missing = missing(&page.rest);
         }
         Ok(answer)
@@ -220,8 +227,9 @@ impl List {
 impl Update {
     async fn run(self, node: &Node) -> Result<Answer> {
         let change = read_json(&self.file)?;
-        let current = document(get(node, &self.id).await?)?;
-        let changed: event::Event = read(overlay(json(&current), change))?;
+        let current = json(&document(get(node, &self.id).await?)?);
+        let changed: event::Event = read(overlay(current.clone(), change))?;
+        same_home(&current, &changed.home)?;
         let request = UpdateEventRequest { plan: Some(v1::EventPlan::try_from(&changed)?) };
         let updated = once(node.events().update_event(request)).await?.plan;
         Ok(Answer::one(json(&event::Event::from(&present(updated)?))))

@@ -45,6 +45,9 @@ pub struct Export {
     /// Code of a home point; members and events only
     #[arg(long, default_value = "", value_name = "POINT")]
     home: String,
+    /// Code of a point that leads it or has accepted to be a co-host; events only
+    #[arg(long, default_value = "", value_name = "POINT")]
+    host: String,
     /// Events, points and groups only
     #[arg(long, default_value = "")]
     state: String,
@@ -66,6 +69,7 @@ impl Export {
             home: self.home,
             state: self.state,
             series: self.series,
+            host: self.host,
         };
         let unwritten = |error: io::Error| {
             let to = shown(self.to.as_deref());

@@ -9,7 +9,7 @@ use yizhan_client::{
     document::{
         answers::{point_state, point_states},
         group::{self, COLUMNS, DUTY_COLUMNS, PLACE_COLUMNS},
-        json, parse_day, read,
+        json, new_home, parse_day, read,
     },
     error::{Result, present},
     pages::{Page, Paging},
@@ -145,6 +145,7 @@ impl Group {
             Group::Create { file, home } => {
                 let document: group::Group = read(read_json(&file)?)?;
                 let group = Some(v1::Group::try_from(&document)?);
+                let home = new_home(home, &document.home)?;
                 let request = CreateGroupRequest { group, request_id: request_id(), home };
                 let made = repeating(|| {
                     let (mut groups, request) = (node.groups(), request.clone());

@@ -6,19 +6,15 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::Value;
 use tokio::{fs::File, io::AsyncReadExt, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use yizhan_client::{
     answer::Answer,
     channel::Node,
-    document::{
-        parse_day, read,
-        report::{self, REJECTED_COLUMNS},
-    },
+    document::{parse_day, read, report},
     error::{Error, Result},
     progress, sheet,
-    table::{ERROR_COLUMNS, Mapping, Table, line, tables},
+    table::{ERROR_COLUMNS, Mapping, Table, ignored, line, tables},
 };
 use yizhan_proto::v1::{
     ImportRequest,
@@ -89,8 +85,12 @@ impl Import {
         if let Some(path) = &self.errors {
             write_errors(path, &files, &report)?;
         }
-        let document: Value = report::import(&report);
-        Ok(Answer::shaped(document, REJECTED_COLUMNS))
+        if let ([_], Some(why)) = (&files[..], unread(&report)) {
+            return Err(why);
+        }
+        let ignored = ignored(&self.from, &files)?;
+        let answer = report::answer(&report, &ignored);
+        Ok(answer.with("ignored_files", ignored.into()))
     }
 }
 
@@ -103,6 +103,17 @@ fn end_of_day(day: &str) -> Result<prost_types::Timestamp> {
     let next = next.map_err(|error| Error::usage(format!("--as-of {day}: {error}")))?;
     let end = (next.timestamp().as_second() - 1).min(jiff::Timestamp::now().as_second());
     Ok(prost_types::Timestamp { seconds: end, nanos: 0 })
+}
+
+/// Why no row at all was read: the node does not take the file. Of several files the others went in,
+/// and the report says which did not.
+fn unread(report: &Report) -> Option<Error> {
+    let why = report.rejected.iter().find(|verdict| verdict.row == 0 && report.rows == 0)?;
+    let field = if why.field.is_empty() { &why.file } else { &why.field };
+    let told = Error::field(field, &why.reason, &why.message, &why.message_zh);
+    let hint = if why.hint.is_empty() { String::new() } else { format!(" ({})", why.hint) };
+    let message = format!("{}: {field} {}{hint}", why.file, why.message);
+    Some(Error { reason: "FILE_NOT_READ".to_owned(), message, ..told })
 }
 
 async fn receive(
@@ -118,15 +129,6 @@ async fn receive(
                 bar.set_message(format!("{} {} rows", progress.file, progress.rows));
             }
             Some(import_response::Part::Report(report)) => {
-                progress::note(&format!(
-                    "{} rows: {} accepted, {} unchanged, {} skipped, {} rejected, {} ambiguous",
-                    report.rows,
-                    report.accepted,
-                    report.unchanged,
-                    report.skipped,
-                    report.rejected_rows,
-                    report.ambiguous_rows,
-                ));
                 return Ok(report);
             }
             None => (),

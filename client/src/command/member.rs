@@ -16,7 +16,7 @@ use yizhan_client::{
         self, access,
         answers::{missing, point_state, point_states},
         member::{self, COPY_COLUMNS, FOUND_COLUMNS, GRANT_COLUMNS, channel, role},
-        overlay, parse_day, parse_time, read, time,
+        new_home, overlay, parse_day, parse_time, read, same_home, time,
     },
     error::{Error, Result, present},
     pages::{Page, Paging},
@@ -160,6 +160,9 @@ pub struct Search {
     /// Ask the homes themselves
     #[arg(long)]
     live: bool,
+    /// Exit with 0 although some point did not answer
+    #[arg(long)]
+    allow_partial: bool,
 }
 
 #[derive(Args)]
@@ -175,7 +178,7 @@ pub struct Leave {
 pub struct Consent {
     /// Record id of the member
     id: String,
-    /// What for, such as profile.network
+    /// What for, such as profile.network, or transfer.to:HK with its scope
     #[arg(long)]
     purpose: String,
     /// What it is limited to: an event, a destination, `domestic`
@@ -211,7 +214,7 @@ pub struct Consent {
 pub struct Withdraw {
     /// Record id of the member
     id: String,
-    /// What for, such as profile.network
+    /// What for, such as profile.network, or transfer.to:HK with its scope
     #[arg(long)]
     purpose: String,
     /// Only consents limited to this
@@ -324,7 +327,7 @@ impl Create {
         let request = CreateMemberRequest {
             member: Some(v1::Member::try_from(&document)?),
             request_id: request_id(),
-            home: self.home,
+            home: new_home(self.home, &document.home)?,
             other_than: self.other_than,
         };
         let created = repeating(|| {
@@ -339,7 +342,8 @@ impl Update {
     async fn run(self, node: &Node) -> Result<Answer> {
         let change = read_json(&self.file)?;
         let current = json_of(&home_record(node, &self.id).await?);
-        let changed: member::Member = read(overlay(current, change))?;
+        let changed: member::Member = read(overlay(current.clone(), change))?;
+        same_home(&current, &changed.home)?;
         let request = UpdateMemberRequest { member: Some(v1::Member::try_from(&changed)?) };
         shown(once(node.members().update_member(request)).await?.member)
     }
@@ -372,7 +376,7 @@ impl Search {
         let items = page.items.iter().map(member::found).collect();
         let mut answer = Answer::list(items, page.next_page_token, FOUND_COLUMNS)
             .with("points", point_states(&page.rest));
-        if self.live {
+        if self.live && !self.allow_partial {
             answer.missing = missing(&page.rest);
         }
         Ok(answer)
@@ -394,10 +398,11 @@ impl Consent {
         let time = |text: &Option<String>, field| {
             text.as_deref().map(|text| parse_time(text, field)).transpose()
         };
+        let (purpose, scope) = purpose_and_scope(self.purpose, self.scope);
         let grant = Grant {
             member: self.id,
-            purpose: self.purpose,
-            scope: self.scope,
+            purpose,
+            scope,
             text_version: self.text_version,
             text_language: self.text_language,
             given_via: channel(&self.via)?,
@@ -419,11 +424,8 @@ impl Consent {
 
 impl Withdraw {
     async fn run(self, node: &Node) -> Result<Answer> {
-        let request = WithdrawConsentRequest {
-            member: self.id.clone(),
-            purpose: self.purpose,
-            scope: self.scope,
-        };
+        let (purpose, scope) = purpose_and_scope(self.purpose, self.scope);
+        let request = WithdrawConsentRequest { member: self.id.clone(), purpose, scope };
         let ended = repeating(|| {
             let (mut members, request) = (node.members(), request.clone());
             async move { members.withdraw_consent(request).await }
@@ -525,6 +527,14 @@ impl Access {
     }
 }
 
+/// `transfer.to:HK` is `transfer.to` with the scope HK.
+fn purpose_and_scope(purpose: String, scope: String) -> (String, String) {
+    match purpose.split_once(':') {
+        Some((purpose, within)) if scope.is_empty() => (purpose.to_owned(), within.to_owned()),
+        _ => (purpose, scope),
+    }
+}
+
 async fn copies(node: &Node, id: String) -> Result<Answer> {
     let answer = repeating(|| {
         let (mut members, id) = (node.members(), id.clone());
@@ -545,7 +555,7 @@ async fn copies(node: &Node, id: String) -> Result<Answer> {
             "state": certificate.state,
         });
     }
-    Ok(Answer::shaped(document, COPY_COLUMNS))
+    Ok(Answer::shaped(document, "copies", COPY_COLUMNS))
 }
 
 async fn get(node: &Node, id: &str) -> Result<GetMemberResponse> {

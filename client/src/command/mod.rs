@@ -16,6 +16,7 @@ mod member_move;
 pub mod org;
 pub mod point;
 pub mod report;
+pub mod search;
 pub mod series;
 pub mod status;
 pub mod user;
@@ -113,6 +114,8 @@ pub enum Command {
     Desk(Box<desk::Desk>),
     /// Figures about the association, with their definitions
     Report(report::Report),
+    /// Find members, events, organisations, groups and points by words
+    Search(search::Search),
     /// Take records out: CSV, XLSX, vCard, iCalendar, JSON lines
     Export(export::Export),
     /// Bring in tables: CSV, or a sheet of persons (XLSX)
@@ -139,6 +142,7 @@ pub async fn run(cli: Cli) -> Result<Answer> {
         Command::Help(help) => help.run(&context).await,
         Command::Desk(desk) => desk.run(&context).await,
         Command::Report(report) => report.run(&context).await,
+        Command::Search(search) => search.run(&context).await,
         Command::Export(export) => export.run(&context).await,
         Command::Import(import) => import.run(&context).await,
     }
@@ -233,7 +237,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Names a creation, so that repeating it has one effect.
+/// Names a creation, so that repeating it has one effect. What is created takes its time from it.
 pub fn request_id() -> String {
-    uuid::Uuid::new_v4().to_string()
+    uuid::Uuid::now_v7().to_string()
 }

@@ -8,9 +8,9 @@ use yizhan_client::{
     channel::{Node, once, repeating},
     document::{
         answers::{point_state, point_states},
-        json,
+        json, new_home,
         org::{self, COLUMNS},
-        overlay, read,
+        overlay, read, same_home,
     },
     error::{Result, present},
     pages::{Page, Paging},
@@ -81,7 +81,7 @@ impl Org {
                     org: Some(document.org()?),
                     detail: document.detail()?,
                     request_id: request_id(),
-                    home,
+                    home: new_home(home, &document.home)?,
                 };
                 let made = repeating(|| {
                     let (mut orgs, request) = (node.orgs(), request.clone());
@@ -94,7 +94,9 @@ impl Org {
                 let change = read_json(&file)?;
                 let current = get(&node, &id).await?;
                 let known = org::Org::of(&present(current.org)?, current.detail.as_ref());
-                let changed: org::Org = read(overlay(json(&known), change))?;
+                let known = json(&known);
+                let changed: org::Org = read(overlay(known.clone(), change))?;
+                same_home(&known, &changed.home)?;
                 let request =
                     UpdateOrgRequest { org: Some(changed.org()?), detail: changed.detail()? };
                 let made = once(node.orgs().update_org(request)).await?;

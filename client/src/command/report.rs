@@ -36,7 +36,7 @@ impl Report {
             async move { reports.get_report(request).await }
         })
         .await?;
-        let mut answer = Answer::shaped(reports::report(&report), reports::COLUMNS);
+        let mut answer = reports::answer(&report);
         if !self.allow_partial {
             answer.missing = missing(&report.points);
         }

@@ -8,7 +8,7 @@ use yizhan_client::{
     channel::repeating,
     document::{
         answers::{point_state, point_states},
-        json, read,
+        json, new_home, read,
         series::{self, COLUMNS},
     },
     error::{Result, present},
@@ -50,7 +50,7 @@ impl Series {
                 let request = CreateSeriesRequest {
                     series: Some(v1::Series::try_from(&document)?),
                     request_id: request_id(),
-                    home: create.home,
+                    home: new_home(create.home, &document.home)?,
                 };
                 let created = repeating(|| {
                     let (mut series, request) = (node.series(), request.clone());

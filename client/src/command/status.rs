@@ -12,5 +12,5 @@ pub async fn run(context: &Context) -> Result<Answer> {
         async move { nodes.get_status(GetStatusRequest {}).await }
     })
     .await?;
-    Ok(Answer::shaped(node::status(&answer), node::COLUMNS))
+    Ok(node::answer(&answer))
 }

@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 use yizhan_proto::v1::{FeedState, PointState};
 
 use super::{time, word};
+use crate::answer::Column;
+
+pub const COLUMNS: &[Column] =
+    &["point", "answered", "state", "sequence", "sealed_at", "head_age_ms"];
 
 pub fn point_state(state: &PointState) -> Value {
     json!({

@@ -50,7 +50,18 @@ fn kind(number: u32) -> Value {
         20 => "card",
         21 => "public_card",
         22 => "event_plan",
+        26 => "group_member",
+        27 => "group_card",
+        28 => "org_detail",
+        30 => "help_message",
+        31 => "help_key",
+        32 => "help_stub",
         40 => "roster_point",
+        41 => "transfer",
+        42 => "member_move",
+        43 => "point_detail",
+        44 => "point_notes",
+        45 => "home_figures",
         other => return other.to_string().into(),
     };
     word.into()

@@ -169,12 +169,104 @@ pub fn json<T: Serialize>(document: &T) -> Value {
     serde_json::to_value(document).expect("BUG: documents have text keys only")
 }
 
-/// A document from JSON; an unknown key is refused, because it is a mistyped one.
+/// A document from JSON; an unknown key is refused, because it is a mistyped one. The refusal names
+/// the key.
 pub fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T> {
-    serde_json::from_value(value).map_err(|error| {
-        Error { code: "INVALID_ARGUMENT", ..Error::failed("INVALID", error.to_string()) }
-            .advice("`get --output json` shows the keys")
+    let Some(said) = refusal::<T>(&value) else {
+        return serde_json::from_value(value).map_err(|error| unread("", &error.to_string()));
+    };
+    Err(unread(&culprit::<T>(&value, &said), &said))
+}
+
+fn unread(key: &str, said: &str) -> Error {
+    let (reason, message_zh) = match said {
+        said if said.starts_with("unknown field") => ("unknown_key", "不是该文件的键"),
+        said if said.starts_with("missing field") => ("required", "缺少必填的键"),
+        said if said.contains("integer `-") => ("negative", "不得为负数"),
+        _ => ("wrong_type", "类型不符"),
+    };
+    let message = format!("cannot be read: {said}");
+    Error::field(key, reason, message.trim(), message_zh)
+        .advice("`get --output json` shows the keys")
+}
+
+/// Why a document cannot be read as `T`, in serde's words.
+fn refusal<T: for<'de> Deserialize<'de>>(value: &Value) -> Option<String> {
+    T::deserialize(value).err().map(|error| error.to_string())
+}
+
+/// One step into a document.
+#[derive(Clone)]
+enum Step {
+    Key(String),
+    Item,
+}
+
+/// The way to what is wrong: the smallest part that, alone in its document, is refused in the same
+/// words. serde itself does not say where it was.
+fn culprit<T: for<'de> Deserialize<'de>>(value: &Value, said: &str) -> String {
+    let is_refused = |part: &Value| refusal::<T>(part).as_deref() == Some(said);
+    let lacks = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let mut path: Vec<Step> = Vec::new();
+    let mut part = value;
+    loop {
+        let steps: Vec<(Step, &Value)> = match part {
+            Value::Object(map) => {
+                map.iter().map(|(key, value)| (Step::Key(key.clone()), value)).collect()
+            }
+            Value::Array(items) => items.iter().map(|value| (Step::Item, value)).collect(),
+            _ => Vec::new(),
+        };
+        let further = steps.into_iter().find(|(step, value)| {
+            // A key is missing in an object, whatever else it has: no other key is to blame.
+            if lacks.is_some() && !value.is_object() && !value.is_array() {
+                return false;
+            }
+            let path = [&path[..], std::slice::from_ref(step)].concat();
+            is_refused(&alone(&path, (*value).clone()))
+        });
+        let Some((step, value)) = further else { break };
+        path.push(step);
+        part = value;
+        // Whatever stands there: it is the key that is wrong.
+        if is_refused(&alone(&path, Value::Null)) {
+            break;
+        }
+    }
+    let keys = path.iter().filter_map(|step| match step {
+        Step::Key(key) => Some(key.as_str()),
+        Step::Item => None,
+    });
+    keys.chain(lacks).collect::<Vec<_>>().join(".")
+}
+
+/// A document that has nothing but the value at the end of a path.
+fn alone(path: &[Step], value: Value) -> Value {
+    path.iter().rev().fold(value, |value, step| match step {
+        Step::Key(key) => Value::Object([(key.clone(), value)].into_iter().collect()),
+        Step::Item => Value::Array(vec![value]),
     })
+}
+
+/// The home that something new is for: the flag's, else the document's. They must not contradict.
+pub fn new_home(flag: String, written: &str) -> Result<String> {
+    if !flag.is_empty() && !written.is_empty() && flag != written {
+        return Err(Error::field(
+            "home",
+            "contradicts_flag",
+            &format!("is {written} in the file and {flag} on the command line"),
+            "与命令行所给的归属点不一致",
+        ));
+    }
+    Ok(if flag.is_empty() { written.to_owned() } else { flag })
+}
+
+/// Refuses a change of the home: that is no change of a record.
+pub fn same_home(before: &Value, after: &str) -> Result<()> {
+    if before["home"].as_str().unwrap_or_default() == after {
+        return Ok(());
+    }
+    Err(Error::field("home", "read_only", "does not change by an update", "不能通过修改变更"))
 }
 
 /// `base` with the keys of `change` in place of its own.
@@ -217,6 +309,31 @@ mod tests {
         let map: Texts = read(json!({"en": "a"})).unwrap();
         let list: Texts = read(json!([{"lang": "en", "text": "a"}])).unwrap();
         assert_eq!(map, list);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_by_its_key() {
+        #[derive(Default, Deserialize, Debug)]
+        #[serde(default, deny_unknown_fields)]
+        struct Sheet {
+            _titles: Texts,
+            _issue: u32,
+            _hosts: Vec<Handle>,
+        }
+        let hosts = json!([{"service": "a", "value": "b"}, {"service": "a", "value": 5}]);
+        for (document, key, reason) in [
+            (json!({"_issue": 1, "colour": {"red": 1}}), "colour", "unknown_key"),
+            (json!({"_issue": "one"}), "_issue", "wrong_type"),
+            (json!({"_titles": {}, "_issue": -1}), "_issue", "negative"),
+            (json!({"_titles": 7, "_issue": 1}), "_titles", "wrong_type"),
+            (json!({"_hosts": hosts}), "_hosts.value", "wrong_type"),
+            (json!({"_hosts": [{"service": "a"}]}), "_hosts.value", "required"),
+            (json!(7), "", "wrong_type"),
+        ] {
+            let error = read::<Sheet>(document.clone()).map(|_| ()).unwrap_err();
+            let named = (error.fields[0].field.as_str(), error.fields[0].reason.as_str());
+            assert_eq!(named, (key, reason), "{document}");
+        }
     }
 
     #[test]

@@ -6,13 +6,18 @@ use yizhan_proto::v1::{
 };
 
 use super::{answers::feed_state, time, word};
-use crate::answer::Column;
+use crate::answer::{Answer, Column};
 
-/// The table shows the feeds.
-pub const COLUMNS: &[Column] =
+const FEED_COLUMNS: &[Column] =
     &["home", "audience", "epoch", "sequence", "live", "head_sequence", "head_age_ms", "state"];
+const LINK_COLUMNS: &[Column] = &["peer", "state", "since", "last_contact_ms", "rtt_ms", "reason"];
 
-pub fn status(status: &GetStatusResponse) -> Value {
+/// The status as a command answers it: its feeds, and below them its links.
+pub fn answer(said: &GetStatusResponse) -> Answer {
+    Answer::shaped(status(said), "feeds", FEED_COLUMNS).and_rows("links", LINK_COLUMNS)
+}
+
+fn status(status: &GetStatusResponse) -> Value {
     // A node that does not count parcels says nothing; a zero would be a claim.
     let parcels = status.parcels.as_ref();
     json!({

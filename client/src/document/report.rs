@@ -3,12 +3,32 @@
 use serde_json::{Value, json};
 use yizhan_proto::v1::import_response::{Report, RowVerdict};
 
-use crate::answer::Column;
+use crate::answer::{Answer, Column};
 
-/// The table shows the rejected rows.
-pub const REJECTED_COLUMNS: &[Column] = &["file", "row", "field", "reason", "message"];
+const COLUMNS: &[Column] = &["file", "row", "field", "reason", "message"];
 
-pub fn import(report: &Report) -> Value {
+/// The report as a command answers it: the rows that stayed out, and how many went in. `ignored`
+/// files of the folder were not sent.
+pub fn answer(report: &Report, ignored: &[String]) -> Answer {
+    let mut totals = format!(
+        "{} rows: {} accepted, {} unchanged, {} skipped, {} rejected, {} ambiguous",
+        report.rows,
+        report.accepted,
+        report.unchanged,
+        report.skipped,
+        report.rejected_rows,
+        report.ambiguous_rows,
+    );
+    if !ignored.is_empty() {
+        totals.push_str(&format!("; not imported: {}", ignored.join(", ")));
+    }
+    Answer::shaped(import(report), "rejected", COLUMNS)
+        .and_rows("ambiguous", COLUMNS)
+        .and_rows("remarks", COLUMNS)
+        .saying(totals)
+}
+
+fn import(report: &Report) -> Value {
     json!({
         "rows": report.rows,
         "accepted": report.accepted,

@@ -3,13 +3,17 @@
 use serde_json::{Value, json};
 use yizhan_proto::v1::{Figure, GetReportResponse, LocalText, figure};
 
-use super::{answers::point_states, day, word};
-use crate::answer::Column;
+use super::{answers, answers::point_states, day, word};
+use crate::answer::{Answer, Column};
 
-/// The table shows the figures.
-pub const COLUMNS: &[Column] = &["id", "value", "basis", "definition"];
+const COLUMNS: &[Column] = &["id", "value", "basis", "suppressed", "definition"];
 
-pub fn report(report: &GetReportResponse) -> Value {
+/// The report as a command answers it: its figures, and below them what they rest on.
+pub fn answer(said: &GetReportResponse) -> Answer {
+    Answer::shaped(report(said), "figures", COLUMNS).and_rows("points", answers::COLUMNS)
+}
+
+fn report(report: &GetReportResponse) -> Value {
     json!({
         "report": report.name,
         "as_of": day(report.as_of.as_ref()),

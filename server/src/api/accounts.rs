@@ -65,7 +65,9 @@ impl AccountService for AccountApi {
         &self,
         request: Request<GetCallerRequest>,
     ) -> Result<Response<GetCallerResponse>, Status> {
-        let answer = match Caller::of(&request) {
+        let caller = Caller::of(&request);
+        let made = self.accounts.made(&caller).await?;
+        let answer = match caller {
             Caller::Account { name, role, point, also, member, expires, .. } => {
                 let user = User {
                     name,
@@ -73,6 +75,7 @@ impl AccountService for AccountApi {
                     point: point.to_string(),
                     grants: also.into_iter().map(v1::RoleGrant::from).collect(),
                     member: member.map(|member| member.to_string()).unwrap_or_default(),
+                    create_time: made.map(time_message),
                     ..User::default()
                 };
                 GetCallerResponse { user: Some(user), expire_time: Some(time_message(expires)) }

@@ -11,7 +11,7 @@ use yizhan_proto::v1::{self, control_service_server::ControlService, verify_resp
 use crate::{
     app::{App, audit, error::Error, network, recovery},
     backup,
-    domain::{audience::FeedId, id::PointCode, position::Epoch, time::Time},
+    domain::{audience::FeedId, id::PointCode, position::Epoch, region, time::Time},
     feed::verify,
     identity::{caller::Caller, spki::Fingerprint, token::TTL_DEFAULT},
     store::{CopyState, FeedStore},
@@ -48,6 +48,10 @@ impl ControlService for ControlApi {
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
         let request = request.into_inner();
         let point: PointCode = request.point.parse().map_err(Error::from)?;
+        // An older network may have points that today would be refused.
+        if self.app.keys.roster().get(&point).is_none() {
+            region::place_of_point(&point).map_err(Error::from)?;
+        }
         let ttl = match request.ttl {
             None => TTL_DEFAULT,
             Some(ttl) => Duration::try_from(ttl).map_err(|_| {

@@ -80,6 +80,7 @@ impl EventService for EventApi {
             page_size: request.page_size,
             page_token: request.page_token,
             live: request.live,
+            host: optional_point(&request.host, "host")?,
         };
         let page = events::list(&self.app, &caller, asked).await?;
         Ok(Response::new(v1::ListEventsResponse {

@@ -41,6 +41,7 @@ impl ExportService for ExportApi {
             kind: ExportKind::parse(&request.kind, "kind").map_err(Error::from)?,
             role: role.map(|role| Role::parse(role, "role")).transpose().map_err(Error::from)?,
             home: optional_point(&request.home, "home")?,
+            host: optional_point(&request.host, "host")?,
             words: request.words,
             region: request.region,
             field: request.field,

@@ -20,16 +20,21 @@ use crate::app::App;
 
 /// Clients over TLS.
 pub fn public(app: &App) -> Router {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(yizhan_proto::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("BUG: the descriptors are compiled in");
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(yizhan_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection = described().build_v1().expect("BUG: the descriptors are compiled in");
+    // What older tools ask for.
+    let before = described().build_v1alpha().expect("BUG: the descriptors are compiled in");
     // Serving until it is gone: a listener that drains refuses connections by itself.
     let (_, health) = tonic_health::server::health_reporter();
     let routes = Routes::new(accounts(app))
         .add_service(NodeServiceServer::new(NodeApi { app: app.clone() }))
         .add_service(health)
-        .add_service(reflection);
+        .add_service(reflection)
+        .add_service(before);
     let callers =
         Callers::Sessions { accounts: app.accounts.clone(), outside: app.outside.clone() };
     let routes = super::records::add_to(routes, app);

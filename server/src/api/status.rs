@@ -85,6 +85,17 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_the_state_does_not_allow_has_one_code_and_names_the_ways_on() {
+        let refused = Invalid::new("state", "move_refused").hint("open -> given, expired");
+        let status = Status::from(Error::from(refused));
+        let details = status.get_error_details();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(details.error_info().unwrap().reason, "MOVE_REFUSED");
+        assert_eq!(status.message(), "state does not allow this step (open -> given, expired)");
+        assert_eq!(details.bad_request().unwrap().field_violations[0].reason, "move_refused");
+    }
+
+    #[test]
     fn a_wait_is_told_as_retry_info() {
         let status = Status::from(Error::SlowDown { retry_after_ms: 1_500 });
         let delay = status.get_error_details().retry_info().unwrap().retry_delay;

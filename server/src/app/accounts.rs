@@ -199,6 +199,12 @@ impl Accounts {
         Ok(store::accounts::find(&mut db, name).await?.map(|(account, _)| account))
     }
 
+    /// When the caller's own account was made; none for whoever has none.
+    pub async fn made(&self, caller: &Caller) -> Result<Option<Time>> {
+        let Caller::Account { name, .. } = caller else { return Ok(None) };
+        Ok(self.find(name).await?.map(|account| account.created))
+    }
+
     /// Closes an account for good and ends its sessions.
     pub async fn disable(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
         let (mut account, _) = self.administered(caller, name).await?;

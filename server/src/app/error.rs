@@ -22,7 +22,7 @@ pub enum Error {
         "a one-time code is needed: give --otp with the six digits that the authenticator shows"
     )]
     CodeNeeded,
-    #[error("too many failed attempts for this name: try again in {} s", retry_after_ms.div_ceil(1_000))]
+    #[error("too many attempts: try again in {} s", retry_after_ms.div_ceil(1_000))]
     SlowDown { retry_after_ms: u64 },
     /// Said only where the caller may know that the thing exists; `NotFound` otherwise.
     #[error("this account may not do that")]
@@ -73,6 +73,10 @@ impl Error {
             Error::TwoPersons { .. } => (Code::FailedPrecondition, "TWO_PERSONS_NEEDED"),
             Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
             Error::Exists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+            // What was asked is right, and not now: its field names the moves that are allowed.
+            Error::Invalid(fields) if is_refused_move(fields) => {
+                (Code::FailedPrecondition, "MOVE_REFUSED")
+            }
             Error::Invalid(_) => (Code::InvalidArgument, "INVALID"),
             Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
             Error::FileTooLarge => (Code::ResourceExhausted, "TOO_LARGE"),
@@ -86,6 +90,10 @@ impl Error {
             Error::Storage(_) => (Code::Internal, "STORAGE_FAILED"),
         }
     }
+}
+
+fn is_refused_move(fields: &[Invalid]) -> bool {
+    !fields.is_empty() && fields.iter().all(|invalid| invalid.reason == "move_refused")
 }
 
 fn since_text(since: &str) -> String {

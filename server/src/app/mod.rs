@@ -21,6 +21,7 @@ pub mod import;
 #[cfg(all(test, feature = "planted-faults"))]
 mod invariants;
 pub mod leading;
+pub mod live;
 pub mod members;
 pub mod moves;
 pub mod moving_in;
@@ -75,6 +76,8 @@ pub struct App {
     pub departures: Arc<erasures::Ledger>,
     /// Tasks of approvals go one after the other.
     pub doing: Arc<approvals::Doing>,
+    /// Room for questions to all homes.
+    pub live: live::Live,
     /// Whether this is the node of its point that dials and runs jobs.
     pub leading: leading::Leading,
     pub started: Time,

@@ -9,6 +9,7 @@ use super::{
     App,
     error::Result,
     events::put,
+    groups,
     records::{self, Found},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         audience::{Audience, FeedId},
         event::{Appearance, EventPlan},
         grant::{Grant, Purpose, Scope},
+        group::Place,
         id::{GrantId, MemberId, PointCode, RecordId},
         kind::Kind,
         language::{Language, LocalTexts},
@@ -36,6 +38,22 @@ pub fn token(key: &[u8; 32], person: &[u8]) -> [u8; 16] {
     let mut token = [0; 16];
     token.copy_from_slice(&blake3::keyed_hash(key, person).as_bytes()[..16]);
     token
+}
+
+/// The token of a member at a home. One that its places and appearances there carry already is kept:
+/// they came along when the point was handed over or the member moved, and the key did not.
+pub async fn token_of(app: &App, home: &PointCode, member: RecordId) -> Result<[u8; 16]> {
+    if let Some(found) = groups::places_of(app, home, member).await?.first() {
+        return Ok(found.value::<v1::GroupMember, Place>()?.token);
+    }
+    for found in plans_of(app, home, member).await? {
+        let plan: EventPlan = found.value::<v1::EventPlan, _>()?;
+        let mine = |one: &&Appearance| one.member == Some(MemberId(member.0));
+        if let Some(appearance) = plan.event.appearances.iter().find(mine) {
+            return Ok(appearance.token);
+        }
+    }
+    Ok(token(&token_key(app), &member.0))
 }
 
 /// What is shown of a person's names, per readers' language.
@@ -61,7 +79,6 @@ pub async fn identify(
     plan: &mut v1::EventPlan,
     before: Option<&EventPlan>,
 ) -> Result<()> {
-    let key = token_key(app);
     let source = before.map_or("", |plan| plan.source.as_str());
     let Some(message) = &mut plan.event else { return Ok(()) };
     for appearance in &mut message.appearances {
@@ -77,7 +94,7 @@ pub async fn identify(
             continue;
         }
         let id = RecordId::parse(&appearance.member, "plan.event.appearances.member")?;
-        appearance.token = token(&key, &id.0).to_vec();
+        appearance.token = token_of(app, home, id).await?.to_vec();
         let found = records::find(app, id).await?;
         let Some(member) =
             found.iter().find(|at| at.is(Kind::MEMBER, Audience::Home) && at.feed.home == *home)

@@ -164,6 +164,7 @@ pub async fn founder_in(
         erasures,
         departures: Arc::default(),
         doing: Arc::default(),
+        live: Default::default(),
         audit: Audit::start(db.clone(), outside.clone(), None, false).await.unwrap(),
         started: outside.now(),
         stale_after_ms: 1_800_000,

@@ -17,7 +17,7 @@ use crate::{
         kind::Kind,
         page::{Question, page_size},
         policy::Operation,
-        series::{Series, series_code},
+        series::{Series, SeriesState, series_code},
         text::Invalid,
     },
     feed::change::{Change, CommitError},
@@ -46,6 +46,9 @@ pub async fn create(
     let home = sight::home_for(app, caller, Operation::CreateSeries, home)?;
     let id = records::id_of_request(app, &home, Kind::SERIES, request_id)?;
     new.source.clear();
+    if new.state == 0 {
+        new.state = SeriesState::Active.number();
+    }
     let series: Series = new.try_into().map_err(|invalid: Invalid| invalid.under("series"))?;
     let of_code = of_code(app, &series.code).await?;
     if of_code.iter().any(|found| found.row.id != id) {

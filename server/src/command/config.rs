@@ -36,7 +36,7 @@ impl Config {
             })
         };
         let items: Vec<Value> = config::all().into_iter().map(item).collect();
-        Ok(Answer::shaped(json!({"items": items}), COLUMNS))
+        Ok(Answer::shaped(json!({"items": items}), "items", COLUMNS))
     }
 }
 

@@ -48,8 +48,7 @@ impl Run {
             let document = document(&network);
             network.stop().await;
             let report = report.map_err(|error| failure("DEMO_FAILED", &error))?;
-            let answer = Answer::shaped(reports::report(&report), reports::COLUMNS);
-            return Ok(answer.with("network", document));
+            return Ok(reports::answer(&report).with("network", document));
         }
         match format {
             Format::Json => println!("{}", document(&network)),

@@ -8,7 +8,7 @@ use yizhan_client::{
 };
 
 use super::{Dir, Places, failure, point_code};
-use crate::{found, outside::Outside};
+use crate::{domain::region, found, outside::Outside};
 
 #[derive(Args)]
 pub struct Init {
@@ -27,6 +27,10 @@ pub struct Init {
 impl Init {
     pub async fn run(self) -> Result<Answer> {
         let point = point_code(&self.point)?;
+        region::place_of_point(&point).map_err(|_| {
+            Error::usage(format!("{point} lies at no place of the table of regions"))
+                .advice("codes of GB/T 2260 on the mainland, such as CN-440100")
+        })?;
         let place = self.places.resolve(&self.dir.dir)?;
         let (link, public) = (place.listen_link.to_string(), place.listen_public.to_string());
         let fingerprint =

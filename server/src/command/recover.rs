@@ -25,6 +25,6 @@ impl Recover {
         let answer = once(local.node.control().recover(RecoverRequest {})).await?;
         let item = |feed: &yizhan_proto::v1::RecoveredFeed| json!({"feed": feed.feed, "epoch": feed.epoch.as_ref().map(|epoch| epoch.counter)});
         let items: Vec<Value> = answer.feeds.iter().map(item).collect();
-        Ok(Answer::shaped(json!({"items": items}), COLUMNS))
+        Ok(Answer::shaped(json!({"items": items}), "items", COLUMNS))
     }
 }

@@ -16,6 +16,6 @@ impl Status {
     pub async fn run(self) -> Result<Answer> {
         let local = self.dir.connect().await?;
         let answer = once(local.node.nodes().get_status(GetStatusRequest {})).await?;
-        Ok(Answer::shaped(node::status(&answer), node::COLUMNS))
+        Ok(node::answer(&answer))
     }
 }

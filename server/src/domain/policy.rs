@@ -212,6 +212,8 @@ operations!(
     ReceiveNotices,
     /// Figures counted from what the caller may read.
     ReadReport,
+    /// Have the homes themselves asked for what is newest.
+    AskHomes,
     /// See what an import would do.
     TryImport,
     /// Import for good. Each row also needs the operation of its kind.
@@ -298,6 +300,10 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (ReadReport, Staff | PointAdmin | ProvincialAdmin) => Network,
         (ReadReport, Client | Member | Volunteer | Auditor) => Public,
 
+        (AskHomes, Member | Volunteer | Staff | PointAdmin | ProvincialAdmin | Auditor) => {
+            Everything
+        }
+
         (OfferHandoff, Staff | PointAdmin) => OwnPoint,
         (OverrideConsent, PointAdmin) => OwnPoint,
         (BreakGlass, PointAdmin | ProvincialAdmin) => OwnPoint,
@@ -322,7 +328,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | OpenPoint | ProposePoint | EditPoint | ApproveAreas | ReadPointDetail | ReadCard
             | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember | AccessMember
             | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries | ReadOrgDetail
-            | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import | Export
+            | EditOrg | ReadGroup | EditGroup | ReadReport | AskHomes | TryImport | Import | Export
             | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember | DeclareBasis
             | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest | ReplyHelpRequest
             | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff

@@ -4,7 +4,10 @@
 
 use std::{collections::HashMap, fmt, sync::LazyLock};
 
-use super::text::{self, Invalid};
+use super::{
+    id::PointCode,
+    text::{self, Invalid},
+};
 
 /// State of 2023-06-30 for the mainland; UN/LOCODE 2023-1.
 const TABLE: &str = include_str!("../../data/regions.csv");
@@ -178,6 +181,18 @@ static NAMES: LazyLock<HashMap<&'static str, Option<Region>>> = LazyLock::new(||
     names
 });
 
+/// Refuses a new point at a place that is not in the table. Of cities abroad it holds a few only, so
+/// there the country decides.
+pub fn place_of_point(point: &PointCode) -> Result<(), Invalid> {
+    let mut parts = point.as_str().split('-');
+    let country = parts.next().unwrap_or_default();
+    let place = match country {
+        "CN" => parts.next().unwrap_or_default(),
+        country => country,
+    };
+    Region::parse(place, "point").map(|_| ())
+}
+
 /// Every place once, in the order of the table.
 pub fn all() -> impl Iterator<Item = Region> {
     ENTRIES.iter().map(Region)
@@ -266,6 +281,17 @@ fn shortest(code: &'static str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_lies_at_a_place_of_the_table() {
+        let place = |code: &str| place_of_point(&code.parse().unwrap()).map_err(|no| no.reason);
+        for code in ["CN-440000", "CN-440100-2", "HK", "MO-2", "GB-LON", "US-BOS-2", "IE-DUB"] {
+            assert_eq!(place(code), Ok(()), "{code}");
+        }
+        for code in ["CN-999999", "CN-445500", "XX-LON"] {
+            assert_eq!(place(code), Err("unknown_region_code"), "{code}");
+        }
+    }
 
     #[test]
     fn every_line_of_the_table_is_read() {

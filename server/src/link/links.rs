@@ -97,6 +97,12 @@ impl Links {
         })
     }
 
+    /// How long ago a neighbour was last heard over a link; none: not in this run, or no neighbour.
+    pub fn last_contact(&self, peer: &PointCode) -> Option<Duration> {
+        let view = self.all().into_iter().find(|link| link.peer == *peer)?;
+        view.last_contact
+    }
+
     fn note(&self, peer: &PointCode, state: LinkState, now: Time, reason: String) {
         self.with(|links| {
             let link = links.entry(peer.clone()).or_insert(Link {

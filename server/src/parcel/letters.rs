@@ -61,7 +61,9 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
             | Kind::HelpFiguresQuestion(_)
             | Kind::HelpFigures(_)
             | Kind::HelpLookup(_)
-            | Kind::HelpLookupAnswer(_),
+            | Kind::HelpLookupAnswer(_)
+            | Kind::HeadsQuestion(_)
+            | Kind::HeadsAnswer(_),
         )
         | None => return Vec::new(),
     };
@@ -86,7 +88,9 @@ pub async fn act(
             | Kind::HelpFiguresQuestion(_)
             | Kind::HelpFigures(_)
             | Kind::HelpLookup(_)
-            | Kind::HelpLookupAnswer(_),
+            | Kind::HelpLookupAnswer(_)
+            | Kind::HeadsQuestion(_)
+            | Kind::HeadsAnswer(_),
         ) => Ok(Verdict::Refused("NOT_EPHEMERAL")),
         Some(Kind::HelpParcel(parcel)) => help::arrive(here, db, (from, to), parcel).await,
         Some(Kind::HelpCopies(copies)) => help::keep_copies(here, db, (from, to), copies).await,

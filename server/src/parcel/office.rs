@@ -17,7 +17,9 @@ use super::{
     delivery::Delivery,
     lanes::{Arrived, Lanes},
     letters,
-    questions::{AskError, EnrolmentHandler, FiguresHandler, LookupHandler, Questions},
+    questions::{
+        AskError, EnrolmentHandler, FiguresHandler, HeadsHandler, LookupHandler, Questions,
+    },
     seal::{self, Address, Manner, SealError, Sealed, is_admitted},
 };
 use crate::{
@@ -222,6 +224,11 @@ impl Office {
     /// Says how questions about desks' figures are answered. Only the first handler counts.
     pub fn on_figures(&self, handler: FiguresHandler) -> bool {
         self.questions.set_figures(handler)
+    }
+
+    /// Says how live questions are answered. Only the first handler counts.
+    pub fn on_heads(&self, handler: HeadsHandler) -> bool {
+        self.questions.set_heads(handler)
     }
 
     /// At the end: nothing that a handler holds is held any longer.

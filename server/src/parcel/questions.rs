@@ -10,8 +10,8 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use yizhan_proto::v1::{
-    EnrolmentAnswer, EnrolmentForward, HelpFigures, HelpLookup, HelpLookupAnswer, Letter,
-    letter::Kind,
+    EnrolmentAnswer, EnrolmentForward, HeadsAnswer, HeadsQuestion, HelpFigures, HelpLookup,
+    HelpLookupAnswer, Letter, letter::Kind,
 };
 
 use crate::domain::{id::PointCode, time::Time};
@@ -36,6 +36,10 @@ pub type FiguresHandler = Box<dyn Fn(PointCode) -> BoxFuture<'static, HelpFigure
 /// code does.
 pub type LookupHandler =
     Box<dyn Fn(HelpLookup) -> BoxFuture<'static, HelpLookupAnswer> + Send + Sync>;
+
+/// Names the newest seals of this node's homes to the point that asks.
+pub type HeadsHandler =
+    Box<dyn Fn(PointCode, HeadsQuestion) -> BoxFuture<'static, HeadsAnswer> + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -66,6 +70,7 @@ pub(super) struct Questions {
     enrolment: Mutex<Option<Arc<EnrolmentHandler>>>,
     figures: Mutex<Option<Arc<FiguresHandler>>>,
     lookup: Mutex<Option<Arc<LookupHandler>>>,
+    heads: Mutex<Option<Arc<HeadsHandler>>>,
 }
 
 impl Default for Questions {
@@ -77,6 +82,7 @@ impl Default for Questions {
             enrolment: Mutex::default(),
             figures: Mutex::default(),
             lookup: Mutex::default(),
+            heads: Mutex::default(),
         }
     }
 }
@@ -108,6 +114,16 @@ impl Questions {
         self.enrolment.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         self.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         self.lookup.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        self.heads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    }
+
+    pub fn set_heads(&self, handler: HeadsHandler) -> bool {
+        let mut heads = self.heads.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_first = heads.is_none();
+        if is_first {
+            *heads = Some(Arc::new(handler));
+        }
+        is_first
     }
 
     pub fn set_lookup(&self, handler: LookupHandler) -> bool {
@@ -216,6 +232,16 @@ impl Questions {
                     Letter { kind: Some(Kind::HelpLookupAnswer(answer.await)) }
                 }))
             }
+            Some(Kind::HeadsQuestion(question)) => {
+                let handler = {
+                    let known = self.heads.lock();
+                    known.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()?
+                };
+                let answer = handler(from, question);
+                Some(Box::pin(
+                    async move { Letter { kind: Some(Kind::HeadsAnswer(answer.await)) } },
+                ))
+            }
             Some(
                 Kind::RemovalReceipt(_)
                 | Kind::EnrolmentAnswer(_)
@@ -227,7 +253,8 @@ impl Questions {
                 | Kind::HandoffWord(_)
                 | Kind::TransferWord(_)
                 | Kind::MoveWord(_)
-                | Kind::HelpLookupAnswer(_),
+                | Kind::HelpLookupAnswer(_)
+                | Kind::HeadsAnswer(_),
             )
             | None => None,
         }

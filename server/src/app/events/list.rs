@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use yizhan_proto::v1;
+use yizhan_proto::v1::{self, event_host};
 
 use crate::{
     app::{
         App, answers,
-        error::{Error, Result},
+        error::Result,
+        live::{self, Wanted},
         records::{Found, Readable},
         sight::Sight,
     },
@@ -49,6 +50,8 @@ pub struct Asked {
     pub page_size: i32,
     pub page_token: String,
     pub live: bool,
+    /// Leads, or has accepted to be a co-host.
+    pub host: Option<PointCode>,
 }
 
 /// One page of events, and what it rests on.
@@ -61,12 +64,6 @@ pub struct Page {
 /// Lists public events, and drafts of the caller's own homes, earliest start first.
 pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
     let sight = Sight::of(app, caller, Operation::ReadEvent, Operation::ReadEvent)?;
-    if asked.live {
-        return Err(Error::Precondition {
-            reason: "LIVE_NOT_OFFERED",
-            message: "this node cannot ask the homes themselves yet: ask without live".into(),
-        });
-    }
     let size = page_size(asked.page_size)?;
     let question = question(&asked, &sight);
     let mut at = match question.place::<PLACE>(&asked.page_token)? {
@@ -74,7 +71,13 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
         None => Place::FIRST,
     };
     let query = query(&asked)?;
-    let points = answers::points(app, &sight, &[Audience::Public]);
+    let audiences = &[Audience::Public];
+    let live = match asked.live {
+        true => Some(live::ask(app, caller, Wanted { audiences, figures: false }).await?),
+        false => None,
+    };
+    let mut points = answers::points(app, &sight, audiences);
+    live.inspect(|live| live.mark(&mut points));
     let mut page = Page { items: Vec::new(), next_page_token: String::new(), points };
     if query.is_hopeless {
         return Ok(page);
@@ -109,7 +112,8 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
             };
             let item = item.filter(|item| {
                 let texts = item.titles.iter().map(|title| title.text.as_str());
-                query.fits(texts.chain([item.venue.as_str()]))
+                let is_hosted = asked.host.as_ref().is_none_or(|host| is_hosted_by(item, host));
+                is_hosted && query.fits(texts.chain([item.venue.as_str()]))
             });
             if let Some(item) = item {
                 if page.items.len() == size {
@@ -126,6 +130,13 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
     }
     page.next_page_token = question.token(&bytes(at));
     Ok(page)
+}
+
+fn is_hosted_by(event: &v1::Event, point: &PointCode) -> bool {
+    let takes_part = |host: &v1::EventHost| {
+        host.role() == event_host::Role::Lead || host.state() == event_host::State::Accepted
+    };
+    event.hosts.iter().any(|host| host.point == point.as_str() && takes_part(host))
 }
 
 /// Public events of all homes; plans of the caller's own.
@@ -197,6 +208,7 @@ fn question(asked: &Asked, sight: &Sight) -> Question {
         .with(asked.home.as_ref().map_or("", PointCode::as_str))
         .with(&asked.region)
         .with(&asked.words)
+        .with(asked.host.as_ref().map_or("", PointCode::as_str))
         .with(&sight.name())
 }
 

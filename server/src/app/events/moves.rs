@@ -67,10 +67,7 @@ fn step_to(plan: &mut EventPlan, step: Step, now: Time) -> Result<()> {
         Step::Cancel => EventMove::Cancel,
         Step::Hold => EventMove::Hold,
     };
-    event.state = before.after(moved).map_err(|invalid| Error::Precondition {
-        reason: "MOVE_REFUSED",
-        message: format!("an event that is {} does not allow this step", invalid.hint),
-    })?;
+    event.state = before.after(moved)?;
     match step {
         Step::Reschedule { start, end } => {
             if (start, end) == (event.start_time, event.end_time) {

@@ -136,6 +136,14 @@ async fn the_calendar_of_the_data_set_is_listed_in_order() {
     let start = |event: &v1::Event| event.start_time.unwrap().seconds;
     assert!(talks.items.is_sorted_by_key(start));
 
+    // Guangzhou leads one of them and is a co-host of others; an invitation alone does not count.
+    let host = Some("CN-440100".parse().unwrap());
+    let ours = Asked { series: "TALK".into(), page_size: 100, host, ..Asked::default() };
+    let ours = list(app, &Caller::Anonymous, ours).await.unwrap().items;
+    assert_eq!(ours.len(), 3);
+    assert!(ours.iter().any(|event| event.home == "CN-440100"));
+    assert!(ours.iter().any(|event| event.home != "CN-440100"));
+
     let mut ids = Vec::new();
     let mut page_token = String::new();
     loop {

@@ -42,6 +42,7 @@ pub struct Asked {
     pub language: String,
     pub role: Option<Role>,
     pub home: Option<PointCode>,
+    pub host: Option<PointCode>,
     pub state: String,
     pub series: String,
 }
@@ -146,6 +147,7 @@ async fn page(
                 series: asked.series.clone(),
                 state: state(&asked.state, EventState::parse)?,
                 home: asked.home.clone(),
+                host: asked.host.clone(),
                 region: asked.region.clone(),
                 words: asked.words.clone(),
                 page_size,

@@ -23,6 +23,7 @@ fn asked(kind: ExportKind) -> Asked {
         language: String::new(),
         role: None,
         home: None,
+        host: None,
         state: String::new(),
         series: String::new(),
     }

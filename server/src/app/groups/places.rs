@@ -72,7 +72,7 @@ pub async fn enrol(app: &App, caller: &Caller, new: Enrolment) -> Result<v1::Gro
     let mut place = Place {
         group: group.row.id,
         member: Some(MemberId(new.member.0)),
-        token: people::token(&people::token_key(app), &new.member.0),
+        token: people::token_of(app, &home, new.member).await?,
         role,
         state: PlaceState::first(role),
         from: new.from.or_else(|| today(app)),

@@ -70,6 +70,9 @@ pub async fn create(
     let id = records::id_of_request(app, &home, Kind::GROUP, request_id)?;
     new.source.clear();
     new.rota.clear();
+    if new.state == 0 {
+        new.state = GroupState::Planned.number();
+    }
     let group: Group = new.try_into().map_err(|invalid: Invalid| invalid.under("group"))?;
     if !matches!(group.state, GroupState::Planned | GroupState::Running) {
         let hint = "new -> planned, running";

@@ -16,9 +16,10 @@ use crate::{
         group::{Duty, GroupKind, GroupState, PlaceRole, PlaceState},
         id::RecordId,
         kind::Kind,
-        policy::Role,
+        policy::{Operation, Role},
         region::Region,
     },
+    feed::change::Change,
 };
 
 async fn imported() -> Node {
@@ -48,6 +49,20 @@ async fn key_contacts(node: &Node, role: Role) -> (usize, usize, usize) {
         tokens.extend(page.items.into_iter().map(|card| card.token));
     }
     (places, tokens.len(), named)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_keeps_the_token_that_came_along_with_its_places() {
+    let node = imported().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let member = id_of(&node, "M-000173").await;
+    let home = members::own(app, &staff, Operation::EditGroup, member).await.unwrap().feed.home;
+    // As another key made it, before the point was handed over.
+    let change = revise(app, Change::new(), &home, member, |place| place.token = [9; 16]).await;
+    app.writer.commit(change.unwrap()).await.unwrap();
+    let new =
+        Enrolment { group: "COHORT-2".into(), member, role: None, from: None, duty_region: None };
+    assert_eq!(enrol(app, &staff, new).await.unwrap().token, [9; 16]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

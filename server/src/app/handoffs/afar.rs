@@ -22,6 +22,7 @@ use crate::{
         id::{PointCode, RecordId},
         policy::Operation,
         text::Invalid,
+        time::Time,
     },
     feed::change::{Change, CommitError},
     identity::caller::Caller,
@@ -156,11 +157,16 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
     }
 }
 
-/// Nobody can say more, for a right code and for a wrong one.
+/// Nobody can say more, for a right code and for a wrong one. A neighbour is out of reach since it
+/// last gave a sign of life, others since their last word on their heads came in.
 fn unreachable(app: &App, point: &PointCode) -> Error {
     let roster = app.keys.roster();
-    let heard = app.heads.heard(roster.server_of(point).unwrap_or(point));
-    let since = heard.map(|heard| heard.at.to_string()).unwrap_or_default();
+    let server = roster.server_of(point).unwrap_or(point);
+    let heard = app.heads.heard(server).map(|heard| heard.at);
+    let now_ms = app.outside.now().millis();
+    let met = app.links.last_contact(server);
+    let met = met.map(|ago| Time::from_millis(now_ms - ago.as_millis() as i64));
+    let since = heard.max(met).map(|at| at.to_string()).unwrap_or_default();
     Error::OwnerUnavailable { point: point.to_string(), since }
 }
 

@@ -218,10 +218,7 @@ async fn decide(
     change: impl FnOnce(&mut v1::Handoff) -> Result<()>,
 ) -> Result<v1::HandoffView> {
     let (home, id, state) = (noted.feed.home.clone(), noted.id, noted.state()?);
-    if handoff::after(noted.side(), state, step).is_none() {
-        let refused = handoff::moved(noted.side(), state, step).expect_err("BUG: not in the table");
-        return Err(Error::Precondition { reason: "MOVE_REFUSED", message: refused.hint });
-    }
+    handoff::moved(noted.side(), state, step)?;
     let now = app.outside.now();
     if noted.side() == Side::Destination {
         noted.handoff.decided_by = name_of(caller);

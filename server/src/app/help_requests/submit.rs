@@ -133,6 +133,14 @@ fn place(country: &str, city: &str, code: &str) -> Result<(Region, Region), Inva
     Ok((country, country))
 }
 
+/// The numbers of the smallest area around the client that has its own: under CN, Hong Kong and Macao
+/// are called at theirs.
+fn emergency_numbers(country: Region, region: Region) -> Vec<&'static str> {
+    let around = region.prefixes().filter_map(region::find).chain([country]);
+    let mut numbers = around.map(|place| &place.entry().emergency_numbers);
+    numbers.find(|numbers| !numbers.is_empty()).cloned().unwrap_or_default()
+}
+
 /// GB/T 2260 codes of the province's cities, to choose from.
 fn city_list() -> String {
     let cities = region::all().filter(|region| {
@@ -287,9 +295,31 @@ async fn repeated(
         if request.lookup_hash != new.lookup_hash {
             return Err(exists());
         }
+        if !is_same_text(app, (&owner, id), &request, new).await? {
+            return Err(Error::Exists { noun: "help request of another text under this key" });
+        }
         return Ok(submitted(desks, new, &request, &owner, String::new(), now));
     }
     Err(Error::Busy)
+}
+
+/// Does a request say what is submitted again? Files are uploaded anew with every attempt, so they
+/// do not tell. Where the text is gone, nobody can say otherwise.
+async fn is_same_text(
+    app: &App,
+    (home, id): (&PointCode, RecordId),
+    request: &HelpRequest,
+    new: &NewHelpRequest,
+) -> Result<bool> {
+    if request.content.is_empty() {
+        return Ok(true);
+    }
+    let keys = app.help.keys.open(app, &sealed_feed(home), id, request).await?;
+    let plain = sealed::open(&keys.content, CONTENT, &id.0, &request.content);
+    let known = plain.and_then(|plain| v1::HelpContent::decode(&plain[..]).ok());
+    let said = v1::HelpContent::decode(&new.content[..]).ok();
+    let text = |content: Option<v1::HelpContent>| content.map(|content| content.text);
+    Ok(text(known) == text(said))
 }
 
 fn submitted(
@@ -330,7 +360,7 @@ fn promise(
         route: Route::default(),
         first_answer_by: String::new(),
         time_zone: zone.or_else(owners).unwrap_or_else(|| "UTC".to_owned()),
-        emergency_numbers: new.country.entry().emergency_numbers.clone(),
+        emergency_numbers: emergency_numbers(new.country, new.region),
         emergency_first: matches!(new.urgency, Urgency::Emergency | Urgency::Urgent)
             || new.category == HelpCategory::MedicalAdvice,
         is_open: desks.hours(owner).is_open(now),
@@ -429,4 +459,28 @@ fn key_hash(app: &App, key: &str) -> Vec<u8> {
 fn year_at(desks: &Desks, point: &PointCode, now: Time) -> i16 {
     let zone = desks.find(point).map_or(TimeZone::UTC, |desk| desk.zone.clone());
     jiff::Timestamp::from_microsecond(now.0).map_or(1970, |now| zone.to_datetime(now).year())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_in_hong_kong_is_told_its_numbers_under_whichever_country() {
+        for (country, city, code, first) in [
+            ("CN", "", "HK", "999"),
+            ("HK", "HKHKG", "", "999"),
+            ("CN", "", "MO", "999"),
+            ("CN", "", "440100", "110"),
+            ("GB", "GBLON", "", "999"),
+            ("GB", "", "", "999"),
+        ] {
+            let (country, region) = place(country, city, code).unwrap();
+            assert_eq!(
+                emergency_numbers(country, region).first(),
+                Some(&first),
+                "{country} {code}"
+            );
+        }
+    }
 }

@@ -87,6 +87,10 @@ async fn one_key_has_one_effect_and_serves_one_client() {
     let second = submit(message.clone()).await.unwrap();
     assert_eq!(first.reference, second.reference);
     assert_eq!(first.first_answer_by, second.first_answer_by);
+    let mut changed = message;
+    changed.content = Some(v1::HelpContent { text: "twice".into(), ..Default::default() });
+    let refused = submit(changed).await.map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("another text"), "{refused}");
     let (other, _) = request("once", "key");
     assert!(matches!(submit(other).await, Err(Error::Exists { .. })));
     let asked = desk::Asked::default();

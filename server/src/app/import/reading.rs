@@ -284,7 +284,7 @@ impl Reading {
 
     fn open(&mut self, head: FileHead, lookup: &mut Lookup<'_>, batch: &mut Batch) {
         let Some(table) = head.table() else {
-            batch.reject("", 0, Invalid::new(head.name, "unknown_table"));
+            batch.reject(&head.name, 0, Invalid::new("", "unknown_table"));
             return;
         };
         // Of sheets of persons there can be several.

@@ -227,7 +227,7 @@ fn rows_with_faults_stay_out_and_good_ones_go_in() {
             ("grants.csv", 2, "member_id", "member_rejected"),
             ("grants.csv", 3, "purpose", "unknown_purpose"),
             ("grants.csv", 4, "given_at", "consent_in_future"),
-            ("", 0, "notes.csv", "unknown_table"),
+            ("notes.csv", 0, "", "unknown_table"),
         ]
     );
     let members: Vec<_> = batch

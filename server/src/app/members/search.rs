@@ -8,7 +8,8 @@ use super::read::{looked, rank_of};
 use crate::{
     app::{
         App, answers,
-        error::{Error, Result},
+        error::Result,
+        live::{self, Wanted},
         records::{Found, Readable, at_one_home, has_left},
         scan::Scan,
         sight::Sight,
@@ -62,17 +63,17 @@ pub struct Page {
 /// else by the public card.
 pub async fn search(app: &App, caller: &Caller, asked: Search) -> Result<Page> {
     let sight = Sight::of(app, caller, Operation::ReadCard, Operation::ReadMember)?;
-    if asked.live {
-        return Err(Error::Precondition {
-            reason: "LIVE_NOT_OFFERED",
-            message: "this node cannot ask the homes themselves yet: ask without live".into(),
-        });
-    }
     let size = page_size(asked.page_size)?;
     let question = question(&asked, &sight);
     let after = question.place(&asked.page_token)?.map_or(0, i64::from_be_bytes);
     let query = query(&asked)?;
-    let points = answers::points(app, &sight, audiences(&sight));
+    let audiences = audiences(&sight);
+    let live = match asked.live {
+        true => Some(live::ask(app, caller, Wanted { audiences, figures: false }).await?),
+        false => None,
+    };
+    let mut points = answers::points(app, &sight, audiences);
+    live.inspect(|live| live.mark(&mut points));
     let mut page = Page { items: Vec::new(), next_page_token: String::new(), points };
     if query.is_hopeless {
         return Ok(page);

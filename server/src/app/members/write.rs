@@ -55,6 +55,9 @@ pub async fn create(app: &App, caller: &Caller, new: New) -> Result<v1::Member> 
         return stored(app, caller, id).await;
     }
     new.home_number = 0;
+    if new.state == 0 {
+        new.state = MemberState::Applied.number();
+    }
     let now = time_message(app.outside.now());
     (new.create_time, new.update_time) = (Some(now), Some(now));
     let member: Member = new.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;

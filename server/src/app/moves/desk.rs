@@ -215,9 +215,7 @@ async fn decide(
     step: MoveStep,
 ) -> Result<v1::MoveView> {
     let now = app.outside.now();
-    if let Err(refused) = member_move::moved(noted.side(), noted.state()?, step) {
-        return Err(Error::Precondition { reason: "MOVE_REFUSED", message: refused.hint });
-    }
+    member_move::moved(noted.side(), noted.state()?, step)?;
     noted.step(step, now)?;
     let change = ended(app, Change::new(), &noted).await?;
     let change = noted.put(change).by(caller.deed(Operation::MoveMember));

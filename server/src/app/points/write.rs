@@ -20,6 +20,7 @@ use crate::{
         kind::Kind,
         point::{Point, PointDetail, PointMove, PointNotes, PointState},
         policy::Operation,
+        region,
         roster::{NAME_MAX, RosterEntry},
         text::Invalid,
     },
@@ -42,11 +43,16 @@ pub async fn create(app: &App, caller: &Caller, mut new: v1::Point, parts: Parts
         new.registered_region.clone_from(&new.region_code);
     }
     new.source.clear();
+    if new.state == 0 {
+        new.state = PointState::Proposed.number();
+    }
     name_asserter(app, caller, &mut new.asserted_by);
     let point: Point = new.try_into().map_err(|invalid: Invalid| invalid.under("point"))?;
     if !matches!(point.state, PointState::Proposed | PointState::Active) {
         return Err(Invalid::new("point.state", "move_refused").into());
     }
+    let nowhere = |invalid: Invalid| Invalid::new("point.code", invalid.reason);
+    region::place_of_point(&point.code).map_err(nowhere)?;
     check_days(app, &point)?;
     for (field, named) in point.named_points() {
         check_known(app, named, &format!("point.{field}"))?;

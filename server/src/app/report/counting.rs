@@ -12,6 +12,7 @@ use super::{
 use crate::app::{
     App, answers,
     error::{Error, Result},
+    live::{self, Wanted},
     records::{Found, Readable},
     scan::Scan,
     sight::Sight,
@@ -47,9 +48,13 @@ impl Counted {
         self.add_value(thing, 1);
     }
 
-    /// A thing that stands for so many.
+    /// A thing that stands for so many. Nothing is no row: of a home that has nothing to count only
+    /// its own node knows that, and the digest is of what all see.
     pub fn add_value(&mut self, thing: Vec<u8>, value: u64) {
-        self.0.insert(thing, value);
+        match value {
+            0 => self.0.remove(&thing),
+            value => self.0.insert(thing, value),
+        };
     }
 
     fn total(&self) -> u64 {
@@ -69,19 +74,19 @@ pub async fn get(
     if name != ASSOCIATION {
         return Err(Invalid::new("name", "unknown_report").hint(ASSOCIATION).into());
     }
-    if live {
-        return Err(Error::Precondition {
-            reason: "LIVE_NOT_OFFERED",
-            message: "this node cannot ask the homes themselves yet: ask without live".into(),
-        });
-    }
     let as_of = match as_of {
         Some(day) => day,
         None => today(app.outside.now())?,
     };
     let until = end_of(as_of)?;
+    let audiences = &[Audience::Public];
+    let live = match live {
+        true => Some(live::ask(app, caller, Wanted { audiences, figures: true }).await?),
+        false => None,
+    };
     // Before the rows: what comes in between is in the rows and not in the states, never missing.
-    let points = answers::points(app, &sight, &[Audience::Public]);
+    let mut points = answers::points(app, &sight, audiences);
+    live.inspect(|live| live.mark(&mut points));
     let mut readable = BTreeMap::clone(&app.heads.readable_slots());
     readable.retain(|_, feed| feed.audience == Audience::Public);
 
@@ -157,15 +162,18 @@ fn message(figure: &Figure, counted: Option<&Counted>) -> v1::Figure {
     }
 }
 
-/// Ids have no common length, so each is preceded by its own.
+/// Over every figure, also where nothing was counted. Ids have no common length, so each is preceded
+/// by its own.
 fn digest(counted: &BTreeMap<&str, Counted>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("yizhan 2026 rows of a report");
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u32).to_le_bytes());
         hasher.update(bytes);
     };
-    for (id, rows) in counted {
-        add(id.as_bytes());
+    let none = Counted::default();
+    for figure in FIGURES {
+        let rows = counted.get(figure.id).unwrap_or(&none);
+        add(figure.id.as_bytes());
         add(&(rows.0.len() as u64).to_le_bytes());
         for (thing, value) in &rows.0 {
             add(thing);
@@ -186,4 +194,24 @@ fn end_of(day: Date) -> Result<Time> {
     let unfit = |_| Invalid::new("as_of", "date_invalid");
     let next = day.tomorrow().map_err(unfit)?.in_tz(ZONE).map_err(unfit)?;
     Ok(Time(next.timestamp().as_microsecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_counts_nothing_at_a_point_has_the_digest_of_those_who_hear_nothing_of_it() {
+        let figure = FIGURES.last().expect("figures").id;
+        let counted = |values: &[(&str, u64)]| {
+            let mut counted = Counted::default();
+            for (home, value) in values {
+                counted.add_value(home.as_bytes().to_vec(), *value);
+            }
+            digest(&[(figure, counted)].into())
+        };
+        assert_eq!(counted(&[("CN-440000", 3), ("HK", 0)]), counted(&[("CN-440000", 3)]));
+        assert_eq!(counted(&[("HK", 0)]), digest(&BTreeMap::new()));
+        assert_ne!(counted(&[("HK", 1)]), counted(&[("MO", 1)]));
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
         analyzer::{Filter, Term, filter},
         audience::{Audience, FeedId},
         calendar::Date,
-        group::{GroupKind, PlaceCard, PlaceRole, PlaceState},
+        group::{Group, GroupKind, PlaceCard, PlaceRole, PlaceState},
         home_figures::{
             COHORT_SEATS, COHORTS, COMPANIES, Cell, HomeFigures, KEY_CONTACTS, SEAT_HOLDERS,
             SPEAKER_POOL,
@@ -26,6 +26,8 @@ use crate::{
 
 /// What organisations report of how many companies they have.
 const COMPANIES_METRIC: &str = "companies";
+/// Days of one metric that are told apart: the newest. Earlier ones count like the oldest of these.
+const DAYS_MAX: usize = 300;
 
 /// Counts a home of this node, from its rows.
 pub async fn count(app: &App, home: &PointCode) -> Result<HomeFigures> {
@@ -37,9 +39,9 @@ pub async fn count(app: &App, home: &PointCode) -> Result<HomeFigures> {
     counted(SPEAKER_POOL, members(app, home, Role::Speaker).await?);
     counted(SEAT_HOLDERS, members(app, home, Role::SeatHolder).await?);
     let (places, persons) = key_contacts(app, home).await?;
-    counted(COHORT_SEATS, places);
-    counted(KEY_CONTACTS, persons);
-    counted(COHORTS, cohorts(app, home).await?);
+    cells.extend(rising(COHORT_SEATS, places));
+    cells.extend(rising(KEY_CONTACTS, persons));
+    cells.extend(rising(COHORTS, cohorts(app, home).await?));
     cells.extend(companies(app, home).await?);
     Ok(HomeFigures::new(cells)?)
 }
@@ -85,9 +87,35 @@ async fn members(app: &App, home: &PointCode, role: Role) -> Result<usize> {
     Ok(count)
 }
 
-/// Places of key contacts, and the distinct persons in them. A place is disclosed, with or without
-/// its person, by the person's own home; so nobody is counted at two homes.
-async fn key_contacts(app: &App, home: &PointCode) -> Result<(usize, usize)> {
+/// The first day of each thing that is counted; none: nobody has said it, and it counts always.
+type Days = Vec<Option<Date>>;
+
+/// A number that rises with every day on which something begins.
+fn rising(metric: &str, mut days: Days) -> Vec<Cell> {
+    days.sort();
+    let mut cells: Vec<Cell> = Vec::new();
+    for (before, since) in days.into_iter().enumerate() {
+        let value = before as u64 + 1;
+        match cells.last_mut().filter(|last| last.since == since) {
+            Some(last) => last.value = value,
+            None => {
+                let metric = metric.to_owned();
+                cells.push(Cell { metric, since, value, is_reported: false });
+            }
+        }
+    }
+    let surplus = cells.len().saturating_sub(DAYS_MAX);
+    cells.drain(..surplus);
+    if surplus > 0 {
+        cells[0].since = None;
+    }
+    cells
+}
+
+/// When the places of key contacts were taken, and when each distinct person in them first took one.
+/// A place is disclosed, with or without its person, by the person's own home; so nobody is counted
+/// at two homes.
+async fn key_contacts(app: &App, home: &PointCode) -> Result<(Days, Days)> {
     let feed = FeedId::new(home.clone(), Audience::Network);
     let kind = Kind::GROUP_CARD.0.to_string();
     let terms = terms(&[
@@ -96,19 +124,24 @@ async fn key_contacts(app: &App, home: &PointCode) -> Result<(usize, usize)> {
         (Filter::State, PlaceState::ActiveContact.name()),
     ]);
     let found = records::carrying_all(app, &feed, Kind::GROUP_CARD, &terms).await?;
-    let mut persons = BTreeSet::new();
+    let mut places = Days::new();
+    let mut persons: BTreeMap<[u8; 16], Option<Date>> = BTreeMap::new();
     for found in &found {
         let card: PlaceCard = found.value::<v1::GroupCard, _>()?;
-        persons.insert(card.token);
+        places.push(card.from);
+        let first = persons.entry(card.token).or_insert(card.from);
+        *first = (*first).min(card.from);
     }
-    Ok((found.len(), persons.len()))
+    Ok((places, persons.into_values().collect()))
 }
 
-async fn cohorts(app: &App, home: &PointCode) -> Result<usize> {
+/// The days on which the home's cohorts began.
+async fn cohorts(app: &App, home: &PointCode) -> Result<Days> {
     let feed = FeedId::new(home.clone(), Audience::Network);
     let kind = Kind::GROUP.0.to_string();
     let terms = terms(&[(Filter::Kind, &kind), (Filter::Sort, GroupKind::Cohort.name())]);
-    Ok(records::carrying_all(app, &feed, Kind::GROUP, &terms).await?.len())
+    let found = records::carrying_all(app, &feed, Kind::GROUP, &terms).await?;
+    found.iter().map(|found| Ok(found.value::<v1::Group, Group>()?.started_on)).collect()
 }
 
 /// The sum of what each organisation of the home has said last, for every day on which one spoke.
@@ -139,4 +172,30 @@ async fn companies(app: &App, home: &PointCode) -> Result<Vec<Cell>> {
             is_reported: true,
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::calendar::date;
+
+    #[test]
+    fn what_begins_later_does_not_count_on_a_day_before() {
+        let day = |text: &str| date(text, "day").unwrap();
+        let days = ["2021-04-17", "2018-09-15", "2021-04-17"].map(|text| Some(day(text)));
+        let cells = rising(COHORT_SEATS, [&days[..], &[None]].concat());
+        let figures = HomeFigures::new(cells).unwrap();
+        let on = |text| figures.on(COHORT_SEATS, day(text));
+        assert_eq!(["2018-09-14", "2018-09-15", "2021-04-16", "2021-04-17"].map(on), [1, 2, 2, 4]);
+        assert!(rising(COHORTS, Days::new()).is_empty());
+    }
+
+    #[test]
+    fn a_long_history_keeps_its_newest_days() {
+        let first = date("2000-01-01", "day").unwrap();
+        let days = (0..1_000).map(|n| first.checked_add(jiff::Span::new().days(n)).ok());
+        let cells = rising(COHORT_SEATS, days.collect());
+        assert_eq!((cells.len(), cells[0].since), (DAYS_MAX, None));
+        assert_eq!((cells[0].value, cells[DAYS_MAX - 1].value), (701, 1_000));
+    }
 }

@@ -57,6 +57,11 @@ async fn the_association_report_counts_what_the_association_has_said() {
     assert_eq!(ask(day("2023-04-21")).await.figures[0].value, 19);
     assert_eq!(ask(day("2023-04-22")).await.figures[0].value, 20);
     assert_ne!(ask(day("2023-04-21")).await.digest, report.digest);
+    // The fourth cohort began on 2022-11-07, and its 52 were appointed on 2022-11-12.
+    let before = ask(day("2022-11-06")).await;
+    let figure = |id: &str| values(&before).into_iter().find(|(known, _)| *known == id);
+    assert_eq!(figure("cohorts"), Some(("cohorts", 3)));
+    assert_eq!(figure("cohort_seats"), Some(("cohort_seats", 157)));
     // Whoever asks, the public rows are the same.
     let anybody = get(&node.app, &Caller::Anonymous, ASSOCIATION, day("2023-10-20"), false);
     assert_eq!(values(&anybody.await.unwrap()), GOLDEN);
