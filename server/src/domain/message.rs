@@ -158,6 +158,11 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("too_many_points", "联络点过多", "is one point too many"),
     ("too_short", "过短", "is too short"),
     ("twice", "出现两次", "comes twice"),
+    (
+        "two_persons_needed",
+        "删除会员须由两人办理",
+        "is that of somebody who is here: erasing takes two persons",
+    ),
     ("type_mismatch", "内容与文件名不符", "is not what its name says"),
     ("type_not_allowed", "不接受此类文件", "is of a kind that is not taken"),
     ("unknown_access_purpose", "未知的查阅目的", "is not a purpose of looking at records"),

@@ -10,7 +10,11 @@ use prost::Message;
 use tokio::task::JoinHandle;
 use yizhan_proto::v1::{self, tombstone::Reason};
 
-use super::item::{Batch, Hosted, Item, Value, Verdict};
+use super::{
+    item::{Batch, Hosted, Item, Value, Verdict},
+    reading::CELLS_BYTES_MAX,
+    rows::two_persons,
+};
 use crate::{
     app::{
         App,
@@ -65,6 +69,10 @@ pub struct Committer {
     kept: Kept,
     running: VecDeque<Running>,
     totals: Totals,
+    /// Rows that stay out after all, since they were last taken.
+    out: Batch,
+    /// Bytes of such rows that may still come back.
+    cells_left: usize,
 }
 
 #[derive(Default)]
@@ -81,6 +89,7 @@ struct Kept {
 struct Running {
     items: Vec<Item>,
     shares: Vec<Share>,
+    rejected: Vec<(Verdict, u64)>,
     task: JoinHandle<Result<Committed, CommitError>>,
 }
 
@@ -112,12 +121,13 @@ impl Committer {
             kept: Kept::default(),
             running: VecDeque::new(),
             totals: Totals::default(),
+            out: Batch::default(),
+            cells_left: CELLS_BYTES_MAX,
         }
     }
 
     /// Takes a batch; answers with rows that turn out to stay out after all.
     pub async fn take(&mut self, batch: Batch) -> Result<Batch> {
-        let mut out = Batch::default();
         self.settle(batch.hosted).await?;
         let mut refused = HashSet::new();
         let (mut items, mut late) = (Vec::with_capacity(batch.items.len()), Vec::new());
@@ -126,10 +136,10 @@ impl Committer {
             if !self.homes.contains(&item.home) {
                 self.totals.skipped += u64::from(item.rows);
             } else if self.caller.reach(operation(&item.value)) == Reach::Nothing {
-                out.counts.rejected += u64::from(item.rows);
+                self.out.counts.rejected += u64::from(item.rows);
                 if item.rows > 0 && refused.insert(file) {
                     let invalid = Invalid::new("", "not_permitted");
-                    out.rejected.push(Verdict::new(file, 0, invalid));
+                    self.out.rejected.push(Verdict::new(file, 0, invalid));
                 }
             } else if is_late(&item) {
                 late.push(item);
@@ -137,22 +147,22 @@ impl Committer {
                 items.push(item);
             }
         }
-        self.put(items, &mut out).await?;
+        self.put(items).await?;
         // A dry run has no members for cards to rest on, and cards make no rows.
         late.retain(|item| !self.dry_run || !is_card(item));
         if !late.is_empty() {
             if self.running.iter().any(|running| !running.items.iter().all(is_late)) {
                 self.wait_for(0).await?;
             }
-            self.put(late, &mut out).await?;
+            self.put(late).await?;
         }
-        Ok(out)
+        Ok(std::mem::take(&mut self.out))
     }
 
-    /// Waits for what is under way, and counts it.
-    pub async fn finish(mut self) -> Result<Totals> {
+    /// Waits for what is under way, and counts it; answers also with rows that stay out after all.
+    pub async fn finish(mut self) -> Result<(Totals, Batch)> {
         self.wait_for(0).await?;
-        Ok(self.totals)
+        Ok((self.totals, self.out))
     }
 
     /// Enters points without a node into the roster, which only the founding node can.
@@ -184,19 +194,15 @@ impl Committer {
         Ok(())
     }
 
-    async fn put(&mut self, items: Vec<Item>, out: &mut Batch) -> Result<()> {
+    async fn put(&mut self, items: Vec<Item>) -> Result<()> {
         if items.is_empty() {
             return Ok(());
         }
         self.wait_for(IN_FLIGHT - 1).await?;
         let stored = self.stored(&items).await?;
-        let planned = self.plan(&items, &stored).await?;
-        for (verdict, rows) in planned.rejected {
-            out.counts.rejected += rows;
-            out.rejected.push(verdict);
-        }
-        let Planned { change, shares, .. } = planned;
+        let Planned { change, shares, rejected } = self.plan(&items, &stored).await?;
         if self.dry_run {
+            self.keep_out(rejected);
             let committed = Committed { changed: would_change(&change, &stored) };
             self.count(&shares, &committed);
             return Ok(());
@@ -204,7 +210,7 @@ impl Committer {
         let writer = self.app.writer.clone();
         let change = change.by(self.caller.deed(Operation::Import));
         let task = tokio::spawn(async move { writer.commit(change).await });
-        self.running.push_back(Running { items, shares, task });
+        self.running.push_back(Running { items, shares, rejected, task });
         Ok(())
     }
 
@@ -212,9 +218,12 @@ impl Committer {
     async fn wait_for(&mut self, left: usize) -> Result<()> {
         while self.running.len() > left {
             let Some(running) = self.running.pop_front() else { break };
-            let Running { items, shares, task } = running;
+            let Running { items, shares, rejected, task } = running;
             match task.await.map_err(|_| Error::Busy)? {
-                Ok(committed) => self.count(&shares, &committed),
+                Ok(committed) => {
+                    self.keep_out(rejected);
+                    self.count(&shares, &committed);
+                }
                 Err(CommitError::Stale) => self.put_again(&items).await?,
                 Err(error) => return Err(error.into()),
             }
@@ -226,10 +235,11 @@ impl Committer {
     async fn put_again(&mut self, items: &[Item]) -> Result<()> {
         for _ in 0..TRIES {
             let stored = self.stored(items).await?;
-            let Planned { change, shares, .. } = self.plan(items, &stored).await?;
+            let Planned { change, shares, rejected } = self.plan(items, &stored).await?;
             let change = change.by(self.caller.deed(Operation::Import));
             match self.app.writer.commit(change).await {
                 Ok(committed) => {
+                    self.keep_out(rejected);
                     self.count(&shares, &committed);
                     return Ok(());
                 }
@@ -238,6 +248,19 @@ impl Committer {
             }
         }
         Err(Error::Stale)
+    }
+
+    /// Counts rows that stay out, and tells of them.
+    fn keep_out(&mut self, rejected: Vec<(Verdict, u64)>) {
+        for (mut verdict, rows) in rejected {
+            let bytes = verdict.cells.iter().map(String::len).sum();
+            match self.cells_left.checked_sub(bytes) {
+                Some(left) => self.cells_left = left,
+                None => verdict.cells.clear(),
+            }
+            self.out.counts.rejected += rows;
+            self.out.rejected.push(verdict);
+        }
     }
 
     fn count(&mut self, shares: &[Share], committed: &Committed) {
@@ -273,24 +296,32 @@ impl Committer {
 
     async fn plan(&mut self, items: &[Item], stored: &Stored) -> Result<Planned> {
         let mut planned = Planned::default();
+        let mut is_out = false;
         for item in items {
+            // The rest of a row that stays out stays out as well.
+            if is_out && item.follows {
+                continue;
+            }
+            is_out = false;
             let before = planned.change.writes.len();
             let change = std::mem::take(&mut planned.change);
-            let is_kept = !is_card(item)
-                && !matches!(item.value, Value::Erased { .. })
-                && self.keeps(item, stored)?;
-            planned.change = match is_kept {
+            let is_kept = !is_card(item) && self.keeps(item, stored)?;
+            let refused = if is_kept { None } else { self.refuses(item, stored)? };
+            planned.change = match is_kept || refused.is_some() {
                 true => change,
                 false => self.write(change, item, stored).await?,
             };
-            let rows = u64::from(item.rows);
             let too_large =
                 |op: &Op| matches!(op, Op::Put { payload, .. } if payload.len() > PAYLOAD_MAX);
-            if planned.change.writes[before..].iter().any(|write| too_large(&write.op)) {
+            let is_too_large =
+                planned.change.writes[before..].iter().any(|write| too_large(&write.op));
+            if is_too_large {
                 planned.change.writes.truncate(before);
-                let invalid = Invalid::new(item.id.to_string(), "too_long");
-                let verdict = Verdict::new(item.value.table().file(), 0, invalid);
-                planned.rejected.push((verdict, rows));
+            }
+            let too_long = || Invalid::new(item.id.to_string(), "too_long");
+            if let Some(invalid) = refused.or_else(|| is_too_large.then(too_long)) {
+                planned.rejected.push((verdict(item, invalid), u64::from(item.rows)));
+                is_out = true;
                 continue;
             }
             let writes = planned.change.writes.len() - before;
@@ -375,6 +406,14 @@ impl Committer {
         })
     }
 
+    /// Why an item stays out for what is stored; none: it may go in.
+    fn refuses(&mut self, item: &Item, stored: &Stored) -> Result<Option<Invalid>> {
+        Ok(match &item.value {
+            Value::Erased { .. } => is_here(item.id, stored).then(|| two_persons(item.id)),
+            _ => None,
+        })
+    }
+
     async fn write(&mut self, change: Change, item: &Item, stored: &Stored) -> Result<Change> {
         let (app, home, id) = (&self.app, &item.home, item.id);
         let (inner, public) = (feed(home, Audience::Home), feed(home, Audience::Public));
@@ -437,7 +476,7 @@ impl Committer {
             }
             Value::Erased { .. } => {
                 self.kept.gone.insert(id);
-                members::erasure(app, change, home, id).await?
+                change
             }
             Value::Grant(grant) => {
                 let payload = v1::Grant::from((**grant).clone()).encode_to_vec();
@@ -539,6 +578,22 @@ impl Committer {
 
 fn feed(home: &PointCode, audience: Audience) -> FeedId {
     FeedId::new(home.clone(), audience)
+}
+
+/// Is anything of a member left at the homes here?
+fn is_here(id: RecordId, stored: &Stored) -> bool {
+    stored.iter().any(|((_, known), row)| *known == id && !row.removed)
+}
+
+/// What is said of the row that an item was made by.
+fn verdict(item: &Item, invalid: Invalid) -> Verdict {
+    match &item.origin {
+        Some(origin) => Verdict {
+            cells: origin.cells.clone(),
+            ..Verdict::new(&origin.file, origin.row, invalid)
+        },
+        None => Verdict::new(item.value.table().file(), 0, invalid),
+    }
 }
 
 /// Rests on a member who has to be there.

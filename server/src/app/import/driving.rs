@@ -120,7 +120,8 @@ pub async fn run(
         let late = committer.take(batch).await?;
         note(&mut report, &late);
     }
-    let counts = committer.finish().await?;
+    let (counts, late) = committer.finish().await?;
+    note(&mut report, &late);
     if !order.dry_run {
         // Whoever asks for a report next, anywhere, is to see what went in.
         for home in sight::homes(app, caller, operation) {

@@ -1,5 +1,7 @@
 //! What reading yields: records to put, rows that stay out, and how many of each.
 
+use std::sync::Arc;
+
 use super::{requests::PastRequest, speakers::Profile, table::Table};
 use crate::domain::{
     disclosure::Disclosed,
@@ -26,6 +28,18 @@ pub struct Item {
     pub rows: u32,
     /// Made by the same row as the item before it: if either changes something, the row has.
     pub follows: bool,
+    /// None: made by several rows.
+    pub origin: Option<Origin>,
+}
+
+/// The row that made an item.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Origin {
+    /// Name of the file.
+    pub file: Arc<str>,
+    pub row: u64,
+    /// The row as it was read, if rows that stay out are to come back.
+    pub cells: Vec<String>,
 }
 
 /// What a record is to say.
@@ -36,7 +50,8 @@ pub enum Value {
     /// The id is the organisation's. Adds to what is known of it.
     OrgDetail(Box<OrgDetail>),
     Member(Box<Member>),
-    /// The id is that of a member who is no more: everything goes, and a tombstone stays.
+    /// The id is that of a member who is no more, and of whom nothing is to be here. Whoever is
+    /// here stays: erasing takes two persons.
     Erased {
         erase_time: Time,
     },
@@ -152,12 +167,21 @@ pub struct Batch {
 
 impl Batch {
     pub(super) fn put(&mut self, home: &PointCode, id: RecordId, value: Value, rows: u32) {
-        self.items.push(Item { home: home.clone(), id, value, rows, follows: false });
+        let home = home.clone();
+        self.items.push(Item { home, id, value, rows, follows: false, origin: None });
     }
 
     /// Puts what the row of the item before says as well.
     pub(super) fn put_also(&mut self, home: &PointCode, id: RecordId, value: Value) {
-        self.items.push(Item { home: home.clone(), id, value, rows: 0, follows: true });
+        let home = home.clone();
+        self.items.push(Item { home, id, value, rows: 0, follows: true, origin: None });
+    }
+
+    /// Says which row the items from `first` on were made by.
+    pub(super) fn made_by(&mut self, first: usize, origin: &Origin) {
+        for item in &mut self.items[first..] {
+            item.origin = Some(origin.clone());
+        }
     }
 
     /// A row that stays out for what it says. Row 0 is the file, and no row.

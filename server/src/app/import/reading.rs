@@ -1,13 +1,16 @@
 //! Drives the tables: which file is open, which row comes next, what it amounts to.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use prost::Message;
 use yizhan_proto::v1;
 
 use super::{
     csv::{Cells, Next, Records},
-    item::{Batch, Hosted, Value, Verdict},
+    item::{Batch, Hosted, Origin, Value, Verdict},
     people::Cards,
     row::{Header, Row, midnight_ms},
     rows::{Columns, Context, Fate, Planned, RowReader, columns},
@@ -35,7 +38,7 @@ pub const GROUPS_MAX: usize = 10_000;
 /// Most members of one import with a part in the pool or a seat: they wait for the members.
 pub const PROFILES_MAX: usize = 100_000;
 /// Bytes of rows that come back in one import.
-const CELLS_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const CELLS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Items after which a batch is handed out.
 const BATCH_ITEMS: usize = 2_000;
 /// Deepest nesting of points.
@@ -124,6 +127,8 @@ pub struct Reading {
 struct Open {
     table: Table,
     head: FileHead,
+    /// Name of the file, shared by all that its rows make.
+    file: Arc<str>,
     row: u64,
     header: Option<(Header, Columns)>,
     /// The header is bad: nothing of the file is read.
@@ -211,6 +216,7 @@ impl Reading {
                 let mut scratch = Batch::default();
                 let is_asked = asked(&self.settings, open.table);
                 let batch = if is_asked { batch } else { &mut scratch };
+                let first = batch.items.len();
                 let row_number = open.row + u64::from(open.head.is_sheet);
                 let fate = match next {
                     Next::Bad(reason) => Err(Invalid::new("", reason)),
@@ -236,6 +242,16 @@ impl Reading {
                     true => self.cells.copied(&mut self.cells_left),
                     false => Vec::new(),
                 };
+                if batch.items.len() > first {
+                    // It may yet stay out, for what is stored: what comes back then is counted there.
+                    let mut room = CELLS_BYTES_MAX;
+                    let cells = match self.settings.with_cells && !is_out {
+                        true => self.cells.copied(&mut room),
+                        false => Vec::new(),
+                    };
+                    let file = Arc::clone(&open.file);
+                    batch.made_by(first, &Origin { file, row: row_number, cells });
+                }
                 match fate {
                     Ok(Fate::Taken | Fate::Blank) => (),
                     Ok(Fate::Doubted) => {
@@ -300,7 +316,8 @@ impl Reading {
         self.last = Some(table);
         self.records = Records::default();
         self.settle(Some(table), lookup, batch);
-        self.open = Some(Open { table, head, row: 0, header: None, is_refused: false });
+        let file = Arc::from(head.name.as_str());
+        self.open = Some(Open { table, head, file, row: 0, header: None, is_refused: false });
     }
 
     fn close(&mut self, batch: &mut Batch) {
@@ -419,7 +436,9 @@ impl Reading {
                         RecordId::of_source(network, Kind::POINT.0, point.code.as_str(), opened);
                     if is_asked {
                         let home = point.code.clone();
+                        let first = batch.items.len();
                         batch.put(&home, id, Value::Point(Box::new(point)), 1);
+                        batch.made_by(first, &origin(Table::Points, row));
                     }
                 }
                 Some(_) if is_asked => batch.counts.skipped += 1,
@@ -452,7 +471,9 @@ impl Reading {
         match plan.event.checked() {
             Ok(event) => {
                 plan.event = event;
+                let first = batch.items.len();
                 batch.put(&home, id, Value::EventPlan(Box::new(plan)), rows);
+                batch.made_by(first, &origin(Table::Events, row));
             }
             Err(invalid) => {
                 batch.counts.rejected += u64::from(rows - 1);
@@ -460,6 +481,11 @@ impl Reading {
             }
         }
     }
+}
+
+/// A row of a table that is put together with others.
+fn origin(table: Table, row: u64) -> Origin {
+    Origin { file: table.file().into(), row, cells: Vec::new() }
 }
 
 /// Is this table to go in, or only read for what it says of references?

@@ -292,6 +292,12 @@ impl RowReader<'_, '_> {
         if head.is_erased {
             // The row has lost the moment that the id was made from.
             if let Some(stored) = (self.lookup)(Asked::Source(Kind::MEMBER, head.source)).pop() {
+                if self.settings.served.contains(&stored.home) {
+                    reject_all(batch, rows, "member_rejected");
+                    person.state = Standing::Rejected;
+                    self.known.people.add(head.source, person);
+                    return Err(two_persons(stored.id));
+                }
                 person.id = MemberId(stored.id.0);
             }
             let id = person.id.record();
@@ -623,6 +629,11 @@ impl RowReader<'_, '_> {
     fn home_number(&mut self, home: &PointCode) -> u32 {
         self.known.home_numbers.get(home.as_str()).copied().unwrap_or(0)
     }
+}
+
+/// What is said of a row that would erase somebody who is here.
+pub(super) fn two_persons(id: RecordId) -> Invalid {
+    Invalid::new("state", "two_persons_needed").hint(format_args!("yizhan member erase {id}"))
 }
 
 /// Rows of a member who does not go in.

@@ -4,12 +4,14 @@ use super::Order;
 use crate::{
     app::{
         events, members,
-        samples::{FILES, FOUNDER, admin, founder},
+        records::{self, Found},
+        samples::{FILES, FOUNDER, Node, admin, founder},
     },
     domain::{
         analyzer::{Filter, filter},
         id::RecordId,
         kind::Kind,
+        policy::Operation,
     },
     feed::heads::Heads,
     identity::caller::Caller,
@@ -63,20 +65,15 @@ async fn what_was_done_here_stands_against_the_file() {
     let app = &node.app;
     node.import(&FILES, Order::default()).await;
     let staff = admin(FOUNDER);
-    let of_source = async |source: &str| -> RecordId {
-        let term = filter(Filter::Source, source);
-        let found = crate::app::records::carrying_anywhere(app, term).await.unwrap();
-        found.iter().find(|found| found.row.kind == Kind::MEMBER).unwrap().row.id
-    };
     let with_public_card = {
         let page = members::search(app, &Caller::Anonymous, members::Search::default());
         page.await.unwrap().items
     };
     let withdrawn = RecordId::parse(&with_public_card[0].id, "id").unwrap();
-    let erased = of_source("M-000001").await;
+    let erased = member_of(&node, "M-000001").await.row.id;
     members::withdraw(app, &staff, withdrawn, "profile.public", "").await.unwrap();
-    let deed = staff.deed(crate::domain::policy::Operation::EraseMember);
-    let found = crate::app::records::find(app, erased).await.unwrap();
+    let deed = staff.deed(Operation::EraseMember);
+    let found = records::find(app, erased).await.unwrap();
     let home = found[0].feed.home.clone();
     assert!(members::execute_erasure(app, deed, &home, erased).await.unwrap().removed > 0);
     let draft = events::list(app, &staff, events::Asked::default()).await.unwrap().items;
@@ -86,4 +83,47 @@ async fn what_was_done_here_stands_against_the_file() {
     assert_eq!((again.accepted, again.rejected_rows), (0, 0));
     assert!(members::get(app, &Caller::Anonymous, withdrawn).await.is_err());
     assert!(members::get(app, &staff, erased).await.is_err());
+}
+
+/// The header of the members' file, and the row of one member with changes.
+fn row_of(member: &str, changes: &[(&str, &str)]) -> String {
+    let (_, text) = FILES.iter().find(|(name, _)| *name == "members.csv").unwrap();
+    let row = text.lines().find(|line| line.starts_with(member)).unwrap();
+    let changed = changes.iter().fold(row.to_owned(), |row, (from, to)| row.replacen(from, to, 1));
+    assert!(changes.is_empty() || changed != row);
+    format!("{}\n{changed}\n", text.lines().next().unwrap())
+}
+
+/// The member that came from a row of the data set.
+async fn member_of(node: &Node, source: &str) -> Found {
+    let term = filter(Filter::Source, source);
+    let found = records::carrying_anywhere(&node.app, term).await.unwrap();
+    found.into_iter().find(|found| found.row.kind == Kind::MEMBER).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_erases_nobody_who_is_here() {
+    let node = founder().await;
+    let app = &node.app;
+    node.import(&FILES, Order::default()).await;
+    let member = member_of(&node, "M-000001").await;
+    let before = states(&app.heads);
+    let gone = row_of("M-000001,", &[(",active,", ",erased,")]);
+    let settings = Order { with_cells: true, ..Order::default() };
+    for _ in 0..2 {
+        let report = node.import(&[("members.csv", &gone)], settings.clone()).await;
+        let [refused] = &report.rejected[..] else { panic!("{report:?}") };
+        assert_eq!((&*refused.file, refused.row, &*refused.field), ("members.csv", 1, "state"));
+        assert_eq!(refused.reason, "two_persons_needed");
+        assert_eq!(refused.hint, format!("yizhan member erase {}", member.row.id));
+        assert_eq!(refused.cells[0], "M-000001");
+        assert_eq!((report.accepted, report.rejected_rows), (0, 1));
+        assert_eq!(states(&app.heads), before, "nothing of the person has gone");
+    }
+
+    let deed = admin(FOUNDER).deed(Operation::EraseMember);
+    let home = &member.feed.home;
+    members::execute_erasure(app, deed, home, member.row.id).await.unwrap();
+    let report = node.import(&[("members.csv", &gone)], settings).await;
+    assert_eq!((report.unchanged, report.rejected_rows), (1, 0), "that is how it is");
 }
