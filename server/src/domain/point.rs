@@ -50,6 +50,16 @@ impl PointState {
         self.moved(step).ok_or_else(refused)
     }
 
+    /// What a file may lead to: one move of the table, or none.
+    pub fn moved_to(self, to: PointState) -> Result<PointState, Invalid> {
+        use PointMove::*;
+        let mut steps = [Open, Pause, Resume, Close].into_iter();
+        if self == to || steps.any(|step| self.moved(step) == Some(to)) {
+            return Ok(to);
+        }
+        Err(Invalid::new("state", "move_refused").hint(self.ways()))
+    }
+
     fn moved(self, step: PointMove) -> Option<PointState> {
         use {PointMove::*, PointState::*};
         match (self, step) {

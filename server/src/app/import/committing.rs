@@ -30,11 +30,12 @@ use crate::{
         group::{Group, Place},
         id::{GrantId, PointCode, RecordId},
         kind::Kind,
-        member::Member,
+        member::{Member, MemberState},
         org::OrgDetail,
         point::{Point, PointState},
         policy::{Operation, Reach},
         position::{PAYLOAD_MAX, Row},
+        speaker::Speaker,
         text::Invalid,
         time::Time,
     },
@@ -410,8 +411,55 @@ impl Committer {
     fn refuses(&mut self, item: &Item, stored: &Stored) -> Result<Option<Invalid>> {
         Ok(match &item.value {
             Value::Erased { .. } => is_here(item.id, stored).then(|| two_persons(item.id)),
+            Value::Member(member) => {
+                let refused = match self.member_at(item, stored)? {
+                    Some(known) => moved(&known, member.state, member.speaker.as_ref()).err(),
+                    // A move between homes is agreed upon; a file begins none.
+                    None => (member.state == MemberState::Moving).then(|| {
+                        Invalid::new("state", "move_refused").hint("new -> applied, active")
+                    }),
+                };
+                if refused.is_some() && is_here(item.id, stored) {
+                    // The cards follow from what is stored.
+                    self.kept.changed.insert(item.id);
+                } else if refused.is_some() {
+                    self.kept.gone.insert(item.id);
+                }
+                refused
+            }
+            Value::Profile(profile) => {
+                let known = self.member_at(item, stored)?;
+                let is_refused =
+                    |known: Member| moved(&known, known.state, profile.speaker.as_ref()).err();
+                known.and_then(is_refused)
+            }
+            Value::Point(point) => {
+                let known = live::<v1::Point, Point>(item, Audience::Public, stored)?;
+                known.and_then(|known| known.state.moved_to(point.state).err()).map(of_status)
+            }
+            Value::Group(group) => {
+                let known = live::<v1::Group, Group>(item, Audience::Network, stored)?;
+                // One that has moved on here stays where it is.
+                let known = known.filter(|known| known.state < group.state);
+                known.and_then(|known| known.state.moved_to(group.state).err())
+            }
+            Value::Place { place, .. } => {
+                let known = live::<v1::GroupMember, Place>(item, Audience::Home, stored)?;
+                let known = known.filter(|known| known.state < place.state);
+                known.and_then(|known| known.state.moved_to(place.state).err())
+            }
+            Value::EventPlan(plan) => {
+                let known = live::<v1::EventPlan, EventPlan>(item, Audience::Home, stored)?;
+                let refused = |known: EventPlan| known.event.state.moved_to(plan.event.state).err();
+                known.and_then(refused).map(of_status)
+            }
             _ => None,
         })
+    }
+
+    /// The member as it is stored.
+    fn member_at(&self, item: &Item, stored: &Stored) -> Result<Option<Member>> {
+        live::<v1::Member, Member>(item, Audience::Home, stored)
     }
 
     async fn write(&mut self, change: Change, item: &Item, stored: &Stored) -> Result<Change> {
@@ -549,6 +597,7 @@ impl Committer {
         let Some(member) = place.member else { return Ok(place) };
         let row = stored.get(&(feed(home, Audience::Home), member.record()));
         match row {
+            _ if self.kept.gone.contains(&member.record()) => place.forget(),
             Some(row) if row.removed => place.forget(),
             Some(row) if place.grant.is_some() => {
                 let member: Member = decode::<v1::Member, _>(row)?;
@@ -578,6 +627,30 @@ impl Committer {
 
 fn feed(home: &PointCode, audience: Audience) -> FeedId {
     FeedId::new(home.clone(), audience)
+}
+
+/// Refuses what would move a membership, or a part in the pool, other than by one step.
+fn moved(known: &Member, state: MemberState, speaker: Option<&Speaker>) -> Result<(), Invalid> {
+    known.state.moved_to(state)?;
+    if let (Some(known), Some(speaker)) = (&known.speaker, speaker) {
+        known.state.moved_to(speaker.state)?;
+    }
+    Ok(())
+}
+
+/// Points and events call the column of their state otherwise.
+fn of_status(invalid: Invalid) -> Invalid {
+    Invalid { field: "status".to_owned(), ..invalid }
+}
+
+/// What is stored of an item's record in one of its home's feeds.
+fn live<M: Message + Default, V: TryFrom<M, Error = Invalid>>(
+    item: &Item,
+    audience: Audience,
+    stored: &Stored,
+) -> Result<Option<V>> {
+    let row = stored.get(&(feed(&item.home, audience), item.id)).filter(|row| !row.removed);
+    row.map(decode::<M, V>).transpose()
 }
 
 /// Is anything of a member left at the homes here?

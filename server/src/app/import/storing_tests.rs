@@ -1,5 +1,7 @@
 //! Imports into a node: everything goes in once, and nothing that was done here is taken back.
 
+use yizhan_proto::v1;
+
 use super::Order;
 use crate::{
     app::{
@@ -11,6 +13,7 @@ use crate::{
         analyzer::{Filter, filter},
         id::RecordId,
         kind::Kind,
+        member::MemberState,
         policy::Operation,
     },
     feed::heads::Heads,
@@ -99,6 +102,49 @@ async fn member_of(node: &Node, source: &str) -> Found {
     let term = filter(Filter::Source, source);
     let found = records::carrying_anywhere(&node.app, term).await.unwrap();
     found.into_iter().find(|found| found.row.kind == Kind::MEMBER).unwrap()
+}
+
+/// How the states of the one row of a file stay as they are: field, reason and hint.
+async fn refusal(node: &Node, files: &[(&str, &str)]) -> (String, String, String) {
+    let report = node.import(files, Order::default()).await;
+    assert_eq!((report.accepted, report.rejected_rows), (0, 1), "{report:?}");
+    let refused = &report.rejected[0];
+    (refused.field.clone(), refused.reason.clone(), refused.hint.clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_moves_nothing_other_than_by_one_step_of_its_table() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    node.import(&FILES, Order::default()).await;
+    let member = member_of(&node, "M-000001").await.row.id;
+    let moving = row_of("M-000001,", &[(",active,", ",moving,")]);
+    let refused = |field: &str, hint: &str| (field.into(), "move_refused".into(), hint.into());
+    assert_eq!(
+        refusal(&node, &[("members.csv", &moving)]).await,
+        refused("state", "active -> resting, left")
+    );
+    members::leave(app, &staff, member, None, "").await.unwrap();
+    let row = row_of("M-000001,", &[]);
+    let updated = row.trim_end().rsplit(',').next().unwrap();
+    let back = row.replace(updated, "2090-01-01T00:00:00Z");
+    assert_eq!(refusal(&node, &[("members.csv", &back)]).await, refused("state", "left -> none"));
+    let v1::get_member_response::Seen::Member(left) =
+        members::get(app, &staff, member).await.unwrap().seen
+    else {
+        panic!("staff sees the home record")
+    };
+    assert_eq!(left.state, MemberState::Left.number());
+
+    let (_, points) = FILES[0];
+    let london = points.lines().find(|line| line.starts_with("GB-LON,")).unwrap();
+    let header = points.lines().next().unwrap();
+    let proposed = format!("{header}\n{}\n", london.replacen(",active,", ",proposed,", 1));
+    assert_ne!(proposed, format!("{header}\n{london}\n"));
+    assert_eq!(
+        refusal(&node, &[("points.csv", &proposed)]).await,
+        refused("status", "active -> paused, closed")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

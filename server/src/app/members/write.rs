@@ -94,7 +94,7 @@ pub async fn update(app: &App, caller: &Caller, mut changed: v1::Member) -> Resu
     changed.source.clone_from(&before.source);
     changed.home_number = before.home_number;
     let member: Member = changed.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
-    check_move(before.state, member.state)?;
+    before.state.moved_to(member.state).map_err(|invalid| invalid.under("member"))?;
     if let (Some(known), Some(speaker)) = (&before.speaker, &member.speaker) {
         known.state.moved_to(speaker.state).map_err(|invalid| invalid.under("member"))?;
     }
@@ -174,17 +174,6 @@ pub(crate) async fn change_with(
 async fn stored(app: &App, caller: &Caller, id: RecordId) -> Result<v1::Member> {
     let found = own(app, caller, Operation::ReadMember, id).await?;
     home_record(app, &found)
-}
-
-/// A change of state must be one move of the table.
-fn check_move(from: MemberState, to: MemberState) -> Result<(), Invalid> {
-    use MemberMove::*;
-    let moves = [Admit, Rest, Resume, Leave];
-    let known = from == to || moves.iter().any(|step| from.after(*step) == Ok(to));
-    if known {
-        return Ok(());
-    }
-    Err(Invalid::new("member.state", "move_refused").hint(from.ways()))
 }
 
 /// The day it is in UTC.
