@@ -240,6 +240,12 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "names a host that the operator does not allow",
     ),
     ("webhook_malformed", "不是有效的 https 地址", "is not an https address"),
+    (
+        "withdrawn_lately",
+        "本人撤回未满三十天，不得再次征求",
+        "was withdrawn less than 30 days ago: nobody asks again so soon",
+    ),
+    ("withdrawn_since", "本人其后已撤回同意", "was taken back by the person since"),
     ("without_node", "没有节点", "has no node"),
     ("wrong_code", "验证码不正确", "is not a code of now"),
     ("wrong_length", "长度不对", "has the wrong length"),

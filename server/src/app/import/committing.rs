@@ -26,7 +26,7 @@ use crate::{
         audience::{Audience, FeedId},
         disclosure::{self, Disclosed},
         event::EventPlan,
-        grant::{Grant, GrantState},
+        grant::{Grant, GrantState, check_listed},
         group::{Group, Place},
         id::{GrantId, PointCode, RecordId},
         kind::Kind,
@@ -84,6 +84,8 @@ struct Kept {
     changed: HashSet<RecordId>,
     /// Consents that have ended here.
     ended: HashSet<GrantId>,
+    /// Members who were not here before, and have no other consents than those of the files.
+    new: HashSet<RecordId>,
 }
 
 /// A batch that is being committed, with all that is needed to try it again.
@@ -283,8 +285,10 @@ impl Committer {
         }
         let members = items.iter().filter_map(|item| match &item.value {
             Value::Place { place, .. } => place.member.map(|member| member.record()),
+            Value::Grant(grant) => Some(grant.member.record()),
             _ => None,
         });
+        let members = members.filter(|member| !self.kept.new.contains(member));
         let ids: Vec<RecordId> = items.iter().map(|item| item.id).chain(members).collect();
         let mut db = self.app.db.reader().await?;
         let versions = store::records::find_many(&mut db, self.app.db.dialect, &ids).await?;
@@ -307,7 +311,7 @@ impl Committer {
             let before = planned.change.writes.len();
             let change = std::mem::take(&mut planned.change);
             let is_kept = !is_card(item) && self.keeps(item, stored)?;
-            let refused = if is_kept { None } else { self.refuses(item, stored)? };
+            let refused = if is_kept { None } else { self.refuses(item, stored).await? };
             planned.change = match is_kept || refused.is_some() {
                 true => change,
                 false => self.write(change, item, stored).await?,
@@ -362,11 +366,10 @@ impl Committer {
                 true
             }
             Value::Grant(grant) => {
-                let ended = match row {
-                    Some(row) => decode::<v1::Grant, Grant>(row)?.state != GrantState::Given,
-                    None => false,
-                };
-                let kept = ended && grant.state == GrantState::Given;
+                let known = row.map(decode::<v1::Grant, Grant>).transpose()?;
+                let kept = known.is_some_and(|known| {
+                    known.state != GrantState::Given && known.state != grant.state
+                });
                 if kept {
                     self.kept.changed.insert(grant.member.record());
                     self.kept.ended.insert(GrantId(item.id.0));
@@ -408,7 +411,7 @@ impl Committer {
     }
 
     /// Why an item stays out for what is stored; none: it may go in.
-    fn refuses(&mut self, item: &Item, stored: &Stored) -> Result<Option<Invalid>> {
+    async fn refuses(&mut self, item: &Item, stored: &Stored) -> Result<Option<Invalid>> {
         Ok(match &item.value {
             Value::Erased { .. } => is_here(item.id, stored).then(|| two_persons(item.id)),
             Value::Member(member) => {
@@ -427,6 +430,7 @@ impl Committer {
                 }
                 refused
             }
+            Value::Grant(grant) => self.brings_back(item, grant, stored).await?,
             Value::Profile(profile) => {
                 let known = self.member_at(item, stored)?;
                 let is_refused =
@@ -455,6 +459,29 @@ impl Committer {
             }
             _ => None,
         })
+    }
+
+    /// Refuses a consent that the person has taken back here since, or lately.
+    async fn brings_back(
+        &mut self,
+        item: &Item,
+        grant: &Grant,
+        stored: &Stored,
+    ) -> Result<Option<Invalid>> {
+        let member = grant.member.record();
+        let inner = feed(&item.home, Audience::Home);
+        let is_known = stored.get(&(inner, item.id)).is_some_and(|row| !row.removed);
+        if is_known || grant.state != GrantState::Given || self.kept.new.contains(&member) {
+            return Ok(None);
+        }
+        let known = members::in_force(&self.app, &item.home, member).await?;
+        let refused = check_listed(grant, &known, self.app.outside.now()).err();
+        if refused.is_some() {
+            // What the files say to rest on it does not.
+            self.kept.changed.insert(member);
+            self.kept.ended.insert(GrantId(item.id.0));
+        }
+        Ok(refused)
     }
 
     /// The member as it is stored.
@@ -516,8 +543,12 @@ impl Committer {
             }
             Value::Member(member) => {
                 let mut member = (**member).clone();
-                if let Some(row) = row {
-                    member = with_what_files_lack(member, decode::<v1::Member, _>(row)?)?;
+                match row {
+                    Some(row) => {
+                        self.kept.new.remove(&id);
+                        member = with_what_files_lack(member, decode::<v1::Member, _>(row)?)?;
+                    }
+                    None => drop(self.kept.new.insert(id)),
                 }
                 let payload = v1::Member::from(member).encode_to_vec();
                 change.expect(inner.clone(), id, at).put(inner, Kind::MEMBER, id, payload)
@@ -528,6 +559,13 @@ impl Committer {
             }
             Value::Grant(grant) => {
                 let payload = v1::Grant::from((**grant).clone()).encode_to_vec();
+                let member = grant.member.record();
+                let known = stored.get(&(inner.clone(), member)).filter(|row| !row.removed);
+                // Whoever takes a consent back writes the member too.
+                let change = match (at, known) {
+                    (None, Some(row)) => change.expect(inner.clone(), member, Some(row.sequence)),
+                    _ => change,
+                };
                 change.expect(inner.clone(), id, at).put(inner, Kind::GRANT, id, payload)
             }
             Value::EventPlan(plan) => {

@@ -5,7 +5,7 @@ use yizhan_proto::v1;
 use super::Order;
 use crate::{
     app::{
-        events, members,
+        App, events, members,
         records::{self, Found},
         samples::{FILES, FOUNDER, Node, admin, founder},
     },
@@ -145,6 +145,79 @@ async fn a_file_moves_nothing_other_than_by_one_step_of_its_table() {
         refusal(&node, &[("points.csv", &proposed)]).await,
         refused("status", "active -> paused, closed")
     );
+}
+
+/// A sheet of one person who has agreed on a day.
+fn sheet(day: &str) -> String {
+    format!(
+        "name,phone,region_code,network_consent,consent_on\n欧阳若晴,+8615400009991,440100,是,{day}\n"
+    )
+}
+
+/// The whole of a consents' file with one row.
+fn consent(id: &str, member: &str, purpose: &str, given: &str) -> String {
+    let (_, text) = FILES.iter().find(|(name, _)| *name == "grants.csv").unwrap();
+    let header = text.lines().next().unwrap();
+    format!("{header}\n{id},{member},{purpose},,v2,en,web,{given},,given,,\n")
+}
+
+async fn cards(app: &App, id: RecordId) -> usize {
+    let found = records::find(app, id).await.unwrap();
+    found.iter().filter(|found| found.feed.audience.is_shared()).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sheet_brings_back_no_consent_that_was_withdrawn() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let first = node.import(&[("people.csv", &sheet("2023-05-01"))], Order::default()).await;
+    assert_eq!((first.accepted, first.rejected_rows), (1, 0), "{first:?}");
+    let found = members::search(app, &staff, members::Search::default()).await.unwrap().items;
+    let member = RecordId::parse(&found[0].id, "id").unwrap();
+    assert_eq!(cards(app, member).await, 1);
+    members::withdraw(app, &staff, member, "profile.network", "").await.unwrap();
+    assert_eq!(cards(app, member).await, 0);
+
+    let same = node.import(&[("people.csv", &sheet("2023-05-01"))], Order::default()).await;
+    assert_eq!((same.unchanged, same.rejected_rows), (1, 0), "the same list says nothing new");
+    let today = jiff::Timestamp::now().to_string();
+    for (day, reason) in [("2023-04-01", "withdrawn_since"), (&today[..10], "withdrawn_since")] {
+        let report = node.import(&[("people.csv", &sheet(day))], Order::default()).await;
+        let refused = report.rejected.first().unwrap();
+        let said = (refused.row, &*refused.field, &*refused.reason);
+        assert_eq!(said, (1, "network_consent", reason));
+        assert_eq!((report.accepted, cards(app, member).await), (0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_consents_brings_back_none_that_was_withdrawn() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    node.import(&FILES, Order::default()).await;
+    let Found { row, .. } = member_of(&node, "M-000001").await;
+    members::withdraw(app, &staff, row.id, "profile.network", "").await.unwrap();
+    let withdrawn_at = app.outside.now();
+    assert_eq!(cards(app, row.id).await, 0);
+    for (given, reason) in [
+        ("2023-05-01T00:00:00Z".to_owned(), "withdrawn_since"),
+        (
+            jiff::Timestamp::from_microsecond(withdrawn_at.0 + 1).unwrap().to_string(),
+            "withdrawn_lately",
+        ),
+    ] {
+        let text = consent("C-999999", "M-000001", "profile.network", &given);
+        let said = refusal(&node, &[("grants.csv", &text)]).await;
+        assert_eq!(said, ("given_at".into(), reason.into(), String::new()));
+        // Together with the member, as an old folder of files has them.
+        let member = row_of("M-000001,", &[]);
+        let files = [("members.csv", &*member), ("grants.csv", &*text)];
+        assert_eq!(refusal(&node, &files).await, said);
+        assert_eq!(cards(app, row.id).await, 0);
+    }
+    let other = consent("C-999999", "M-000001", "contact.by_members", "2023-05-01T00:00:00Z");
+    let report = node.import(&[("grants.csv", &other)], Order::default()).await;
+    assert_eq!((report.accepted, report.rejected_rows), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
