@@ -519,7 +519,8 @@ impl Committer {
                 change.put(feed, Kind::GROUP, id, v1::Group::from(group).encode_to_vec())
             }
             Value::Place { place, .. } => {
-                let place = self.place(home, (**place).clone(), stored)?;
+                let known = row.map(decode::<v1::GroupMember, Place>).transpose()?;
+                let place = self.place(home, (**place).clone(), known, stored)?;
                 groups::put(change.expect(inner, id, at), home, id, place)
             }
             Value::Profile(profile) => {
@@ -569,7 +570,8 @@ impl Committer {
                 change.expect(inner.clone(), id, at).put(inner, Kind::GRANT, id, payload)
             }
             Value::EventPlan(plan) => {
-                let plan = self.without_the_gone((**plan).clone());
+                let known = row.map(decode::<v1::EventPlan, EventPlan>).transpose()?;
+                let plan = self.without_the_gone((**plan).clone(), known);
                 events::put(change.expect(inner, id, at), home, id, plan, true)
             }
             Value::HelpRequest(past) => {
@@ -590,14 +592,17 @@ impl Committer {
                 let member: Member = decode::<v1::Member, _>(row)?;
                 // Whatever changes a consent writes the member too.
                 let changed = self.kept.changed.contains(&id) || member.update_time >= self.started;
-                let disclosed = match &item.value {
-                    Value::Disclosed(disclosed) if !changed => (**disclosed).clone(),
+                let (mut disclosed, change) = match &item.value {
+                    Value::Disclosed(disclosed) if !changed => ((**disclosed).clone(), change),
                     _ => {
-                        let grants = members::in_force(app, home, id).await?;
-                        disclosure::member(&member, grants.iter(), app.outside.now())
+                        let grants = members::with_ids(app, home, id).await?;
+                        let held = grants.iter().map(|(_, grant)| grant);
+                        let disclosed = disclosure::member(&member, held, app.outside.now());
+                        let change =
+                            members::follow_names(app, change, home, id, &member, &grants, None);
+                        (disclosed, change.await?)
                     }
                 };
-                let mut disclosed = disclosed;
                 if let Some(card) = &mut disclosed.public_card {
                     card.biographies = member.biographies;
                 }
@@ -627,9 +632,19 @@ impl Committer {
         Ok(detail)
     }
 
-    /// A place that names nobody who is no more, and nobody without consent.
-    fn place(&self, home: &PointCode, mut place: Place, stored: &Stored) -> Result<Place> {
+    /// A place that names nobody who is no more, and nobody without consent. `known`: as it is here.
+    fn place(
+        &self,
+        home: &PointCode,
+        mut place: Place,
+        known: Option<Place>,
+        stored: &Stored,
+    ) -> Result<Place> {
         if place.grant.is_some_and(|grant| self.kept.ended.contains(&grant)) {
+            // Another consent may have taken the place of the one that the file knows.
+            place.grant = known.and_then(|known| known.grant);
+        }
+        if place.grant.is_none() {
             place.hide();
         }
         let Some(member) = place.member else { return Ok(place) };
@@ -646,8 +661,9 @@ impl Committer {
         Ok(place)
     }
 
-    /// A plan that names nobody who is no more, and shows no name whose release has ended.
-    fn without_the_gone(&self, mut plan: EventPlan) -> EventPlan {
+    /// A plan that names nobody who is no more, and shows no name whose release has ended. `known`: as
+    /// it is here.
+    fn without_the_gone(&self, mut plan: EventPlan, known: Option<EventPlan>) -> EventPlan {
         for appearance in &mut plan.event.appearances {
             let member = appearance.member.map(|member| member.record());
             if member.is_some_and(|member| self.kept.gone.contains(&member)) {
@@ -656,7 +672,9 @@ impl Committer {
                 appearance.display_names = Default::default();
             }
             if appearance.release.is_some_and(|release| self.kept.ended.contains(&release)) {
-                appearance.release = None;
+                let mut all = known.iter().flat_map(|known| &known.event.appearances);
+                let known = all.find(|known| known.token == appearance.token);
+                appearance.release = known.and_then(|known| known.release);
             }
         }
         plan
