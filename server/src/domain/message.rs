@@ -75,6 +75,11 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("move_refused", "当前状态不允许此操作", "does not allow this step"),
     ("name_missing", "缺少姓名", "needs a name"),
     ("names_somebody", "不得包含联系方式", "looks like a way to reach somebody: leave it out"),
+    (
+        "needs_approval",
+        "服务地区须由省级管理员批准，已保持原样",
+        "is for a provincial administrator to change, and stays as it was",
+    ),
     ("negative", "不能为负数", "is negative"),
     ("no_node_above", "上级中没有节点", "leads to no point that runs a node"),
     ("not_a_country", "不是国家或地区代码", "is not a country"),

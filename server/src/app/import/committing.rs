@@ -12,6 +12,7 @@ use yizhan_proto::v1::{self, tombstone::Reason};
 
 use super::{
     item::{Batch, Hosted, Item, Value, Verdict},
+    points,
     reading::CELLS_BYTES_MAX,
     rows::two_persons,
 };
@@ -21,6 +22,7 @@ use crate::{
         error::{Error, Result},
         events, groups, help_requests, members, people,
         points::roster_entry,
+        sight,
     },
     domain::{
         audience::{Audience, FeedId},
@@ -74,6 +76,8 @@ pub struct Committer {
     out: Batch,
     /// Bytes of such rows that may still come back.
     cells_left: usize,
+    /// What is worth knowing of rows of the batch that is being planned.
+    remarks: Vec<Verdict>,
 }
 
 #[derive(Default)]
@@ -92,7 +96,7 @@ struct Kept {
 struct Running {
     items: Vec<Item>,
     shares: Vec<Share>,
-    rejected: Vec<(Verdict, u64)>,
+    said: Said,
     task: JoinHandle<Result<Committed, CommitError>>,
 }
 
@@ -107,7 +111,15 @@ struct Share {
 struct Planned {
     change: Change,
     shares: Vec<Share>,
+    said: Said,
+}
+
+/// What is said of rows once their batch is in: those that stay out and how many each stands for, and
+/// what is worth knowing of others.
+#[derive(Default)]
+struct Said {
     rejected: Vec<(Verdict, u64)>,
+    remarks: Vec<Verdict>,
 }
 
 /// Stored versions by feed and id, tombstones included.
@@ -126,6 +138,7 @@ impl Committer {
             totals: Totals::default(),
             out: Batch::default(),
             cells_left: CELLS_BYTES_MAX,
+            remarks: Vec::new(),
         }
     }
 
@@ -203,9 +216,9 @@ impl Committer {
         }
         self.wait_for(IN_FLIGHT - 1).await?;
         let stored = self.stored(&items).await?;
-        let Planned { change, shares, rejected } = self.plan(&items, &stored).await?;
+        let Planned { change, shares, said } = self.plan(&items, &stored).await?;
         if self.dry_run {
-            self.keep_out(rejected);
+            self.tell(said);
             let committed = Committed { changed: would_change(&change, &stored) };
             self.count(&shares, &committed);
             return Ok(());
@@ -213,7 +226,7 @@ impl Committer {
         let writer = self.app.writer.clone();
         let change = change.by(self.caller.deed(Operation::Import));
         let task = tokio::spawn(async move { writer.commit(change).await });
-        self.running.push_back(Running { items, shares, rejected, task });
+        self.running.push_back(Running { items, shares, said, task });
         Ok(())
     }
 
@@ -221,10 +234,10 @@ impl Committer {
     async fn wait_for(&mut self, left: usize) -> Result<()> {
         while self.running.len() > left {
             let Some(running) = self.running.pop_front() else { break };
-            let Running { items, shares, rejected, task } = running;
+            let Running { items, shares, said, task } = running;
             match task.await.map_err(|_| Error::Busy)? {
                 Ok(committed) => {
-                    self.keep_out(rejected);
+                    self.tell(said);
                     self.count(&shares, &committed);
                 }
                 Err(CommitError::Stale) => self.put_again(&items).await?,
@@ -238,11 +251,11 @@ impl Committer {
     async fn put_again(&mut self, items: &[Item]) -> Result<()> {
         for _ in 0..TRIES {
             let stored = self.stored(items).await?;
-            let Planned { change, shares, rejected } = self.plan(items, &stored).await?;
+            let Planned { change, shares, said } = self.plan(items, &stored).await?;
             let change = change.by(self.caller.deed(Operation::Import));
             match self.app.writer.commit(change).await {
                 Ok(committed) => {
-                    self.keep_out(rejected);
+                    self.tell(said);
                     self.count(&shares, &committed);
                     return Ok(());
                 }
@@ -253,9 +266,10 @@ impl Committer {
         Err(Error::Stale)
     }
 
-    /// Counts rows that stay out, and tells of them.
-    fn keep_out(&mut self, rejected: Vec<(Verdict, u64)>) {
-        for (mut verdict, rows) in rejected {
+    /// Counts rows that stay out, and tells of them and of others.
+    fn tell(&mut self, said: Said) {
+        self.out.remarks.extend(said.remarks);
+        for (mut verdict, rows) in said.rejected {
             let bytes = verdict.cells.iter().map(String::len).sum();
             match self.cells_left.checked_sub(bytes) {
                 Some(left) => self.cells_left = left,
@@ -301,6 +315,7 @@ impl Committer {
 
     async fn plan(&mut self, items: &[Item], stored: &Stored) -> Result<Planned> {
         let mut planned = Planned::default();
+        self.remarks.clear();
         let mut is_out = false;
         for item in items {
             // The rest of a row that stays out stays out as well.
@@ -325,7 +340,8 @@ impl Committer {
             }
             let too_long = || Invalid::new(item.id.to_string(), "too_long");
             if let Some(invalid) = refused.or_else(|| is_too_large.then(too_long)) {
-                planned.rejected.push((verdict(item, invalid), u64::from(item.rows)));
+                let rows = u64::from(item.rows);
+                planned.said.rejected.push((verdict(item, invalid), rows));
                 is_out = true;
                 continue;
             }
@@ -335,6 +351,7 @@ impl Committer {
                 None => planned.shares.push(Share { rows: item.rows, writes }),
             }
         }
+        planned.said.remarks = std::mem::take(&mut self.remarks);
         Ok(planned)
     }
 
@@ -383,7 +400,7 @@ impl Committer {
                 }
                 None => false,
             },
-            Value::Point(point) => {
+            Value::Point { point, .. } => {
                 let public = FeedId::new(item.home.clone(), Audience::Public);
                 match stored.get(&(public, item.id)) {
                     Some(row) if !row.removed => {
@@ -437,9 +454,12 @@ impl Committer {
                     |known: Member| moved(&known, known.state, profile.speaker.as_ref()).err();
                 known.and_then(is_refused)
             }
-            Value::Point(point) => {
+            Value::Point { point, untold } => {
                 let known = live::<v1::Point, Point>(item, Audience::Public, stored)?;
-                known.and_then(|known| known.state.moved_to(point.state).err()).map(of_status)
+                known.and_then(|known| match known.state.moved_to(point.state) {
+                    Ok(_) => points::overlaid((**point).clone(), untold, known).err(),
+                    Err(refused) => Some(of_status(refused)),
+                })
             }
             Value::Group(group) => {
                 let known = live::<v1::Group, Group>(item, Audience::Network, stored)?;
@@ -495,12 +515,18 @@ impl Committer {
         let row = stored.get(&(inner.clone(), id)).filter(|row| !row.removed);
         let at = row.map(|row| row.sequence);
         Ok(match &item.value {
-            Value::Point(point) => change.put(
-                public,
-                Kind::POINT,
-                id,
-                v1::Point::from((**point).clone()).encode_to_vec(),
-            ),
+            Value::Point { point, untold } => {
+                let row = stored.get(&(public.clone(), id)).filter(|row| !row.removed);
+                let point = match row {
+                    Some(row) => {
+                        self.point(item, (**point).clone(), untold, decode::<v1::Point, _>(row)?)?
+                    }
+                    None => (**point).clone(),
+                };
+                let at = row.map(|row| row.sequence);
+                let payload = v1::Point::from(point).encode_to_vec();
+                change.expect(public.clone(), id, at).put(public, Kind::POINT, id, payload)
+            }
             Value::Org(org) => {
                 change.put(public, Kind::ORG, id, v1::Org::from((**org).clone()).encode_to_vec())
             }
@@ -610,6 +636,24 @@ impl Committer {
                 members::disclose(change, home, id, disclosed, Reason::Withdrawn)
             }
         })
+    }
+
+    /// What is known of a point, with what the file tells. Whom it serves is the province's word.
+    fn point(
+        &mut self,
+        item: &Item,
+        told: Point,
+        untold: &[&'static str],
+        known: Point,
+    ) -> Result<Point> {
+        let areas = known.areas.clone();
+        let mut point = points::overlaid(told, untold, known)?;
+        let homes = sight::homes(&self.app, &self.caller, Operation::ApproveAreas);
+        if point.areas != areas && !homes.contains(&item.home) {
+            point.areas = areas;
+            self.remarks.push(verdict(item, Invalid::new("areas", "needs_approval")));
+        }
+        Ok(point)
     }
 
     /// What is known of an organisation, with what the files tell.
@@ -776,7 +820,7 @@ fn would_change(change: &Change, stored: &Stored) -> Vec<bool> {
 /// The operation that a row of the kind needs besides `Import`.
 fn operation(value: &Value) -> Operation {
     match value {
-        Value::Point(_) => Operation::OpenPoint,
+        Value::Point { .. } => Operation::OpenPoint,
         Value::Org(_) | Value::OrgDetail(_) => Operation::EditOrg,
         Value::Group(_) | Value::Place { .. } => Operation::EditGroup,
         Value::Member(_) | Value::Profile(_) => Operation::CreateMember,

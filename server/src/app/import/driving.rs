@@ -19,7 +19,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        members, people,
+        members, people, points,
         records::{self, Found},
         report, sight,
     },
@@ -244,6 +244,7 @@ async fn stored(app: &App, asked: Asked<'_>) -> Result<Vec<Known>> {
             }
             found
         }
+        Asked::Point(code) => points::find(app, code).await?.into_iter().collect(),
         Asked::Cohort(number) => {
             anywhere(app, Kind::GROUP, Filter::Issue, &cohort_number(number)).await?
         }

@@ -45,7 +45,11 @@ pub struct Origin {
 /// What a record is to say.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Value {
-    Point(Box<Point>),
+    /// `untold`: columns that the file does not have.
+    Point {
+        point: Box<Point>,
+        untold: Arc<[&'static str]>,
+    },
     Org(Box<Org>),
     /// The id is the organisation's. Adds to what is known of it.
     OrgDetail(Box<OrgDetail>),
@@ -83,7 +87,7 @@ impl Value {
     /// Kind of the record that is put or removed; cards are named by their member.
     pub fn kind(&self) -> Kind {
         match self {
-            Value::Point(_) => Kind::POINT,
+            Value::Point { .. } => Kind::POINT,
             Value::Org(_) => Kind::ORG,
             Value::OrgDetail(_) => Kind::ORG_DETAIL,
             Value::Member(_) | Value::Erased { .. } | Value::Profile(_) => Kind::MEMBER,
@@ -100,7 +104,7 @@ impl Value {
     /// The table that its rows mostly come from.
     pub fn table(&self) -> Table {
         match self {
-            Value::Point(_) => Table::Points,
+            Value::Point { .. } => Table::Points,
             Value::Org(_) => Table::Orgs,
             Value::OrgDetail(_) => Table::OrgFigures,
             Value::Member(_) | Value::Erased { .. } => Table::Members,

@@ -13,7 +13,7 @@ use super::{
     item::{Batch, Hosted, Origin, Value, Verdict},
     people::Cards,
     row::{Header, Row, midnight_ms},
-    rows::{Columns, Context, Fate, Planned, RowReader, columns},
+    rows::{Columns, Context, Fate, Planned, PointRow, RowReader, columns},
     speakers::Waiting,
     table::{FileHead, NAMES_MAX, Table},
 };
@@ -82,6 +82,8 @@ pub struct Known {
 pub enum Asked<'a> {
     /// The record that was imported from this row, of whatever home; none if there are several.
     Source(Kind, &'a str),
+    /// The entry of a point.
+    Point(&'a PointCode),
     /// Groups with this number.
     Cohort(u32),
     /// Members of a home that a trait leads to.
@@ -407,8 +409,8 @@ impl Reading {
     /// A point without a node of its own is served by its nearest ancestor that has one.
     fn put_points(&mut self, batch: &mut Batch) {
         let points = std::mem::take(&mut self.known.points);
-        let parents: HashMap<PointCode, Option<PointCode>> =
-            points.iter().map(|(_, point)| (point.code.clone(), point.parent.clone())).collect();
+        let parent = |at: &PointRow| (at.point.code.clone(), at.point.parent.clone());
+        let parents: HashMap<PointCode, Option<PointCode>> = points.iter().map(parent).collect();
         let host = |code: &PointCode| {
             let mut at = code.clone();
             for _ in 0..DEPTH_MAX {
@@ -421,7 +423,7 @@ impl Reading {
         };
         let is_asked = asked(&self.settings, Table::Points);
         let mut served = Vec::new();
-        for (row, mut point) in points {
+        for PointRow { row, mut point, untold, known } in points {
             let node = host(&point.code);
             if let Some(node) = node.clone().filter(|node| *node != point.code) {
                 batch.hosted.push(Hosted { point: point.clone(), host: node });
@@ -432,12 +434,14 @@ impl Reading {
                     point.node = node;
                     let opened = point.opened_on.map_or(0, midnight_ms);
                     let network = &self.settings.network;
-                    let id =
-                        RecordId::of_source(network, Kind::POINT.0, point.code.as_str(), opened);
+                    let id = known.unwrap_or_else(|| {
+                        RecordId::of_source(network, Kind::POINT.0, point.code.as_str(), opened)
+                    });
                     if is_asked {
                         let home = point.code.clone();
                         let first = batch.items.len();
-                        batch.put(&home, id, Value::Point(Box::new(point)), 1);
+                        let point = Box::new(point);
+                        batch.put(&home, id, Value::Point { point, untold }, 1);
                         batch.made_by(first, &origin(Table::Points, row));
                     }
                 }
