@@ -20,7 +20,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        events, groups, help_requests, members, people,
+        events, groups, help_requests, lanes, members, people,
         points::roster_entry,
         sight,
     },
@@ -214,7 +214,9 @@ impl Committer {
         if items.is_empty() {
             return Ok(());
         }
-        self.wait_for(IN_FLIGHT - 1).await?;
+        // Persons without an id are held against those who are here: the batches before included.
+        let is_met = items.iter().any(|item| is_person(&item.value));
+        self.wait_for(if is_met { 0 } else { IN_FLIGHT - 1 }).await?;
         let stored = self.stored(&items).await?;
         let Planned { change, shares, said } = self.plan(&items, &stored).await?;
         if self.dry_run {
@@ -315,6 +317,9 @@ impl Committer {
 
     async fn plan(&mut self, items: &[Item], stored: &Stored) -> Result<Planned> {
         let mut planned = Planned::default();
+        let names = items.iter().filter(|item| !is_stored(item, stored)).flat_map(names_of);
+        let names: Vec<String> = names.collect();
+        let turns = lanes::turns(&self.app, names).await?;
         self.remarks.clear();
         let mut is_out = false;
         for item in items {
@@ -352,6 +357,7 @@ impl Committer {
             }
         }
         planned.said.remarks = std::mem::take(&mut self.remarks);
+        planned.change = planned.change.in_turn(turns);
         Ok(planned)
     }
 
@@ -435,9 +441,11 @@ impl Committer {
                 let refused = match self.member_at(item, stored)? {
                     Some(known) => moved(&known, member.state, member.speaker.as_ref()).err(),
                     // A move between homes is agreed upon; a file begins none.
-                    None => (member.state == MemberState::Moving).then(|| {
-                        Invalid::new("state", "move_refused").hint("new -> applied, active")
-                    }),
+                    None if member.state == MemberState::Moving => {
+                        Some(Invalid::new("state", "move_refused").hint("new -> applied, active"))
+                    }
+                    None if is_person(&item.value) => self.meets(item, member).await?,
+                    None => None,
                 };
                 if refused.is_some() && is_here(item.id, stored) {
                     // The cards follow from what is stored.
@@ -462,10 +470,15 @@ impl Committer {
                 })
             }
             Value::Group(group) => {
-                let known = live::<v1::Group, Group>(item, Audience::Network, stored)?;
-                // One that has moved on here stays where it is.
-                let known = known.filter(|known| known.state < group.state);
-                known.and_then(|known| known.state.moved_to(group.state).err())
+                match live::<v1::Group, Group>(item, Audience::Network, stored)? {
+                    // One that has moved on here stays where it is.
+                    Some(known) if known.state >= group.state => None,
+                    Some(known) => known.state.moved_to(group.state).err(),
+                    None => {
+                        let is_taken = groups::is_taken(&self.app, group.issue_no, item.id);
+                        is_taken.await?.then(|| Invalid::new("issue_no", "taken"))
+                    }
+                }
             }
             Value::Place { place, .. } => {
                 let known = live::<v1::GroupMember, Place>(item, Audience::Home, stored)?;
@@ -479,6 +492,18 @@ impl Committer {
             }
             _ => None,
         })
+    }
+
+    /// Refuses a person who has come in since the row was read, or may have.
+    async fn meets(&self, item: &Item, member: &Member) -> Result<Option<Invalid>> {
+        match members::check_new(&self.app, &item.home, member, &[]).await {
+            Ok(()) => Ok(None),
+            Err(Error::Invalid(found)) => Ok(found.into_iter().next().map(|invalid| {
+                let field = invalid.field.trim_start_matches("member.").to_owned();
+                Invalid { field, ..invalid }
+            })),
+            Err(error) => Err(error),
+        }
     }
 
     /// Refuses a consent that the person has taken back here since, or lately.
@@ -736,6 +761,29 @@ fn moved(known: &Member, state: MemberState, speaker: Option<&Speaker>) -> Resul
         known.state.moved_to(speaker.state)?;
     }
     Ok(())
+}
+
+/// A person of a sheet, who has no id.
+fn is_person(value: &Value) -> bool {
+    matches!(value, Value::Member(member) if member.source.is_empty())
+}
+
+/// Is a version of the item's record here?
+fn is_stored(item: &Item, stored: &Stored) -> bool {
+    let audience = match &item.value {
+        Value::Group(_) => Audience::Network,
+        _ => Audience::Home,
+    };
+    stored.get(&(feed(&item.home, audience), item.id)).is_some_and(|row| !row.removed)
+}
+
+/// What nobody else is to make at the same moment.
+fn names_of(item: &Item) -> Vec<String> {
+    match &item.value {
+        Value::Member(member) if is_person(&item.value) => lanes::names_of(&item.home, member),
+        Value::Group(group) => group.number().into_iter().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Points and events call the column of their state otherwise.

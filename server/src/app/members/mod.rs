@@ -24,7 +24,7 @@ pub use erase::{Answer as ErasureAnswer, Wish, erase};
 pub(crate) use erase::{erasure, execute_erasure, forget_locally, replay};
 pub use expiring::{Expiring, expire, expiring};
 pub use likeness::LIKE_MAX;
-pub(crate) use likeness::like;
+pub(crate) use likeness::{check_new, like};
 pub(crate) use naming::follow as follow_names;
 pub(crate) use read::own;
 pub use read::{Seen, get};
