@@ -8,6 +8,7 @@ mod feeds;
 mod full;
 mod handoffs;
 mod help_requests;
+mod lanes;
 mod leases;
 mod notices;
 mod parcels;

@@ -4,7 +4,13 @@
 //! Those of replication (a record is written only by its home, a copy is a sealed state) are held by
 //! the simulation in `tests/sim`, where the same planted defects are noticed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use proptest::{
     collection::vec,
@@ -16,9 +22,11 @@ use yizhan_proto::v1;
 use super::{
     App,
     error::Error,
+    events,
+    groups::{self, Enrolment},
     members::{self, New, Search},
     records,
-    samples::{FOUNDER, Node, account, admin, code, founder, founder_in},
+    samples::{FOUNDER, Node, account, admin, code, founder, founder_in, founder_with},
 };
 use crate::{
     domain::{
@@ -26,12 +34,14 @@ use crate::{
         id::RecordId,
         kind::Kind,
         policy::{Operation, Role},
+        time::Time,
     },
     identity::caller::Caller,
     notify::Ways,
     outside::Outside,
     planted::{self, Fault},
     store::database::Database,
+    wire::value::time_message,
 };
 
 /// Histories of one property. Each has a node of its own.
@@ -413,6 +423,132 @@ async fn cards_follow_consents(steps: Vec<Step>) -> Result<(), TestCaseError> {
 #[test]
 fn invariant_10_a_card_is_gone_with_the_consent_that_it_rests_on() {
     hold(None, steps_after_a_card(), cards_follow_consents).unwrap();
+}
+
+/// Purposes that names beside the cards rest on: in an event, and in a group.
+const NAMING: [&str; 2] = ["media.release", "contact.by_points"];
+const HOUR_US: i64 = 3_600_000_000;
+
+/// Something that happens to consents that names rest on.
+#[derive(Clone, Copy, Debug)]
+enum Naming {
+    /// Until it is withdrawn, or for an hour. One that is in force is superseded.
+    Give(usize, bool),
+    Withdraw(usize),
+    /// More than an hour.
+    Pass,
+}
+
+fn namings() -> impl Strategy<Value = Vec<Naming>> {
+    let purpose = 0..NAMING.len();
+    let step = prop_oneof![
+        3 => (purpose.clone(), any::<bool>()).prop_map(|(at, is_short)| Naming::Give(at, is_short)),
+        2 => purpose.clone().prop_map(Naming::Withdraw),
+        1 => Just(Naming::Pass),
+    ];
+    // One purpose at least is superseded, or ends.
+    (purpose, any::<bool>(), vec(step, 1..=STEPS)).prop_map(|(at, is_short, rest)| {
+        let end = if is_short { Naming::Pass } else { Naming::Withdraw(at) };
+        [&[Naming::Give(at, false), Naming::Give(at, is_short), end][..], &rest].concat()
+    })
+}
+
+/// A talk that the member gives, published, and a group that the member is in.
+async fn shown_in(app: &App, member: &v1::Member) -> (RecordId, RecordId) {
+    let staff = admin(FOUNDER);
+    let text = |text: &str| vec![v1::LocalText { language: "en".into(), text: text.into() }];
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let speaker =
+        v1::Appearance { position: 1, state: 1, member: member.id.clone(), ..Default::default() };
+    let event = v1::Event {
+        kind: 1,
+        mode: 1,
+        titles: text("Talk"),
+        start_time: at(2_000_000_000),
+        end_time: at(2_000_003_600),
+        time_zone: "Asia/Shanghai".into(),
+        region_code: "440100".into(),
+        appearances: vec![speaker],
+        ..Default::default()
+    };
+    let plan = v1::EventPlan { event: Some(event), ..Default::default() };
+    let draft = events::create(app, &staff, plan, None, "").await.unwrap().event.unwrap();
+    let event = RecordId::parse(&draft.id, "id").unwrap();
+    events::advance(app, &staff, event, &draft.etag, events::Step::Publish).await.unwrap();
+    let group = v1::Group { kind: 4, titles: text("Council"), state: 2, ..Default::default() };
+    let group = groups::create(app, &staff, group, None, "").await.unwrap().id;
+    let (member, role, from) = (id(member), None, None);
+    let enrolment = Enrolment { group, member, role, from, duty_region: None };
+    let place = groups::enrol(app, &staff, enrolment).await.unwrap();
+    (event, RecordId::parse(&place.id, "id").unwrap())
+}
+
+/// Is the member named in the public event, and in what other points see of the group?
+async fn named(app: &App, (event, place): (RecordId, RecordId)) -> [bool; 2] {
+    let found = records::find_even_erased(app, event).await.unwrap();
+    let event = found.iter().find(|at| at.is(Kind::EVENT, Audience::Public)).unwrap();
+    let event: v1::Event = event.message().unwrap();
+    let found = records::find_even_erased(app, place).await.unwrap();
+    let card = found.iter().find(|at| at.is(Kind::GROUP_CARD, Audience::Network)).unwrap();
+    let card: v1::GroupCard = card.message().unwrap();
+    assert_eq!(card.member.is_empty(), card.display_names.is_empty());
+    [!event.appearances[0].display_names.is_empty(), !card.member.is_empty()]
+}
+
+async fn names_follow_consents(steps: Vec<Naming>) -> Result<(), TestCaseError> {
+    let clock = Arc::new(AtomicI64::new(Outside::real().now().0));
+    let at = Arc::clone(&clock);
+    let now = move || Time(at.fetch_add(1, Ordering::Relaxed));
+    let outside = Outside::new(now, |bytes| rand::fill(bytes));
+    let node = founder_with(outside, Ways::default()).await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    let member = create(app, 1).await;
+    let shown = shown_in(app, &member).await;
+    // Until when each is agreed to.
+    let mut given = [None; NAMING.len()];
+    for step in steps {
+        match step {
+            Naming::Give(at, is_short) => {
+                let ends = if is_short { app.outside.now().0 + HOUR_US } else { i64::MAX };
+                let expire_time = is_short.then(|| time_message(Time(ends)));
+                let grant = v1::Grant {
+                    member: member.id.clone(),
+                    purpose: NAMING[at].into(),
+                    text_version: "v2".into(),
+                    text_language: "en".into(),
+                    given_via: 2,
+                    expire_time,
+                    ..Default::default()
+                };
+                match members::give(app, &staff, grant, "").await {
+                    Ok(_) => given[at] = Some(ends),
+                    Err(Error::Precondition { reason: "WITHDRAWN_LATELY", .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Naming::Withdraw(at) => {
+                members::withdraw(app, &staff, id(&member), NAMING[at], "").await.unwrap();
+                given[at] = None;
+            }
+            Naming::Pass => {
+                let now = clock.fetch_add(HOUR_US, Ordering::Relaxed) + HOUR_US;
+                members::expire(app, &code(FOUNDER), id(&member)).await.unwrap();
+                given = given.map(|ends| ends.filter(|ends| *ends > now));
+            }
+        }
+        prop_assert_eq!(named(app, shown).await, given.map(|ends| ends.is_some()), "{:?}", step);
+    }
+    Ok(())
+}
+
+#[test]
+fn invariant_10_names_in_events_and_groups_go_with_the_consent_that_they_rest_on() {
+    hold(None, namings(), names_follow_consents).unwrap();
+}
+
+#[test]
+fn invariant_10_is_seen_to_fail_if_names_rest_on_a_consent_that_has_ended() {
+    assert!(hold(Some(Fault::CountWithdrawn), namings(), names_follow_consents).is_err());
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod help_requests;
 pub mod import;
 #[cfg(all(test, feature = "planted-faults"))]
 mod invariants;
+pub mod lanes;
 pub mod leading;
 pub mod live;
 pub mod members;

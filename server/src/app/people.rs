@@ -16,6 +16,7 @@ use crate::{
     domain::{
         analyzer::{Filter, filter},
         audience::{Audience, FeedId},
+        disclosure,
         event::{Appearance, EventPlan},
         grant::{Grant, Purpose, Scope},
         group::Place,
@@ -122,34 +123,82 @@ async fn release(
     let now = app.outside.now();
     for found in records::grants_of(app, home, member).await? {
         let grant: Grant = found.value::<v1::Grant, _>()?;
-        let fits = match &grant.scope {
-            Scope::Unlimited => true,
-            Scope::Event(name) => {
-                *name == event.to_string() || (!source.is_empty() && name == source)
-            }
-            Scope::Domestic | Scope::Point(_) => false,
-        };
-        if grant.purpose == Purpose::MediaRelease && fits && grant.holds_at(now) {
+        if releases(&grant, event, source) && grant.holds_at(now) {
             return Ok(Some(GrantId(found.row.id.0)));
         }
     }
     Ok(None)
 }
 
-/// Adds to a change what becomes of the plans that a member speaks in: `part` changes each of the
-/// member's appearances.
-pub async fn revise(
+/// Is it a release of the names in this event? `source` is the event's source id, if it has one.
+fn releases(grant: &Grant, event: RecordId, source: &str) -> bool {
+    let fits = match &grant.scope {
+        Scope::Unlimited => true,
+        Scope::Event(name) => *name == event.to_string() || (!source.is_empty() && name == source),
+        Scope::Domestic | Scope::Point(_) => false,
+    };
+    grant.purpose == Purpose::MediaRelease && fits
+}
+
+/// Adds to a change which of a member's names in events a release covers from then on. `grants` are all
+/// of the member's, as the change leaves them.
+pub async fn follow_releases(
     app: &App,
     mut change: Change,
     home: &PointCode,
     member: RecordId,
+    names: &Names,
+    grants: &[(GrantId, Grant)],
+) -> Result<Change> {
+    let now = app.outside.now();
+    for at in app.keys.homes() {
+        change = revise_each(app, change, &at, member, |event, source, appearance| {
+            let mut fits = grants
+                .iter()
+                .filter(|(_, grant)| releases(grant, event, source))
+                .filter(|(_, grant)| disclosure::counts(grant, now))
+                .map(|(id, _)| *id);
+            let held = fits.clone().find(|id| appearance.release == Some(*id));
+            // Another home's event names nobody anew: it is not known there what was agreed to.
+            let is_open = appearance.release.is_some() || at == *home;
+            appearance.release = held.or_else(|| fits.next().filter(|_| is_open));
+            if appearance.release.is_some() && appearance.display_names.is_empty() {
+                appearance.display_names = display_names(names);
+            }
+        })
+        .await?;
+    }
+    Ok(change)
+}
+
+/// Adds to a change what becomes of the plans that a member speaks in: `part` changes each of the
+/// member's appearances.
+pub async fn revise(
+    app: &App,
+    change: Change,
+    home: &PointCode,
+    member: RecordId,
     part: impl Fn(&mut Appearance),
+) -> Result<Change> {
+    revise_each(app, change, home, member, |_, _, appearance| part(appearance)).await
+}
+
+/// The same; `part` is told the event, too, and its source id.
+async fn revise_each(
+    app: &App,
+    mut change: Change,
+    home: &PointCode,
+    member: RecordId,
+    part: impl Fn(RecordId, &str, &mut Appearance),
 ) -> Result<Change> {
     for found in plans_of(app, home, member).await? {
         let mut plan: EventPlan = found.value::<v1::EventPlan, _>()?;
         let before = plan.clone();
         let mine = |one: &&mut Appearance| one.member == Some(MemberId(member.0));
-        plan.event.appearances.iter_mut().filter(mine).for_each(&part);
+        let EventPlan { event, source, .. } = &mut plan;
+        for appearance in event.appearances.iter_mut().filter(mine) {
+            part(found.row.id, source, appearance);
+        }
         if plan == before {
             continue;
         }

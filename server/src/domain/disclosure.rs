@@ -92,7 +92,7 @@ pub fn bases<'a>(grants: impl IntoIterator<Item = &'a Grant>, now: Time) -> Base
 impl Bases {
     /// Of several consents that hold the widest is taken, then the one given last.
     pub fn add(&mut self, grant: &Grant, now: Time) {
-        if !grant.holds_at(now) && !planted::is(Fault::CountWithdrawn) {
+        if !counts(grant, now) {
             return;
         }
         match (grant.purpose, &grant.scope) {
@@ -125,6 +125,11 @@ impl Bases {
     pub fn is_empty(&self) -> bool {
         self.card.is_none() && self.public_card.is_none()
     }
+}
+
+/// Does anything rest on this consent at the moment?
+pub fn counts(grant: &Grant, now: Time) -> bool {
+    grant.holds_at(now) || planted::is(Fault::CountWithdrawn)
 }
 
 /// Everything that is to exist of a member beside the home record. What is not in the answer must

@@ -80,6 +80,16 @@ impl EventState {
         self.moved(step).ok_or_else(refused)
     }
 
+    /// What a file may lead to: one move of the table, or none.
+    pub fn moved_to(self, to: EventState) -> Result<EventState, Invalid> {
+        use EventMove::*;
+        let steps = [Publish, Reschedule, Postpone, Start, Hold, Archive, Cancel];
+        if self == to || steps.into_iter().any(|step| self.moved(step) == Some(to)) {
+            return Ok(to);
+        }
+        Err(Invalid::new("state", "move_refused").hint(self.ways()))
+    }
+
     fn moved(self, step: EventMove) -> Option<EventState> {
         use {EventMove::*, EventState::*};
         match (self, step) {

@@ -165,11 +165,37 @@ impl Grant {
 /// Nobody is asked again for what was withdrawn before this has passed: 30 days.
 pub const REASK_AFTER_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 
-/// Was just this withdrawn so recently that nobody may ask for it again?
+/// Was this withdrawn so recently that nobody may ask for it again?
 pub fn is_withdrawn_lately(earlier: &Grant, purpose: Purpose, scope: &Scope, now: Time) -> bool {
-    earlier.state == GrantState::Withdrawn
-        && (earlier.purpose, &earlier.scope) == (purpose, scope)
+    is_withdrawal(earlier, purpose, scope)
         && earlier.end_time.is_some_and(|end| now.0.saturating_sub(end.0) < REASK_AFTER_US)
+}
+
+/// Was this taken back? Who takes a profile back is not asked for a narrower one.
+fn is_withdrawal(earlier: &Grant, purpose: Purpose, scope: &Scope) -> bool {
+    let is_of_any_scope = matches!(purpose, Purpose::ProfileNetwork | Purpose::ProfilePublic);
+    earlier.state == GrantState::Withdrawn
+        && earlier.purpose == purpose
+        && (is_of_any_scope || earlier.scope == *scope)
+}
+
+/// Refuses a consent that a list states, if the person has taken back the same since, or lately:
+/// nobody has asked the person again.
+pub fn check_listed<'a>(
+    listed: &Grant,
+    earlier: impl IntoIterator<Item = &'a Grant>,
+    now: Time,
+) -> Result<(), Invalid> {
+    let Grant { purpose, scope, .. } = listed;
+    for known in earlier.into_iter().filter(|known| is_withdrawal(known, *purpose, scope)) {
+        if known.end_time.is_some_and(|end| listed.given_time <= end) {
+            return Err(Invalid::new("given_at", "withdrawn_since"));
+        }
+        if is_withdrawn_lately(known, *purpose, scope, now) {
+            return Err(Invalid::new("given_at", "withdrawn_lately"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the version of a consent text.
@@ -219,6 +245,42 @@ mod tests {
         assert_eq!(expired.clone().settled_at(Time(9_000)), expired, "once and for all");
         let withdrawn = Grant { state: GrantState::Withdrawn, ..limited };
         assert_eq!(withdrawn.clone().settled_at(Time(5_000)), withdrawn);
+    }
+
+    #[test]
+    fn what_was_taken_back_is_not_asked_for_again_in_a_narrower_way() {
+        let end = Time(1_000_000);
+        let withdrawn = Grant { state: GrantState::Withdrawn, end_time: Some(end), ..grant() };
+        let lately =
+            |purpose, scope: &Scope, now| is_withdrawn_lately(&withdrawn, purpose, scope, now);
+        let soon = Time(end.0 + REASK_AFTER_US - 1);
+        assert!(lately(Purpose::ProfileNetwork, &Scope::Unlimited, soon));
+        assert!(lately(Purpose::ProfileNetwork, &Scope::Domestic, soon));
+        assert!(!lately(Purpose::ProfileNetwork, &Scope::Domestic, Time(soon.0 + 1)));
+        assert!(!lately(Purpose::ProfilePublic, &Scope::Unlimited, soon));
+        let of_an_event = Grant {
+            purpose: Purpose::MediaRelease,
+            scope: Scope::Event("E-1".into()),
+            ..withdrawn.clone()
+        };
+        let release = Purpose::MediaRelease;
+        assert!(!is_withdrawn_lately(&of_an_event, release, &Scope::Event("E-2".into()), soon));
+    }
+
+    #[test]
+    fn a_list_brings_back_nothing_that_was_withdrawn() {
+        let end = Time(1_000_000);
+        let withdrawn = Grant { state: GrantState::Withdrawn, end_time: Some(end), ..grant() };
+        let late = Time(end.0 + REASK_AFTER_US);
+        let check = |given: i64, now| {
+            let listed = Grant { given_time: Time(given), scope: Scope::Domestic, ..grant() };
+            check_listed(&listed, [&withdrawn], now).map_err(|invalid| invalid.reason)
+        };
+        assert_eq!(check(end.0, late), Err("withdrawn_since"));
+        assert_eq!(check(end.0 + 1, Time(late.0 - 1)), Err("withdrawn_lately"));
+        assert_eq!(check(end.0 + 1, late), Ok(()));
+        let superseded = Grant { state: GrantState::Superseded, ..withdrawn.clone() };
+        assert_eq!(check_listed(&grant(), [&superseded], late), Ok(()));
     }
 
     #[test]

@@ -72,22 +72,28 @@ impl Hours {
         Ok(Hours { valid_from, valid_to, ..self })
     }
 
-    /// Reads `mon-fri 09:00-12:00`, and `mon-fri 09:00-12:00 2023-06-01..2023-08-31` for a part of the
+    /// Reads `mon-fri 09:00-12:00`, `mon-wed,fri 09:00-12:00`, and `mon-fri 09:00-12:00 2023-06-01..2023-08-31` for a part of the
     /// calendar, either end of which may be open.
     pub fn parse(text: &str, field: &str) -> Result<Hours, Invalid> {
         let wrong = || malformed(field);
         let (days, times) = text.trim().split_once(' ').ok_or_else(wrong)?;
-        let (from, to) = days.split_once('-').unwrap_or((days, days));
         let day = |name: &str| DAYS.iter().position(|day| *day == name).ok_or_else(wrong);
-        let (from, to) = (day(from)?, day(to)?);
+        let mut all = Vec::new();
+        for part in days.split(',') {
+            let (from, to) = part.split_once('-').unwrap_or((part, part));
+            let (from, to) = (day(from)?, day(to)?);
+            if from > to {
+                return Err(wrong());
+            }
+            all.extend((from..=to).map(|day| day as u32 + 1));
+        }
         let (times, window) = match times.trim().split_once(' ') {
             Some((times, window)) => (times, Some(window.trim())),
             None => (times.trim(), None),
         };
         let (opens, closes) = times.split_once('-').ok_or_else(wrong)?;
-        let days = if from <= to { from..=to } else { return Err(wrong()) };
         let (opens, closes) = (minute(opens).ok_or_else(wrong)?, minute(closes).ok_or_else(wrong)?);
-        let hours = Hours::new(days.map(|day| day as u32 + 1), opens, closes, field)?;
+        let hours = Hours::new(all, opens, closes, field)?;
         let Some(window) = window else { return Ok(hours) };
         let (from, to) = window.split_once("..").ok_or_else(wrong)?;
         let end = |text: &str| match text {
@@ -213,6 +219,14 @@ impl Closure {
         let (from, to) = days.split_once("..").ok_or_else(wrong)?;
         let cover = cover.map(|code| code.parse::<PointCode>()).transpose().map_err(|_| wrong())?;
         Closure::new(calendar::date(from, field)?, calendar::date(to, field)?, cover, field)
+    }
+}
+
+impl fmt::Display for Closure {
+    /// As `parse` reads it: without the notes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.from, self.to)?;
+        self.cover.iter().try_for_each(|cover| write!(f, " {cover}"))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     name::Names,
     region::{Level, Region},
     speaker::{Seat, Speaker, SpeakerState},
-    text::Invalid,
+    text::{Invalid, ways_of},
     time::Time,
 };
 
@@ -59,6 +59,20 @@ impl MemberState {
             (Moving, StayHere) => Ok(Active),
             _ => Err(Invalid::new("state", "move_refused").hint(self.ways())),
         }
+    }
+
+    /// What a change of the record, or a file, may lead to: one move of the table, or none. Moving
+    /// home is agreed upon, and neither begins nor ends by it.
+    pub fn moved_to(self, to: MemberState) -> Result<MemberState, Invalid> {
+        use MemberMove::*;
+        let steps = [Admit, Rest, Resume, Leave];
+        let ways: Vec<MemberState> =
+            steps.into_iter().filter_map(|step| self.after(step).ok()).collect();
+        if self == to || ways.contains(&to) {
+            return Ok(to);
+        }
+        let ways = ways_of(self.name(), ways.into_iter().map(MemberState::name));
+        Err(Invalid::new("state", "move_refused").hint(ways))
     }
 
     /// Where the state can go from here, for people.
@@ -298,6 +312,22 @@ mod tests {
         use MemberMove::*;
         for step in [Admit, Rest, Resume, Leave, OfferAway, StayHere] {
             assert!(MemberState::Left.after(step).is_err(), "{step:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_changed_moves_by_one_step_and_a_move_between_homes_is_none() {
+        use MemberState::*;
+        assert_eq!(Applied.moved_to(Active), Ok(Active));
+        assert_eq!(Moving.moved_to(Moving), Ok(Moving));
+        for (from, to, ways) in [
+            (Left, Active, "left -> none"),
+            (Moving, Active, "moving -> none"),
+            (Active, Moving, "active -> resting, left"),
+            (Applied, Resting, "applied -> active, left"),
+        ] {
+            let refused = from.moved_to(to).unwrap_err();
+            assert_eq!((refused.reason, &*refused.hint), ("move_refused", ways));
         }
     }
 

@@ -1,12 +1,14 @@
 //! A contact point's public entry, and how it opens, pauses and closes.
 
+use std::fmt;
+
 use super::{
     calendar::{Date, ZoneName},
     code::named,
     contact::{Email, Handle, Phone},
     hours::{self, Closure, Hours},
     id::PointCode,
-    language::{Language, LocalTexts},
+    language::{Language, LocalTexts, languages},
     region::{Region, RegionPrefix},
     text::Invalid,
 };
@@ -50,6 +52,16 @@ impl PointState {
         self.moved(step).ok_or_else(refused)
     }
 
+    /// What a file may lead to: one move of the table, or none.
+    pub fn moved_to(self, to: PointState) -> Result<PointState, Invalid> {
+        use PointMove::*;
+        let mut steps = [Open, Pause, Resume, Close].into_iter();
+        if self == to || steps.any(|step| self.moved(step) == Some(to)) {
+            return Ok(to);
+        }
+        Err(Invalid::new("state", "move_refused").hint(self.ways()))
+    }
+
     fn moved(self, step: PointMove) -> Option<PointState> {
         use {PointMove::*, PointState::*};
         match (self, step) {
@@ -79,6 +91,32 @@ pub struct Area {
     pub languages: Vec<Language>,
     /// Among equal prefixes the lowest goes first.
     pub priority: u32,
+}
+
+impl Area {
+    /// Reads `44`, `GB:en+zh-Hans` for some languages only, and `GBLON@2` with a priority.
+    pub fn parse(text: &str, field: &str) -> Result<Area, Invalid> {
+        let (rest, priority) = text.split_once('@').unwrap_or((text, "0"));
+        let (prefix, tags) = rest.split_once(':').unwrap_or((rest, ""));
+        let priority: u32 = priority.parse().map_err(|_| Invalid::new(field, "not_a_number"))?;
+        if priority > PRIORITY_MAX {
+            return Err(Invalid::new(field, "too_large"));
+        }
+        let tags = tags.split('+').filter(|tag| !tag.is_empty());
+        let languages = languages(tags, field)?;
+        Ok(Area { prefix: RegionPrefix::parse(prefix, field)?, languages, priority })
+    }
+}
+
+impl fmt::Display for Area {
+    /// As `parse` reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.prefix.as_str())?;
+        for (at, language) in self.languages.iter().enumerate() {
+            write!(f, "{}{}", if at == 0 { ':' } else { '+' }, language.as_str())?;
+        }
+        if self.priority > 0 { write!(f, "@{}", self.priority) } else { Ok(()) }
+    }
 }
 
 /// Most ways to a point's desk.
@@ -211,6 +249,21 @@ impl Point {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_area_is_written_as_it_is_read() {
+        for text in ["44", "GB:en+zh-Hans", "GBLON@2", "4401:yue@7"] {
+            assert_eq!(Area::parse(text, "areas").unwrap().to_string(), text);
+        }
+        for (text, reason) in [
+            ("99", "unknown_region_code"),
+            ("44@x", "not_a_number"),
+            ("44@1001", "too_large"),
+            ("44:xx-yy-zz-1", "unknown_language"),
+        ] {
+            assert_eq!(Area::parse(text, "areas").unwrap_err().reason, reason, "{text}");
+        }
+    }
 
     #[test]
     fn a_closed_point_stays_closed() {

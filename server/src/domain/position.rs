@@ -43,3 +43,10 @@ pub struct Row {
     pub removed: bool,
     pub payload: Bytes,
 }
+
+/// How often a lane was passed when it was looked at (`store/lanes.rs`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Turn {
+    pub lane: u32,
+    pub at: i64,
+}

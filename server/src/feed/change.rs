@@ -11,7 +11,7 @@ use crate::domain::{
     id::RecordId,
     kind::Kind,
     policy::Operation,
-    position::Sequence,
+    position::{Sequence, Turn},
 };
 
 /// Records of one change. More belong into several changes.
@@ -56,6 +56,8 @@ pub struct Expect {
 pub struct Change {
     pub writes: Vec<Write>,
     pub expects: Vec<Expect>,
+    /// Lanes that must not have been passed since.
+    pub turns: Vec<Turn>,
     /// Who does it, for the audit; none: the node itself.
     pub deed: Option<Arc<Deed>>,
     /// Lines of the audit that lose their record with this change.
@@ -132,6 +134,12 @@ impl Change {
         let deed = self.deed.clone().unwrap_or_else(|| Arc::new(node()));
         let acts = records.into_iter().map(|(id, (kind, outcome))| deed.act(kind, id, outcome));
         notes.acts.extend(acts.collect::<Vec<Act>>());
+    }
+
+    /// Nobody else may have passed these lanes since their turns were read.
+    pub fn in_turn(mut self, turns: Vec<Turn>) -> Change {
+        self.turns.extend(turns);
+        self
     }
 
     pub fn expect(mut self, feed: FeedId, id: RecordId, at: Option<Sequence>) -> Change {

@@ -5,14 +5,14 @@ use super::{
     copies,
     database::{Database, Transaction, failed},
     dialect::{BEGIN_SNAPSHOT, Dialect},
-    records, seals,
+    lanes, records, seals,
 };
 use crate::domain::{
     audience::FeedId,
     audit::Notes,
     entry::Entry,
     id::RecordId,
-    position::{Row, Sequence},
+    position::{Row, Sequence, Turn},
     time::Time,
 };
 
@@ -214,6 +214,10 @@ impl FeedTx for Transaction {
         now_us: i64,
     ) -> Result<(), StoreError> {
         seals::put_statement(self.connection(), home, number, statement, now_us).await
+    }
+
+    async fn pass(&mut self, turn: Turn) -> Result<bool, StoreError> {
+        lanes::pass(self.connection(), turn).await
     }
 
     async fn note(&mut self, notes: &Notes, now: Time, seed: [u8; 32]) -> Result<(), StoreError> {

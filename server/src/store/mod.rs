@@ -16,6 +16,7 @@ pub mod feeds;
 pub mod hand_overs;
 pub mod handoffs;
 pub mod help_requests;
+pub mod lanes;
 pub mod leases;
 pub mod notices;
 pub mod parcels;
@@ -34,7 +35,7 @@ use crate::domain::{
     audit::Notes,
     entry::Entry,
     id::RecordId,
-    position::{Epoch, Row, Sequence},
+    position::{Epoch, Row, Sequence, Turn},
     time::Time,
 };
 
@@ -298,6 +299,12 @@ pub trait FeedTx: Send {
         statement: &[u8],
         now_us: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Passes a lane; false if somebody else has since the turn was read. The simulator's memory has no
+    /// lanes.
+    fn pass(&mut self, _turn: Turn) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        async { Ok(true) }
+    }
 
     /// Adds lines to the audit, whose salts come from `seed`. The simulator's memory keeps none.
     fn note(

@@ -3,14 +3,16 @@
 use yizhan_proto::v1;
 
 use crate::{
+    app::error::{Error, Result},
     domain::{
         event::{EventKind, EventMode, EventState, HostState},
         group::{GroupKind, GroupState},
         org::OrgType,
-        point::{PointKind, PointState},
+        point::{Point, PointKind, PointState},
         series::SeriesState,
         time::Time,
     },
+    store::StoreError,
     wire::value::time,
 };
 
@@ -71,7 +73,7 @@ pub fn event(event: v1::Event) -> Cells {
     ]
 }
 
-pub const POINT: [&str; 20] = [
+pub const POINT: [&str; 28] = [
     "point_id",
     "short",
     "kind",
@@ -85,18 +87,28 @@ pub const POINT: [&str; 20] = [
     "node_id",
     "tz",
     "languages",
+    "hours",
+    "closures",
     "services",
     "areas",
     "public_phone",
     "public_email",
+    "channels",
     "opened_on",
     "verified_on",
+    "paused_from",
+    "paused_to",
+    "cover_id",
+    "closed_on",
     "successor_id",
+    "asserted_by",
 ];
 
-pub fn point(point: v1::Point) -> Cells {
-    let areas: Vec<String> = point.areas.iter().map(|area| area.prefix.clone()).collect();
-    vec![
+pub fn point(point: v1::Point) -> Result<Cells> {
+    let damaged = |_| Error::Storage(StoreError::Damaged { what: "record" });
+    let value: Point = point.clone().try_into().map_err(damaged)?;
+    let channels = point.channels.iter().map(|one| format!("{}:{}", one.service, one.value));
+    Ok(vec![
         point.code,
         point.short,
         PointKind::from_number(point.kind, "").map_or("", PointKind::name).to_owned(),
@@ -110,14 +122,22 @@ pub fn point(point: v1::Point) -> Cells {
         point.node,
         point.time_zone,
         joined(&point.languages),
+        written(&value.hours),
+        written(&value.closures),
         joined(&point.services),
-        joined(&areas),
+        written(&value.areas),
         point.phone,
         point.email,
+        joined(&channels.collect::<Vec<_>>()),
         day(point.opened_on.as_ref()),
         day(point.verified_on.as_ref()),
+        day(point.paused_from.as_ref()),
+        day(point.paused_to.as_ref()),
+        point.cover,
+        day(point.closed_on.as_ref()),
         point.successor,
-    ]
+        point.asserted_by,
+    ])
 }
 
 pub const ORG: [&str; 9] = [
@@ -198,6 +218,10 @@ pub fn series(series: v1::Series) -> Cells {
         day(series.started_on.as_ref()),
         SeriesState::from_number(series.state, "").map_or("", SeriesState::name).to_owned(),
     ]
+}
+
+fn written(values: &[impl ToString]) -> String {
+    joined(&values.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 pub fn joined(values: &[String]) -> String {

@@ -165,7 +165,8 @@ async fn page(
                 page_token,
             };
             let page = points::list(app, caller, list).await?;
-            (page.items.into_iter().map(cells::point).collect(), page.next_page_token)
+            let rows = page.items.into_iter().map(cells::point).collect::<Result<_>>()?;
+            (rows, page.next_page_token)
         }
         ExportKind::Org => {
             let list = orgs::Asked {

@@ -1,6 +1,7 @@
 //! What is taken out is what the caller may see, and is in the audit.
 
 use tokio::sync::mpsc;
+use yizhan_proto::v1;
 
 use super::*;
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
         audit,
         error::Result,
         import::Order,
+        points,
         samples::{FILES, FOUNDER, Node, account, admin, founder},
     },
     domain::policy::Role,
@@ -83,6 +85,78 @@ async fn columns_and_rows_are_those_that_the_caller_may_see() {
     {
         assert_eq!(taken(&node, &network, asked(kind)).await.unwrap().1.len(), count, "{kind:?}");
     }
+}
+
+/// A table as a file.
+fn file(columns: &[&'static str], rows: &[Vec<String>]) -> String {
+    let marked = |cell: &str| if cell.starts_with('+') { format!("'{cell}") } else { cell.into() };
+    let quoted = |cell: &str| format!("\"{}\"", marked(cell).replace('"', "\"\""));
+    let line =
+        |cells: &[String]| cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",");
+    let header: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+    let lines = std::iter::once(line(&header)).chain(rows.iter().map(|row| line(row)));
+    lines.map(|line| line + "\n").collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn points_that_were_taken_out_and_are_brought_in_again_change_nothing() {
+    let node = founder().await;
+    let (app, province) = (&node.app, account(Role::ProvincialAdmin, FOUNDER));
+    node.import(&FILES, Order::default()).await;
+    let code = FOUNDER.parse().unwrap();
+    let mut entry = points::get(app, &province, &code).await.unwrap().point;
+    let text =
+        |language: &str, text: &str| v1::LocalText { language: language.into(), text: text.into() };
+    let day = |month, day| Some(v1::Date { year: 2023, month, day });
+    entry.names.push(text("pt", "Ponto"));
+    entry.hours = vec![v1::point::Hours {
+        days: vec![1, 2, 5],
+        opens_minute: 540,
+        closes_minute: 720,
+        valid_from: day(6, 1),
+        ..Default::default()
+    }];
+    entry.closures = vec![v1::point::Closure {
+        from: day(10, 1),
+        to: day(10, 3),
+        cover: "GB-LON".into(),
+        notes: vec![text("en", "Holiday")],
+    }];
+    entry.areas = vec![v1::point::Area {
+        prefix: "44".into(),
+        languages: vec!["en".into(), "yue".into()],
+        priority: 3,
+    }];
+    entry.channels = vec![v1::Handle { service: "wechat".into(), value: "yizhan".into() }];
+    entry.state = 3;
+    (entry.paused_from, entry.paused_to) = (day(7, 1), day(8, 1));
+    entry.cover = "GB-LON".into();
+    let wish = points::Wish { point: entry, detail: None, notes: None };
+    assert!(matches!(points::update(app, &province, wish).await, Ok(points::Answer::Done(_))));
+
+    let all = || taken(&node, &province, asked(ExportKind::Point));
+    let (columns, rows) = all().await.unwrap();
+    let report = node.import(&[("points.csv", &file(&columns, &rows))], Order::default()).await;
+    assert_eq!(report.rejected, []);
+    assert_eq!((report.accepted, report.unchanged), (0, rows.len() as u64));
+
+    // A file without a column says nothing of it, and areas are the province's word.
+    let kept = ["point_id", "short", "kind", "status", "region_code", "tz", "areas", "name_en"];
+    let at: Vec<usize> =
+        kept.iter().map(|name| columns.iter().position(|known| known == name).unwrap()).collect();
+    let narrow = |row: &Vec<String>| at.iter().map(|at| row[*at].clone()).collect::<Vec<_>>();
+    let mut few: Vec<Vec<String>> =
+        rows.iter().filter(|row| row[0] == FOUNDER).map(narrow).collect();
+    (few[0][6], few[0][7]) = ("GB".into(), "Guangdong".into());
+    let report = node.import(&[("points.csv", &file(&kept, &few))], Order::default()).await;
+    assert_eq!((report.accepted, report.rejected_rows), (1, 0), "{report:?}");
+    let remark = report.remarks.iter().find(|remark| remark.reason == "needs_approval").unwrap();
+    assert_eq!((remark.row, &*remark.field), (1, "areas"));
+    let mut renamed = rows.clone();
+    let row = renamed.iter_mut().find(|row| row[0] == FOUNDER).unwrap();
+    let name = columns.iter().position(|known| *known == "name_en").unwrap();
+    row[name] = "Guangdong".into();
+    assert_eq!(all().await.unwrap().1, renamed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ mod plan;
 pub use duty::{list_duty, set_duty};
 pub use places::{Enrolment, PlacePage, enrol, list_places, move_place};
 pub(crate) use places::{places_of, put, revise};
+pub(crate) use plan::is_taken;
 pub use plan::{Asked, GroupPage, Seen, create, get, list, move_on};
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::{
     app::{
         App, answers,
         error::{Error, Result},
+        lanes,
         records::{self, Found},
         sight::{self, Sight},
     },
@@ -78,21 +79,36 @@ pub async fn create(
         let hint = "new -> planned, running";
         return Err(Invalid::new("group.state", "move_refused").hint(hint).into());
     }
-    if let Some(number) = group.issue_no {
-        let known = of_number(app, number).await?;
-        if known.iter().any(|found| found.row.id != id) {
-            return Err(Error::Exists { noun: "cohort" });
-        }
-    }
+    let (number, lane) = (group.issue_no, group.number());
     let feed = FeedId::new(home, Audience::Network);
     let payload = v1::Group::from(group).encode_to_vec();
-    let change = Change::new().expect(feed.clone(), id, None).put(feed, Kind::GROUP, id, payload);
-    match app.writer.commit(change.by(caller.deed(Operation::EditGroup))).await {
-        // Made by the same request before: this is its answer again.
-        Err(CommitError::Stale) if !request_id.is_empty() => (),
-        done => drop(done?),
+    let change =
+        Change::new().expect(feed.clone(), id, None).put(feed.clone(), Kind::GROUP, id, payload);
+    let change = change.by(caller.deed(Operation::EditGroup));
+    for _ in 0..lanes::TRIES {
+        let turns = lanes::turns(app, lane.clone()).await?;
+        if is_taken(app, number, id).await? {
+            return Err(Error::Exists { noun: "cohort" });
+        }
+        match app.writer.commit(change.clone().in_turn(turns)).await {
+            Err(CommitError::Stale) => {
+                let made = records::find(app, id).await?;
+                // Made by the same request before: this is its answer again.
+                if !made.iter().any(|found| found.feed == feed) {
+                    continue;
+                }
+            }
+            done => drop(done?),
+        }
+        return stored(app, id).await;
     }
-    stored(app, id).await
+    Err(Error::Busy)
+}
+
+/// Is the number of a cohort another group's?
+pub(crate) async fn is_taken(app: &App, number: Option<u32>, id: RecordId) -> Result<bool> {
+    let Some(number) = number else { return Ok(false) };
+    Ok(of_number(app, number).await?.iter().any(|found| found.row.id != id))
 }
 
 /// Gets a group by record id, source id or number.

@@ -106,6 +106,31 @@ async fn key_contacts_are_counted_distinctly_and_shown_with_consent_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_give_one_number_at_one_moment_one_succeeds() {
+    let node = founder().await;
+    let group = |issue_no| v1::Group {
+        kind: GroupKind::Cohort.number(),
+        issue_no,
+        titles: vec![v1::LocalText { language: "en".into(), text: "Cohort".into() }],
+        state: GroupState::Planned.number(),
+        ..v1::Group::default()
+    };
+    create(&node.app, &admin(FOUNDER), group(4), None, "").await.unwrap();
+    let planning = (0..16).map(|_| {
+        let (app, group) = (node.app.clone(), group(5));
+        tokio::spawn(async move { create(&app, &admin(FOUNDER), group, None, "").await })
+    });
+    let mut made = 0;
+    for one in planning.collect::<Vec<_>>() {
+        match one.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => assert!(matches!(error, Error::Exists { noun: "cohort" }), "{error}"),
+        }
+    }
+    assert_eq!(made, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_is_enrolled_completes_is_appointed_and_stands_down() {
     let node = imported().await;
     let (app, staff) = (&node.app, admin(FOUNDER));

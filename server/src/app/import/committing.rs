@@ -10,27 +10,34 @@ use prost::Message;
 use tokio::task::JoinHandle;
 use yizhan_proto::v1::{self, tombstone::Reason};
 
-use super::item::{Batch, Hosted, Item, Value, Verdict};
+use super::{
+    item::{Batch, Hosted, Item, Value, Verdict},
+    points,
+    reading::CELLS_BYTES_MAX,
+    rows::two_persons,
+};
 use crate::{
     app::{
         App,
         error::{Error, Result},
-        events, groups, help_requests, members, people,
+        events, groups, help_requests, lanes, members, people,
         points::roster_entry,
+        sight,
     },
     domain::{
         audience::{Audience, FeedId},
         disclosure::{self, Disclosed},
         event::EventPlan,
-        grant::{Grant, GrantState},
+        grant::{Grant, GrantState, check_listed},
         group::{Group, Place},
         id::{GrantId, PointCode, RecordId},
         kind::Kind,
-        member::Member,
+        member::{Member, MemberState},
         org::OrgDetail,
         point::{Point, PointState},
         policy::{Operation, Reach},
         position::{PAYLOAD_MAX, Row},
+        speaker::Speaker,
         text::Invalid,
         time::Time,
     },
@@ -65,6 +72,12 @@ pub struct Committer {
     kept: Kept,
     running: VecDeque<Running>,
     totals: Totals,
+    /// Rows that stay out after all, since they were last taken.
+    out: Batch,
+    /// Bytes of such rows that may still come back.
+    cells_left: usize,
+    /// What is worth knowing of rows of the batch that is being planned.
+    remarks: Vec<Verdict>,
 }
 
 #[derive(Default)]
@@ -75,12 +88,15 @@ struct Kept {
     changed: HashSet<RecordId>,
     /// Consents that have ended here.
     ended: HashSet<GrantId>,
+    /// Members who were not here before, and have no other consents than those of the files.
+    new: HashSet<RecordId>,
 }
 
 /// A batch that is being committed, with all that is needed to try it again.
 struct Running {
     items: Vec<Item>,
     shares: Vec<Share>,
+    said: Said,
     task: JoinHandle<Result<Committed, CommitError>>,
 }
 
@@ -95,7 +111,15 @@ struct Share {
 struct Planned {
     change: Change,
     shares: Vec<Share>,
+    said: Said,
+}
+
+/// What is said of rows once their batch is in: those that stay out and how many each stands for, and
+/// what is worth knowing of others.
+#[derive(Default)]
+struct Said {
     rejected: Vec<(Verdict, u64)>,
+    remarks: Vec<Verdict>,
 }
 
 /// Stored versions by feed and id, tombstones included.
@@ -112,12 +136,14 @@ impl Committer {
             kept: Kept::default(),
             running: VecDeque::new(),
             totals: Totals::default(),
+            out: Batch::default(),
+            cells_left: CELLS_BYTES_MAX,
+            remarks: Vec::new(),
         }
     }
 
     /// Takes a batch; answers with rows that turn out to stay out after all.
     pub async fn take(&mut self, batch: Batch) -> Result<Batch> {
-        let mut out = Batch::default();
         self.settle(batch.hosted).await?;
         let mut refused = HashSet::new();
         let (mut items, mut late) = (Vec::with_capacity(batch.items.len()), Vec::new());
@@ -126,10 +152,10 @@ impl Committer {
             if !self.homes.contains(&item.home) {
                 self.totals.skipped += u64::from(item.rows);
             } else if self.caller.reach(operation(&item.value)) == Reach::Nothing {
-                out.counts.rejected += u64::from(item.rows);
+                self.out.counts.rejected += u64::from(item.rows);
                 if item.rows > 0 && refused.insert(file) {
                     let invalid = Invalid::new("", "not_permitted");
-                    out.rejected.push(Verdict::new(file, 0, invalid));
+                    self.out.rejected.push(Verdict::new(file, 0, invalid));
                 }
             } else if is_late(&item) {
                 late.push(item);
@@ -137,22 +163,22 @@ impl Committer {
                 items.push(item);
             }
         }
-        self.put(items, &mut out).await?;
+        self.put(items).await?;
         // A dry run has no members for cards to rest on, and cards make no rows.
         late.retain(|item| !self.dry_run || !is_card(item));
         if !late.is_empty() {
             if self.running.iter().any(|running| !running.items.iter().all(is_late)) {
                 self.wait_for(0).await?;
             }
-            self.put(late, &mut out).await?;
+            self.put(late).await?;
         }
-        Ok(out)
+        Ok(std::mem::take(&mut self.out))
     }
 
-    /// Waits for what is under way, and counts it.
-    pub async fn finish(mut self) -> Result<Totals> {
+    /// Waits for what is under way, and counts it; answers also with rows that stay out after all.
+    pub async fn finish(mut self) -> Result<(Totals, Batch)> {
         self.wait_for(0).await?;
-        Ok(self.totals)
+        Ok((self.totals, self.out))
     }
 
     /// Enters points without a node into the roster, which only the founding node can.
@@ -184,19 +210,17 @@ impl Committer {
         Ok(())
     }
 
-    async fn put(&mut self, items: Vec<Item>, out: &mut Batch) -> Result<()> {
+    async fn put(&mut self, items: Vec<Item>) -> Result<()> {
         if items.is_empty() {
             return Ok(());
         }
-        self.wait_for(IN_FLIGHT - 1).await?;
+        // Persons without an id are held against those who are here: the batches before included.
+        let is_met = items.iter().any(|item| is_person(&item.value));
+        self.wait_for(if is_met { 0 } else { IN_FLIGHT - 1 }).await?;
         let stored = self.stored(&items).await?;
-        let planned = self.plan(&items, &stored).await?;
-        for (verdict, rows) in planned.rejected {
-            out.counts.rejected += rows;
-            out.rejected.push(verdict);
-        }
-        let Planned { change, shares, .. } = planned;
+        let Planned { change, shares, said } = self.plan(&items, &stored).await?;
         if self.dry_run {
+            self.tell(said);
             let committed = Committed { changed: would_change(&change, &stored) };
             self.count(&shares, &committed);
             return Ok(());
@@ -204,7 +228,7 @@ impl Committer {
         let writer = self.app.writer.clone();
         let change = change.by(self.caller.deed(Operation::Import));
         let task = tokio::spawn(async move { writer.commit(change).await });
-        self.running.push_back(Running { items, shares, task });
+        self.running.push_back(Running { items, shares, said, task });
         Ok(())
     }
 
@@ -212,9 +236,12 @@ impl Committer {
     async fn wait_for(&mut self, left: usize) -> Result<()> {
         while self.running.len() > left {
             let Some(running) = self.running.pop_front() else { break };
-            let Running { items, shares, task } = running;
+            let Running { items, shares, said, task } = running;
             match task.await.map_err(|_| Error::Busy)? {
-                Ok(committed) => self.count(&shares, &committed),
+                Ok(committed) => {
+                    self.tell(said);
+                    self.count(&shares, &committed);
+                }
                 Err(CommitError::Stale) => self.put_again(&items).await?,
                 Err(error) => return Err(error.into()),
             }
@@ -226,10 +253,11 @@ impl Committer {
     async fn put_again(&mut self, items: &[Item]) -> Result<()> {
         for _ in 0..TRIES {
             let stored = self.stored(items).await?;
-            let Planned { change, shares, .. } = self.plan(items, &stored).await?;
+            let Planned { change, shares, said } = self.plan(items, &stored).await?;
             let change = change.by(self.caller.deed(Operation::Import));
             match self.app.writer.commit(change).await {
                 Ok(committed) => {
+                    self.tell(said);
                     self.count(&shares, &committed);
                     return Ok(());
                 }
@@ -238,6 +266,20 @@ impl Committer {
             }
         }
         Err(Error::Stale)
+    }
+
+    /// Counts rows that stay out, and tells of them and of others.
+    fn tell(&mut self, said: Said) {
+        self.out.remarks.extend(said.remarks);
+        for (mut verdict, rows) in said.rejected {
+            let bytes = verdict.cells.iter().map(String::len).sum();
+            match self.cells_left.checked_sub(bytes) {
+                Some(left) => self.cells_left = left,
+                None => verdict.cells.clear(),
+            }
+            self.out.counts.rejected += rows;
+            self.out.rejected.push(verdict);
+        }
     }
 
     fn count(&mut self, shares: &[Share], committed: &Committed) {
@@ -259,8 +301,10 @@ impl Committer {
         }
         let members = items.iter().filter_map(|item| match &item.value {
             Value::Place { place, .. } => place.member.map(|member| member.record()),
+            Value::Grant(grant) => Some(grant.member.record()),
             _ => None,
         });
+        let members = members.filter(|member| !self.kept.new.contains(member));
         let ids: Vec<RecordId> = items.iter().map(|item| item.id).chain(members).collect();
         let mut db = self.app.db.reader().await?;
         let versions = store::records::find_many(&mut db, self.app.db.dialect, &ids).await?;
@@ -273,24 +317,37 @@ impl Committer {
 
     async fn plan(&mut self, items: &[Item], stored: &Stored) -> Result<Planned> {
         let mut planned = Planned::default();
+        let names = items.iter().filter(|item| !is_stored(item, stored)).flat_map(names_of);
+        let names: Vec<String> = names.collect();
+        let turns = lanes::turns(&self.app, names).await?;
+        self.remarks.clear();
+        let mut is_out = false;
         for item in items {
+            // The rest of a row that stays out stays out as well.
+            if is_out && item.follows {
+                continue;
+            }
+            is_out = false;
             let before = planned.change.writes.len();
             let change = std::mem::take(&mut planned.change);
-            let is_kept = !is_card(item)
-                && !matches!(item.value, Value::Erased { .. })
-                && self.keeps(item, stored)?;
-            planned.change = match is_kept {
+            let is_kept = !is_card(item) && self.keeps(item, stored)?;
+            let refused = if is_kept { None } else { self.refuses(item, stored).await? };
+            planned.change = match is_kept || refused.is_some() {
                 true => change,
                 false => self.write(change, item, stored).await?,
             };
-            let rows = u64::from(item.rows);
             let too_large =
                 |op: &Op| matches!(op, Op::Put { payload, .. } if payload.len() > PAYLOAD_MAX);
-            if planned.change.writes[before..].iter().any(|write| too_large(&write.op)) {
+            let is_too_large =
+                planned.change.writes[before..].iter().any(|write| too_large(&write.op));
+            if is_too_large {
                 planned.change.writes.truncate(before);
-                let invalid = Invalid::new(item.id.to_string(), "too_long");
-                let verdict = Verdict::new(item.value.table().file(), 0, invalid);
-                planned.rejected.push((verdict, rows));
+            }
+            let too_long = || Invalid::new(item.id.to_string(), "too_long");
+            if let Some(invalid) = refused.or_else(|| is_too_large.then(too_long)) {
+                let rows = u64::from(item.rows);
+                planned.said.rejected.push((verdict(item, invalid), rows));
+                is_out = true;
                 continue;
             }
             let writes = planned.change.writes.len() - before;
@@ -299,6 +356,8 @@ impl Committer {
                 None => planned.shares.push(Share { rows: item.rows, writes }),
             }
         }
+        planned.said.remarks = std::mem::take(&mut self.remarks);
+        planned.change = planned.change.in_turn(turns);
         Ok(planned)
     }
 
@@ -330,11 +389,10 @@ impl Committer {
                 true
             }
             Value::Grant(grant) => {
-                let ended = match row {
-                    Some(row) => decode::<v1::Grant, Grant>(row)?.state != GrantState::Given,
-                    None => false,
-                };
-                let kept = ended && grant.state == GrantState::Given;
+                let known = row.map(decode::<v1::Grant, Grant>).transpose()?;
+                let kept = known.is_some_and(|known| {
+                    known.state != GrantState::Given && known.state != grant.state
+                });
                 if kept {
                     self.kept.changed.insert(grant.member.record());
                     self.kept.ended.insert(GrantId(item.id.0));
@@ -348,7 +406,7 @@ impl Committer {
                 }
                 None => false,
             },
-            Value::Point(point) => {
+            Value::Point { point, .. } => {
                 let public = FeedId::new(item.home.clone(), Audience::Public);
                 match stored.get(&(public, item.id)) {
                     Some(row) if !row.removed => {
@@ -375,18 +433,125 @@ impl Committer {
         })
     }
 
+    /// Why an item stays out for what is stored; none: it may go in.
+    async fn refuses(&mut self, item: &Item, stored: &Stored) -> Result<Option<Invalid>> {
+        Ok(match &item.value {
+            Value::Erased { .. } => is_here(item.id, stored).then(|| two_persons(item.id)),
+            Value::Member(member) => {
+                let refused = match self.member_at(item, stored)? {
+                    Some(known) => moved(&known, member.state, member.speaker.as_ref()).err(),
+                    // A move between homes is agreed upon; a file begins none.
+                    None if member.state == MemberState::Moving => {
+                        Some(Invalid::new("state", "move_refused").hint("new -> applied, active"))
+                    }
+                    None if is_person(&item.value) => self.meets(item, member).await?,
+                    None => None,
+                };
+                if refused.is_some() && is_here(item.id, stored) {
+                    // The cards follow from what is stored.
+                    self.kept.changed.insert(item.id);
+                } else if refused.is_some() {
+                    self.kept.gone.insert(item.id);
+                }
+                refused
+            }
+            Value::Grant(grant) => self.brings_back(item, grant, stored).await?,
+            Value::Profile(profile) => {
+                let known = self.member_at(item, stored)?;
+                let is_refused =
+                    |known: Member| moved(&known, known.state, profile.speaker.as_ref()).err();
+                known.and_then(is_refused)
+            }
+            Value::Point { point, untold } => {
+                let known = live::<v1::Point, Point>(item, Audience::Public, stored)?;
+                known.and_then(|known| match known.state.moved_to(point.state) {
+                    Ok(_) => points::overlaid((**point).clone(), untold, known).err(),
+                    Err(refused) => Some(of_status(refused)),
+                })
+            }
+            Value::Group(group) => {
+                match live::<v1::Group, Group>(item, Audience::Network, stored)? {
+                    // One that has moved on here stays where it is.
+                    Some(known) if known.state >= group.state => None,
+                    Some(known) => known.state.moved_to(group.state).err(),
+                    None => {
+                        let is_taken = groups::is_taken(&self.app, group.issue_no, item.id);
+                        is_taken.await?.then(|| Invalid::new("issue_no", "taken"))
+                    }
+                }
+            }
+            Value::Place { place, .. } => {
+                let known = live::<v1::GroupMember, Place>(item, Audience::Home, stored)?;
+                let known = known.filter(|known| known.state < place.state);
+                known.and_then(|known| known.state.moved_to(place.state).err())
+            }
+            Value::EventPlan(plan) => {
+                let known = live::<v1::EventPlan, EventPlan>(item, Audience::Home, stored)?;
+                let refused = |known: EventPlan| known.event.state.moved_to(plan.event.state).err();
+                known.and_then(refused).map(of_status)
+            }
+            _ => None,
+        })
+    }
+
+    /// Refuses a person who has come in since the row was read, or may have.
+    async fn meets(&self, item: &Item, member: &Member) -> Result<Option<Invalid>> {
+        match members::check_new(&self.app, &item.home, member, &[]).await {
+            Ok(()) => Ok(None),
+            Err(Error::Invalid(found)) => Ok(found.into_iter().next().map(|invalid| {
+                let field = invalid.field.trim_start_matches("member.").to_owned();
+                Invalid { field, ..invalid }
+            })),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses a consent that the person has taken back here since, or lately.
+    async fn brings_back(
+        &mut self,
+        item: &Item,
+        grant: &Grant,
+        stored: &Stored,
+    ) -> Result<Option<Invalid>> {
+        let member = grant.member.record();
+        let inner = feed(&item.home, Audience::Home);
+        let is_known = stored.get(&(inner, item.id)).is_some_and(|row| !row.removed);
+        if is_known || grant.state != GrantState::Given || self.kept.new.contains(&member) {
+            return Ok(None);
+        }
+        let known = members::in_force(&self.app, &item.home, member).await?;
+        let refused = check_listed(grant, &known, self.app.outside.now()).err();
+        if refused.is_some() {
+            // What the files say to rest on it does not.
+            self.kept.changed.insert(member);
+            self.kept.ended.insert(GrantId(item.id.0));
+        }
+        Ok(refused)
+    }
+
+    /// The member as it is stored.
+    fn member_at(&self, item: &Item, stored: &Stored) -> Result<Option<Member>> {
+        live::<v1::Member, Member>(item, Audience::Home, stored)
+    }
+
     async fn write(&mut self, change: Change, item: &Item, stored: &Stored) -> Result<Change> {
         let (app, home, id) = (&self.app, &item.home, item.id);
         let (inner, public) = (feed(home, Audience::Home), feed(home, Audience::Public));
         let row = stored.get(&(inner.clone(), id)).filter(|row| !row.removed);
         let at = row.map(|row| row.sequence);
         Ok(match &item.value {
-            Value::Point(point) => change.put(
-                public,
-                Kind::POINT,
-                id,
-                v1::Point::from((**point).clone()).encode_to_vec(),
-            ),
+            Value::Point { point, untold } => {
+                let row = stored.get(&(public.clone(), id)).filter(|row| !row.removed);
+                let point = match row {
+                    Some(row) => {
+                        self.point(item, (**point).clone(), untold, decode::<v1::Point, _>(row)?)?
+                    }
+                    None => (**point).clone(),
+                };
+                let at = row.map(|row| row.sequence);
+                let payload = v1::Point::from(point).encode_to_vec();
+                change.expect(public.clone(), id, at).put(public, Kind::POINT, id, payload)
+            }
             Value::Org(org) => {
                 change.put(public, Kind::ORG, id, v1::Org::from((**org).clone()).encode_to_vec())
             }
@@ -405,7 +570,8 @@ impl Committer {
                 change.put(feed, Kind::GROUP, id, v1::Group::from(group).encode_to_vec())
             }
             Value::Place { place, .. } => {
-                let place = self.place(home, (**place).clone(), stored)?;
+                let known = row.map(decode::<v1::GroupMember, Place>).transpose()?;
+                let place = self.place(home, (**place).clone(), known, stored)?;
                 groups::put(change.expect(inner, id, at), home, id, place)
             }
             Value::Profile(profile) => {
@@ -429,22 +595,34 @@ impl Committer {
             }
             Value::Member(member) => {
                 let mut member = (**member).clone();
-                if let Some(row) = row {
-                    member = with_what_files_lack(member, decode::<v1::Member, _>(row)?)?;
+                match row {
+                    Some(row) => {
+                        self.kept.new.remove(&id);
+                        member = with_what_files_lack(member, decode::<v1::Member, _>(row)?)?;
+                    }
+                    None => drop(self.kept.new.insert(id)),
                 }
                 let payload = v1::Member::from(member).encode_to_vec();
                 change.expect(inner.clone(), id, at).put(inner, Kind::MEMBER, id, payload)
             }
             Value::Erased { .. } => {
                 self.kept.gone.insert(id);
-                members::erasure(app, change, home, id).await?
+                change
             }
             Value::Grant(grant) => {
                 let payload = v1::Grant::from((**grant).clone()).encode_to_vec();
+                let member = grant.member.record();
+                let known = stored.get(&(inner.clone(), member)).filter(|row| !row.removed);
+                // Whoever takes a consent back writes the member too.
+                let change = match (at, known) {
+                    (None, Some(row)) => change.expect(inner.clone(), member, Some(row.sequence)),
+                    _ => change,
+                };
                 change.expect(inner.clone(), id, at).put(inner, Kind::GRANT, id, payload)
             }
             Value::EventPlan(plan) => {
-                let plan = self.without_the_gone((**plan).clone());
+                let known = row.map(decode::<v1::EventPlan, EventPlan>).transpose()?;
+                let plan = self.without_the_gone((**plan).clone(), known);
                 events::put(change.expect(inner, id, at), home, id, plan, true)
             }
             Value::HelpRequest(past) => {
@@ -465,14 +643,17 @@ impl Committer {
                 let member: Member = decode::<v1::Member, _>(row)?;
                 // Whatever changes a consent writes the member too.
                 let changed = self.kept.changed.contains(&id) || member.update_time >= self.started;
-                let disclosed = match &item.value {
-                    Value::Disclosed(disclosed) if !changed => (**disclosed).clone(),
+                let (mut disclosed, change) = match &item.value {
+                    Value::Disclosed(disclosed) if !changed => ((**disclosed).clone(), change),
                     _ => {
-                        let grants = members::in_force(app, home, id).await?;
-                        disclosure::member(&member, grants.iter(), app.outside.now())
+                        let grants = members::with_ids(app, home, id).await?;
+                        let held = grants.iter().map(|(_, grant)| grant);
+                        let disclosed = disclosure::member(&member, held, app.outside.now());
+                        let change =
+                            members::follow_names(app, change, home, id, &member, &grants, None);
+                        (disclosed, change.await?)
                     }
                 };
-                let mut disclosed = disclosed;
                 if let Some(card) = &mut disclosed.public_card {
                     card.biographies = member.biographies;
                 }
@@ -480,6 +661,24 @@ impl Committer {
                 members::disclose(change, home, id, disclosed, Reason::Withdrawn)
             }
         })
+    }
+
+    /// What is known of a point, with what the file tells. Whom it serves is the province's word.
+    fn point(
+        &mut self,
+        item: &Item,
+        told: Point,
+        untold: &[&'static str],
+        known: Point,
+    ) -> Result<Point> {
+        let areas = known.areas.clone();
+        let mut point = points::overlaid(told, untold, known)?;
+        let homes = sight::homes(&self.app, &self.caller, Operation::ApproveAreas);
+        if point.areas != areas && !homes.contains(&item.home) {
+            point.areas = areas;
+            self.remarks.push(verdict(item, Invalid::new("areas", "needs_approval")));
+        }
+        Ok(point)
     }
 
     /// What is known of an organisation, with what the files tell.
@@ -502,14 +701,25 @@ impl Committer {
         Ok(detail)
     }
 
-    /// A place that names nobody who is no more, and nobody without consent.
-    fn place(&self, home: &PointCode, mut place: Place, stored: &Stored) -> Result<Place> {
+    /// A place that names nobody who is no more, and nobody without consent. `known`: as it is here.
+    fn place(
+        &self,
+        home: &PointCode,
+        mut place: Place,
+        known: Option<Place>,
+        stored: &Stored,
+    ) -> Result<Place> {
         if place.grant.is_some_and(|grant| self.kept.ended.contains(&grant)) {
+            // Another consent may have taken the place of the one that the file knows.
+            place.grant = known.and_then(|known| known.grant);
+        }
+        if place.grant.is_none() {
             place.hide();
         }
         let Some(member) = place.member else { return Ok(place) };
         let row = stored.get(&(feed(home, Audience::Home), member.record()));
         match row {
+            _ if self.kept.gone.contains(&member.record()) => place.forget(),
             Some(row) if row.removed => place.forget(),
             Some(row) if place.grant.is_some() => {
                 let member: Member = decode::<v1::Member, _>(row)?;
@@ -520,8 +730,9 @@ impl Committer {
         Ok(place)
     }
 
-    /// A plan that names nobody who is no more, and shows no name whose release has ended.
-    fn without_the_gone(&self, mut plan: EventPlan) -> EventPlan {
+    /// A plan that names nobody who is no more, and shows no name whose release has ended. `known`: as
+    /// it is here.
+    fn without_the_gone(&self, mut plan: EventPlan, known: Option<EventPlan>) -> EventPlan {
         for appearance in &mut plan.event.appearances {
             let member = appearance.member.map(|member| member.record());
             if member.is_some_and(|member| self.kept.gone.contains(&member)) {
@@ -530,7 +741,9 @@ impl Committer {
                 appearance.display_names = Default::default();
             }
             if appearance.release.is_some_and(|release| self.kept.ended.contains(&release)) {
-                appearance.release = None;
+                let mut all = known.iter().flat_map(|known| &known.event.appearances);
+                let known = all.find(|known| known.token == appearance.token);
+                appearance.release = known.and_then(|known| known.release);
             }
         }
         plan
@@ -539,6 +752,69 @@ impl Committer {
 
 fn feed(home: &PointCode, audience: Audience) -> FeedId {
     FeedId::new(home.clone(), audience)
+}
+
+/// Refuses what would move a membership, or a part in the pool, other than by one step.
+fn moved(known: &Member, state: MemberState, speaker: Option<&Speaker>) -> Result<(), Invalid> {
+    known.state.moved_to(state)?;
+    if let (Some(known), Some(speaker)) = (&known.speaker, speaker) {
+        known.state.moved_to(speaker.state)?;
+    }
+    Ok(())
+}
+
+/// A person of a sheet, who has no id.
+fn is_person(value: &Value) -> bool {
+    matches!(value, Value::Member(member) if member.source.is_empty())
+}
+
+/// Is a version of the item's record here?
+fn is_stored(item: &Item, stored: &Stored) -> bool {
+    let audience = match &item.value {
+        Value::Group(_) => Audience::Network,
+        _ => Audience::Home,
+    };
+    stored.get(&(feed(&item.home, audience), item.id)).is_some_and(|row| !row.removed)
+}
+
+/// What nobody else is to make at the same moment.
+fn names_of(item: &Item) -> Vec<String> {
+    match &item.value {
+        Value::Member(member) if is_person(&item.value) => lanes::names_of(&item.home, member),
+        Value::Group(group) => group.number().into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Points and events call the column of their state otherwise.
+fn of_status(invalid: Invalid) -> Invalid {
+    Invalid { field: "status".to_owned(), ..invalid }
+}
+
+/// What is stored of an item's record in one of its home's feeds.
+fn live<M: Message + Default, V: TryFrom<M, Error = Invalid>>(
+    item: &Item,
+    audience: Audience,
+    stored: &Stored,
+) -> Result<Option<V>> {
+    let row = stored.get(&(feed(&item.home, audience), item.id)).filter(|row| !row.removed);
+    row.map(decode::<M, V>).transpose()
+}
+
+/// Is anything of a member left at the homes here?
+fn is_here(id: RecordId, stored: &Stored) -> bool {
+    stored.iter().any(|((_, known), row)| *known == id && !row.removed)
+}
+
+/// What is said of the row that an item was made by.
+fn verdict(item: &Item, invalid: Invalid) -> Verdict {
+    match &item.origin {
+        Some(origin) => Verdict {
+            cells: origin.cells.clone(),
+            ..Verdict::new(&origin.file, origin.row, invalid)
+        },
+        None => Verdict::new(item.value.table().file(), 0, invalid),
+    }
 }
 
 /// Rests on a member who has to be there.
@@ -592,7 +868,7 @@ fn would_change(change: &Change, stored: &Stored) -> Vec<bool> {
 /// The operation that a row of the kind needs besides `Import`.
 fn operation(value: &Value) -> Operation {
     match value {
-        Value::Point(_) => Operation::OpenPoint,
+        Value::Point { .. } => Operation::OpenPoint,
         Value::Org(_) | Value::OrgDetail(_) => Operation::EditOrg,
         Value::Group(_) | Value::Place { .. } => Operation::EditGroup,
         Value::Member(_) | Value::Profile(_) => Operation::CreateMember,

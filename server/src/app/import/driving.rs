@@ -19,7 +19,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        members, people,
+        members, people, points,
         records::{self, Found},
         report, sight,
     },
@@ -120,7 +120,8 @@ pub async fn run(
         let late = committer.take(batch).await?;
         note(&mut report, &late);
     }
-    let counts = committer.finish().await?;
+    let (counts, late) = committer.finish().await?;
+    note(&mut report, &late);
     if !order.dry_run {
         // Whoever asks for a report next, anywhere, is to see what went in.
         for home in sight::homes(app, caller, operation) {
@@ -243,6 +244,7 @@ async fn stored(app: &App, asked: Asked<'_>) -> Result<Vec<Known>> {
             }
             found
         }
+        Asked::Point(code) => points::find(app, code).await?.into_iter().collect(),
         Asked::Cohort(number) => {
             anywhere(app, Kind::GROUP, Filter::Issue, &cohort_number(number)).await?
         }

@@ -1,5 +1,7 @@
 //! What reading yields: records to put, rows that stay out, and how many of each.
 
+use std::sync::Arc;
+
 use super::{requests::PastRequest, speakers::Profile, table::Table};
 use crate::domain::{
     disclosure::Disclosed,
@@ -26,17 +28,34 @@ pub struct Item {
     pub rows: u32,
     /// Made by the same row as the item before it: if either changes something, the row has.
     pub follows: bool,
+    /// None: made by several rows.
+    pub origin: Option<Origin>,
+}
+
+/// The row that made an item.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Origin {
+    /// Name of the file.
+    pub file: Arc<str>,
+    pub row: u64,
+    /// The row as it was read, if rows that stay out are to come back.
+    pub cells: Vec<String>,
 }
 
 /// What a record is to say.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Value {
-    Point(Box<Point>),
+    /// `untold`: columns that the file does not have.
+    Point {
+        point: Box<Point>,
+        untold: Arc<[&'static str]>,
+    },
     Org(Box<Org>),
     /// The id is the organisation's. Adds to what is known of it.
     OrgDetail(Box<OrgDetail>),
     Member(Box<Member>),
-    /// The id is that of a member who is no more: everything goes, and a tombstone stays.
+    /// The id is that of a member who is no more, and of whom nothing is to be here. Whoever is
+    /// here stays: erasing takes two persons.
     Erased {
         erase_time: Time,
     },
@@ -68,7 +87,7 @@ impl Value {
     /// Kind of the record that is put or removed; cards are named by their member.
     pub fn kind(&self) -> Kind {
         match self {
-            Value::Point(_) => Kind::POINT,
+            Value::Point { .. } => Kind::POINT,
             Value::Org(_) => Kind::ORG,
             Value::OrgDetail(_) => Kind::ORG_DETAIL,
             Value::Member(_) | Value::Erased { .. } | Value::Profile(_) => Kind::MEMBER,
@@ -85,7 +104,7 @@ impl Value {
     /// The table that its rows mostly come from.
     pub fn table(&self) -> Table {
         match self {
-            Value::Point(_) => Table::Points,
+            Value::Point { .. } => Table::Points,
             Value::Org(_) => Table::Orgs,
             Value::OrgDetail(_) => Table::OrgFigures,
             Value::Member(_) | Value::Erased { .. } => Table::Members,
@@ -152,12 +171,21 @@ pub struct Batch {
 
 impl Batch {
     pub(super) fn put(&mut self, home: &PointCode, id: RecordId, value: Value, rows: u32) {
-        self.items.push(Item { home: home.clone(), id, value, rows, follows: false });
+        let home = home.clone();
+        self.items.push(Item { home, id, value, rows, follows: false, origin: None });
     }
 
     /// Puts what the row of the item before says as well.
     pub(super) fn put_also(&mut self, home: &PointCode, id: RecordId, value: Value) {
-        self.items.push(Item { home: home.clone(), id, value, rows: 0, follows: true });
+        let home = home.clone();
+        self.items.push(Item { home, id, value, rows: 0, follows: true, origin: None });
+    }
+
+    /// Says which row the items from `first` on were made by.
+    pub(super) fn made_by(&mut self, first: usize, origin: &Origin) {
+        for item in &mut self.items[first..] {
+            item.origin = Some(origin.clone());
+        }
     }
 
     /// A row that stays out for what it says. Row 0 is the file, and no row.

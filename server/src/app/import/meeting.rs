@@ -18,7 +18,7 @@ use super::{
 };
 use crate::domain::{
     calendar::Date,
-    grant::{GivenVia, Grant, GrantState, Purpose, Scope},
+    grant::{GivenVia, Grant, GrantState, Purpose, Scope, check_listed},
     group::{Place, PlaceRole, PlaceState},
     id::{GrantId, MemberId, PointCode, RecordId},
     kind::Kind,
@@ -90,6 +90,9 @@ impl RowReader<'_, '_> {
             Met::Nobody => None,
             Met::One(stored) => Some(stored),
         };
+        if let Some(Stored { id, .. }) = &stored {
+            self.check_consents(row, c, &home, *id, &person)?;
+        }
         marks.iter().for_each(|mark| self.known.seen.add(mark));
         self.take(&home, person, stored, cohort, batch);
         Ok(Fate::Taken)
@@ -163,9 +166,7 @@ impl RowReader<'_, '_> {
             if in_force.iter().any(|(_, known)| known == purpose) {
                 continue;
             }
-            let grant = consent(home, id, *purpose, day, &person);
-            let source = format!("consent {id} {} {day}", purpose.name());
-            let grant_id = self.settings.id_of(Kind::GRANT, &source, grant.given_time);
+            let (grant_id, grant) = self.consent(home, id, *purpose, day, &person);
             batch.put_also(home, grant_id, Value::Grant(Box::new(grant)));
             in_force.push((GrantId(grant_id.0), *purpose));
         }
@@ -212,20 +213,64 @@ impl RowReader<'_, '_> {
         }
     }
 
+    /// Refuses a row with a consent that the person has taken back since, or lately. A consent that
+    /// is known stays as it stands, whatever the list says.
+    fn check_consents(
+        &mut self,
+        row: &Row<'_>,
+        c: &PersonColumns,
+        home: &PointCode,
+        id: RecordId,
+        person: &Person,
+    ) -> Result<(), Invalid> {
+        let Some(day) = person.consented_on else { return Ok(()) };
+        let now = self.settings.now;
+        let known = self.grants(home, id);
+        for purpose in &person.consents {
+            let (grant_id, listed) = self.consent(home, id, *purpose, day, person);
+            let holds = |grant: &Grant| {
+                grant.purpose == *purpose && grant.scope == Scope::Unlimited && grant.holds_at(now)
+            };
+            if known.iter().any(|(known, grant)| known.0 == grant_id.0 || holds(grant)) {
+                continue;
+            }
+            check_listed(&listed, known.iter().map(|(_, grant)| grant), now).map_err(
+                |invalid| Invalid { field: c.consent_column(row).to_owned(), ..invalid },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A consent as a list states it, and its id: the same list states the same one again.
+    fn consent(
+        &self,
+        home: &PointCode,
+        id: RecordId,
+        purpose: Purpose,
+        day: Date,
+        person: &Person,
+    ) -> (RecordId, Grant) {
+        let grant = consent(home, id, purpose, day, person);
+        let source = format!("consent {id} {} {day}", purpose.name());
+        (self.settings.id_of(Kind::GRANT, &source, grant.given_time), grant)
+    }
+
+    /// The consents of a member, those included that have ended.
+    fn grants(&mut self, home: &PointCode, id: RecordId) -> Vec<(GrantId, Grant)> {
+        let known = (self.lookup)(Asked::Grants(home, id)).into_iter();
+        let grants = known.filter_map(|known| {
+            let grant = v1::Grant::decode(&known.payload[..]).ok()?;
+            Some((GrantId(known.id.0), Grant::try_from(grant).ok()?))
+        });
+        grants.collect()
+    }
+
     /// The consents of a member that hold now.
     pub(super) fn in_force(&mut self, home: &PointCode, id: RecordId) -> Vec<(GrantId, Purpose)> {
         let now = self.settings.now;
-        let mut held = Vec::new();
-        for known in (self.lookup)(Asked::Grants(home, id)) {
-            let grant = v1::Grant::decode(&known.payload[..]).ok();
-            let grant = grant.and_then(|grant| Grant::try_from(grant).ok());
-            if let Some(grant) = grant.filter(|grant| grant.holds_at(now))
-                && grant.scope == Scope::Unlimited
-            {
-                held.push((GrantId(known.id.0), grant.purpose));
-            }
-        }
-        held
+        let mut grants = self.grants(home, id);
+        grants.retain(|(_, grant)| grant.holds_at(now) && grant.scope == Scope::Unlimited);
+        grants.into_iter().map(|(id, grant)| (id, grant.purpose)).collect()
     }
 }
 

@@ -88,6 +88,17 @@ columns!(PersonColumns {
     consent, network_consent, consent_on, study_country, institution, degree, subject,
 });
 
+impl PersonColumns {
+    /// The column that a row states consents in.
+    pub fn consent_column(&self, row: &Row<'_>) -> &'static str {
+        if row.text(self.consent).is_empty() {
+            self.network_consent.name
+        } else {
+            self.consent.name
+        }
+    }
+}
+
 /// A person as a row says.
 pub struct Person {
     pub names: Names,

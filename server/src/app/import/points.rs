@@ -11,7 +11,7 @@ use crate::domain::{
     language::languages,
     org::{Figure, Org, OrgType, sector},
     point::{AREAS_MAX, Area, Point, PointKind, PointState, SERVICES_MAX, short_name},
-    region::{Region, RegionPrefix},
+    region::Region,
     text::{Invalid, LINE_MAX, line},
 };
 
@@ -43,10 +43,7 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
         languages: languages(row.list(c.languages), c.languages.name)?,
         services: codes(row.list(c.services), c.services.name, SERVICES_MAX)?,
         areas: bounded(
-            row.list(c.areas).map(|text| {
-                let prefix = RegionPrefix::parse(text, c.areas.name)?;
-                Ok(Area { prefix, languages: Vec::new(), priority: 0 })
-            }),
+            row.list(c.areas).map(|text| Area::parse(text, c.areas.name)),
             AREAS_MAX,
             c.areas.name,
         )?,
@@ -79,6 +76,49 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
         code: own_code,
     }
     .checked()
+}
+
+/// The point of a file as it is to be stored in place of the `known` one. What the file has no column
+/// for (`untold`) stays, and so does what no column can say.
+pub fn overlaid(mut told: Point, untold: &[&str], known: Point) -> Result<Point, Invalid> {
+    macro_rules! keep {
+        ($($field:ident: $column:literal),* $(,)?) => {
+            $(if untold.contains(&$column) { told.$field = known.$field.clone(); })*
+        };
+    }
+    keep! {
+        registered_region: "registered_region", parent: "parent_id", languages: "languages",
+        hours: "hours", closures: "closures", services: "services", areas: "areas",
+        phone: "public_phone", email: "public_email", channels: "channels",
+        opened_on: "opened_on", verified_on: "verified_on", paused_from: "paused_from",
+        paused_to: "paused_to", cover: "cover_id", closed_on: "closed_on",
+        successor: "successor_id", asserted_by: "asserted_by",
+    }
+    for closure in &mut told.closures {
+        let days = |other: &&Closure| (other.from, other.to) == (closure.from, closure.to);
+        if let Some(known) = known.closures.iter().find(days) {
+            closure.notes.clone_from(&known.notes);
+        }
+    }
+    const NAMES: [(&str, &str); 3] =
+        [("zh-Hans", "name_zh_hans"), ("zh-Hant", "name_zh_hant"), ("en", "name_en")];
+    // In the order that they are known in.
+    let mut names = Vec::new();
+    for (language, name) in known.names.0 {
+        let column = NAMES.iter().find(|(tag, _)| *tag == language.as_str());
+        if let Some(at) = told.names.0.iter().position(|(told, _)| *told == language) {
+            names.push(told.names.0.remove(at));
+        } else if column.is_none_or(|(_, column)| untold.contains(column)) {
+            names.push((language, name));
+        }
+    }
+    names.append(&mut told.names.0);
+    told.names.0 = names;
+    if known.asserted_by.is_empty() && told.asserted_by == told.code.as_str() {
+        // Where nobody is named the home vouches, and is shown to.
+        told.asserted_by.clear();
+    }
+    Point { source: known.source, ..told }.checked()
 }
 
 columns!(OrgColumns {

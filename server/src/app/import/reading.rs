@@ -1,16 +1,19 @@
 //! Drives the tables: which file is open, which row comes next, what it amounts to.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use prost::Message;
 use yizhan_proto::v1;
 
 use super::{
     csv::{Cells, Next, Records},
-    item::{Batch, Hosted, Value, Verdict},
+    item::{Batch, Hosted, Origin, Value, Verdict},
     people::Cards,
     row::{Header, Row, midnight_ms},
-    rows::{Columns, Context, Fate, Planned, RowReader, columns},
+    rows::{Columns, Context, Fate, Planned, PointRow, RowReader, columns},
     speakers::Waiting,
     table::{FileHead, NAMES_MAX, Table},
 };
@@ -35,7 +38,7 @@ pub const GROUPS_MAX: usize = 10_000;
 /// Most members of one import with a part in the pool or a seat: they wait for the members.
 pub const PROFILES_MAX: usize = 100_000;
 /// Bytes of rows that come back in one import.
-const CELLS_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const CELLS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Items after which a batch is handed out.
 const BATCH_ITEMS: usize = 2_000;
 /// Deepest nesting of points.
@@ -79,6 +82,8 @@ pub struct Known {
 pub enum Asked<'a> {
     /// The record that was imported from this row, of whatever home; none if there are several.
     Source(Kind, &'a str),
+    /// The entry of a point.
+    Point(&'a PointCode),
     /// Groups with this number.
     Cohort(u32),
     /// Members of a home that a trait leads to.
@@ -124,6 +129,8 @@ pub struct Reading {
 struct Open {
     table: Table,
     head: FileHead,
+    /// Name of the file, shared by all that its rows make.
+    file: Arc<str>,
     row: u64,
     header: Option<(Header, Columns)>,
     /// The header is bad: nothing of the file is read.
@@ -211,6 +218,7 @@ impl Reading {
                 let mut scratch = Batch::default();
                 let is_asked = asked(&self.settings, open.table);
                 let batch = if is_asked { batch } else { &mut scratch };
+                let first = batch.items.len();
                 let row_number = open.row + u64::from(open.head.is_sheet);
                 let fate = match next {
                     Next::Bad(reason) => Err(Invalid::new("", reason)),
@@ -236,6 +244,16 @@ impl Reading {
                     true => self.cells.copied(&mut self.cells_left),
                     false => Vec::new(),
                 };
+                if batch.items.len() > first {
+                    // It may yet stay out, for what is stored: what comes back then is counted there.
+                    let mut room = CELLS_BYTES_MAX;
+                    let cells = match self.settings.with_cells && !is_out {
+                        true => self.cells.copied(&mut room),
+                        false => Vec::new(),
+                    };
+                    let file = Arc::clone(&open.file);
+                    batch.made_by(first, &Origin { file, row: row_number, cells });
+                }
                 match fate {
                     Ok(Fate::Taken | Fate::Blank) => (),
                     Ok(Fate::Doubted) => {
@@ -300,7 +318,8 @@ impl Reading {
         self.last = Some(table);
         self.records = Records::default();
         self.settle(Some(table), lookup, batch);
-        self.open = Some(Open { table, head, row: 0, header: None, is_refused: false });
+        let file = Arc::from(head.name.as_str());
+        self.open = Some(Open { table, head, file, row: 0, header: None, is_refused: false });
     }
 
     fn close(&mut self, batch: &mut Batch) {
@@ -390,8 +409,8 @@ impl Reading {
     /// A point without a node of its own is served by its nearest ancestor that has one.
     fn put_points(&mut self, batch: &mut Batch) {
         let points = std::mem::take(&mut self.known.points);
-        let parents: HashMap<PointCode, Option<PointCode>> =
-            points.iter().map(|(_, point)| (point.code.clone(), point.parent.clone())).collect();
+        let parent = |at: &PointRow| (at.point.code.clone(), at.point.parent.clone());
+        let parents: HashMap<PointCode, Option<PointCode>> = points.iter().map(parent).collect();
         let host = |code: &PointCode| {
             let mut at = code.clone();
             for _ in 0..DEPTH_MAX {
@@ -404,7 +423,7 @@ impl Reading {
         };
         let is_asked = asked(&self.settings, Table::Points);
         let mut served = Vec::new();
-        for (row, mut point) in points {
+        for PointRow { row, mut point, untold, known } in points {
             let node = host(&point.code);
             if let Some(node) = node.clone().filter(|node| *node != point.code) {
                 batch.hosted.push(Hosted { point: point.clone(), host: node });
@@ -415,11 +434,15 @@ impl Reading {
                     point.node = node;
                     let opened = point.opened_on.map_or(0, midnight_ms);
                     let network = &self.settings.network;
-                    let id =
-                        RecordId::of_source(network, Kind::POINT.0, point.code.as_str(), opened);
+                    let id = known.unwrap_or_else(|| {
+                        RecordId::of_source(network, Kind::POINT.0, point.code.as_str(), opened)
+                    });
                     if is_asked {
                         let home = point.code.clone();
-                        batch.put(&home, id, Value::Point(Box::new(point)), 1);
+                        let first = batch.items.len();
+                        let point = Box::new(point);
+                        batch.put(&home, id, Value::Point { point, untold }, 1);
+                        batch.made_by(first, &origin(Table::Points, row));
                     }
                 }
                 Some(_) if is_asked => batch.counts.skipped += 1,
@@ -452,7 +475,9 @@ impl Reading {
         match plan.event.checked() {
             Ok(event) => {
                 plan.event = event;
+                let first = batch.items.len();
                 batch.put(&home, id, Value::EventPlan(Box::new(plan)), rows);
+                batch.made_by(first, &origin(Table::Events, row));
             }
             Err(invalid) => {
                 batch.counts.rejected += u64::from(rows - 1);
@@ -460,6 +485,11 @@ impl Reading {
             }
         }
     }
+}
+
+/// A row of a table that is put together with others.
+fn origin(table: Table, row: u64) -> Origin {
+    Origin { file: table.file().into(), row, cells: Vec::new() }
 }
 
 /// Is this table to go in, or only read for what it says of references?

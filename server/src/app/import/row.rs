@@ -166,7 +166,7 @@ impl<'a> Row<'a> {
     pub fn text(&self, column: Column) -> &'a str {
         let Some(at) = column.at.filter(|at| *at < self.ends.len()) else { return "" };
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let here = self.text[start..self.ends[at]].trim();
+        let here = unmarked(self.text[start..self.ends[at]].trim());
         if self.header.values.is_empty() {
             return here;
         }
@@ -249,8 +249,30 @@ impl<'a> Row<'a> {
     }
 }
 
+/// What a spreadsheet takes for the start of a formula (OWASP, "CSV Injection"), and an export marks.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// A cell without the mark that an export gave it.
+fn unmarked(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(cell)
+}
+
 /// The first moment of a day in UTC, milliseconds since 1970; 0 for days before.
 pub fn midnight_ms(date: Date) -> u64 {
     let days = (date - jiff::civil::date(1970, 1, 1)).get_days();
     u64::try_from(i64::from(days) * 24 * 3_600_000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_of_an_export_is_taken_off_and_nothing_else() {
+        assert_eq!(unmarked("'+8620"), "+8620");
+        assert_eq!(unmarked("'=1+1"), "=1+1");
+        for plain in ["'tis", "'", "", "+1", "O'Neil"] {
+            assert_eq!(unmarked(plain), plain);
+        }
+    }
 }

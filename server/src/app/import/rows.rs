@@ -1,6 +1,9 @@
 //! One row of any table: what it amounts to, and what it adds to what is known.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use prost::Message;
 use yizhan_proto::v1;
@@ -63,7 +66,7 @@ pub enum Columns {
 pub struct Context {
     pub homes: Vec<PointCode>,
     pub home_numbers: HashMap<String, u32>,
-    pub points: Vec<(u64, Point)>,
+    pub points: Vec<PointRow>,
     pub ids: HashSet<(Table, String)>,
     pub orgs: HashMap<String, RecordId>,
     /// What is told of organisations beside their own rows, and how many rows told it.
@@ -85,6 +88,16 @@ pub struct Context {
     pub plans: Vec<Planned>,
     /// References of help requests by the name of their row.
     pub requests: HashMap<String, String>,
+}
+
+/// A point of the files, and where it was read.
+pub struct PointRow {
+    pub row: u64,
+    pub point: Point,
+    /// Columns that the file does not have.
+    pub untold: Arc<[&'static str]>,
+    /// Its record, if it is stored.
+    pub known: Option<RecordId>,
 }
 
 pub enum EventAt {
@@ -192,7 +205,15 @@ impl RowReader<'_, '_> {
         if self.known.points.len() >= POINTS_MAX {
             return Err(Invalid::new("point_id", "too_many"));
         }
-        self.known.points.push((self.row_number, point));
+        let untold = match self.known.points.last() {
+            Some(last) => Arc::clone(&last.untold),
+            None => {
+                let names = PointColumns::NAMES.iter().copied();
+                names.filter(|name| !self.header.column(name).is_there()).collect()
+            }
+        };
+        let known = (self.lookup)(Asked::Point(&point.code)).pop().map(|known| known.id);
+        self.known.points.push(PointRow { row: self.row_number, point, untold, known });
         Ok(Fate::Taken)
     }
 
@@ -292,6 +313,12 @@ impl RowReader<'_, '_> {
         if head.is_erased {
             // The row has lost the moment that the id was made from.
             if let Some(stored) = (self.lookup)(Asked::Source(Kind::MEMBER, head.source)).pop() {
+                if self.settings.served.contains(&stored.home) {
+                    reject_all(batch, rows, "member_rejected");
+                    person.state = Standing::Rejected;
+                    self.known.people.add(head.source, person);
+                    return Err(two_persons(stored.id));
+                }
                 person.id = MemberId(stored.id.0);
             }
             let id = person.id.record();
@@ -623,6 +650,11 @@ impl RowReader<'_, '_> {
     fn home_number(&mut self, home: &PointCode) -> u32 {
         self.known.home_numbers.get(home.as_str()).copied().unwrap_or(0)
     }
+}
+
+/// What is said of a row that would erase somebody who is here.
+pub(super) fn two_persons(id: RecordId) -> Invalid {
+    Invalid::new("state", "two_persons_needed").hint(format_args!("yizhan member erase {id}"))
 }
 
 /// Rows of a member who does not go in.

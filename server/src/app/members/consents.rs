@@ -4,14 +4,14 @@ use prost::Message;
 use yizhan_proto::v1::{self, tombstone::Reason};
 
 use super::{
-    disclose,
+    disclose, naming,
     read::{Own, find_own, own},
 };
 use crate::{
     app::{
         App,
         error::{Error, Result},
-        groups, moves, people,
+        moves,
         records::{self, Found},
         transfers,
     },
@@ -19,7 +19,7 @@ use crate::{
         audience::Audience,
         audit::Deed,
         disclosure,
-        grant::{GivenVia, Grant, GrantState, Purpose, Scope, is_withdrawn_lately},
+        grant::{GivenVia, Grant, GrantState, Purpose, is_withdrawn_lately},
         id::{GrantId, PointCode, RecordId},
         kind::Kind,
         member::Member,
@@ -37,8 +37,23 @@ pub const GRANTS_MAX: usize = 1_000;
 
 /// The consents of a member as values.
 pub(crate) async fn in_force(app: &App, home: &PointCode, id: RecordId) -> Result<Vec<Grant>> {
+    Ok(values(&with_ids(app, home, id).await?))
+}
+
+/// The same with the ids of their records.
+pub(crate) async fn with_ids(
+    app: &App,
+    home: &PointCode,
+    id: RecordId,
+) -> Result<Vec<(GrantId, Grant)>> {
     let found = records::grants_of(app, home, id).await?;
-    found.iter().map(|found| found.value::<v1::Grant, _>()).collect()
+    let grants =
+        found.iter().map(|found| Ok((GrantId(found.row.id.0), found.value::<v1::Grant, _>()?)));
+    grants.collect()
+}
+
+pub(super) fn values(grants: &[(GrantId, Grant)]) -> Vec<Grant> {
+    grants.iter().map(|(_, grant)| grant.clone()).collect()
 }
 
 /// Their record ids, in the same order.
@@ -95,7 +110,7 @@ pub async fn give(
         return Err(Invalid::new("grant", "too_many").into());
     }
     let mut change = Change::new().expect(member.feed.clone(), id, None);
-    let mut all = vec![grant.clone()];
+    let mut all = vec![(GrantId(id.0), grant.clone())];
     for found in earlier {
         let mut known: Grant = found.value::<v1::Grant, _>()?;
         let is_same = (known.purpose, &known.scope) == (grant.purpose, &grant.scope);
@@ -104,19 +119,11 @@ pub async fn give(
             known.end_time = Some(now.max(known.given_time));
             change = put(change, &member, found.row.id, &known);
         }
-        all.push(known);
+        all.push((GrantId(found.row.id.0), known));
     }
     change = put(change, &member, id, &grant);
-    if grant.purpose == Purpose::ContactByPoints && grant.scope == Scope::Unlimited {
-        let names = people::display_names(&member.value::<v1::Member, Member>()?.names);
-        change = groups::revise(app, change, &home, member_id, |place| {
-            place.grant = Some(GrantId(id.0));
-            place.display_names = names.clone();
-        })
-        .await?;
-    }
     let change = change.by(caller.deed(Operation::GiveConsent));
-    match commit(app, &member, change, &all).await {
+    match commit(app, &member, change, &all, Some(GrantId(id.0))).await {
         Err(Error::Stale) if !request_id.is_empty() => match find(app, &home, id).await? {
             Some(known) => shown(&known),
             None => Err(Error::Stale),
@@ -167,7 +174,7 @@ async fn withdraw_once(
     };
     let now = app.outside.now();
     let mut change = Change::new();
-    let (mut all, mut ended, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut all, mut ended) = (Vec::new(), Vec::new());
     for found in records::grants_of(app, &member.feed.home, member.row.id).await? {
         let mut grant: Grant = found.value::<v1::Grant, _>()?;
         let is_meant =
@@ -176,33 +183,17 @@ async fn withdraw_once(
             grant.state = grant.state.ended_as(GrantState::Withdrawn)?;
             grant.end_time = Some(now.max(grant.given_time));
             change = put(change, &member, found.row.id, &grant);
-            ids.push(GrantId(found.row.id.0));
             let mut message = v1::Grant::from(grant.clone());
             message.id = found.row.id.to_string();
             ended.push(message);
         }
-        all.push(grant);
-    }
-    if !ended.is_empty() {
-        let (home, id) = (&member.feed.home, member.row.id);
-        change = people::revise(app, change, home, id, |appearance| {
-            if appearance.release.is_some_and(|release| ids.contains(&release)) {
-                appearance.release = None;
-            }
-        })
-        .await?;
-        change = groups::revise(app, change, home, id, |place| {
-            if place.grant.is_some_and(|grant| ids.contains(&grant)) {
-                place.hide();
-            }
-        })
-        .await?;
+        all.push((GrantId(found.row.id.0), grant));
     }
     // A card may have come back from neighbours whose consent was lost with a disk: writing the
     // member takes it away.
     if !ended.is_empty() || is_shown(app, &member, purpose).await? {
         let change = change.by(caller.deed(Operation::GiveConsent));
-        commit(app, &member, change, &all).await?;
+        commit(app, &member, change, &all, None).await?;
     }
     Ok(ended)
 }
@@ -289,16 +280,25 @@ fn put(change: Change, member: &Found, id: RecordId, grant: &Grant) -> Change {
     change.put(member.feed.clone(), Kind::GRANT, id, payload)
 }
 
-/// Writes the consents, the member, and the cards that follow. Writing the member makes two changes
-/// of one person's consents meet: the second one is stale.
-async fn commit(app: &App, found: &Found, change: Change, grants: &[Grant]) -> Result<()> {
+/// Writes the consents, the member, and the cards and names that follow. `new`: the consent that was
+/// just given. Writing the member makes two changes of one person's consents meet: the second one is
+/// stale.
+async fn commit(
+    app: &App,
+    found: &Found,
+    change: Change,
+    grants: &[(GrantId, Grant)],
+    new: Option<GrantId>,
+) -> Result<()> {
     let now = app.outside.now();
     let mut member: Member = found.value::<v1::Member, _>()?;
     member.update_time = now.max(crate::domain::time::Time(member.update_time.0 + 1));
     let (home, id) = (&found.feed.home, found.row.id);
-    let (change, member) = moves::follow(app, change, home, id, member, grants).await?;
-    let disclosed = disclosure::member(&member, grants, now);
-    let change = transfers::follow(app, change, home, id, Some((&member, grants))).await?;
+    let values = values(grants);
+    let (change, member) = moves::follow(app, change, home, id, member, &values).await?;
+    let change = naming::follow(app, change, home, id, &member, grants, new).await?;
+    let disclosed = disclosure::member(&member, &values, now);
+    let change = transfers::follow(app, change, home, id, Some((&member, &values))).await?;
     let payload = v1::Member::from(member).encode_to_vec();
     let change = change.expect(found.feed.clone(), id, Some(found.row.sequence)).put(
         found.feed.clone(),

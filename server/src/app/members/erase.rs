@@ -81,7 +81,7 @@ pub async fn erase(app: &App, caller: &Caller, id: RecordId, wish: Wish) -> Resu
     }
     let home = match find_own(app, caller, Operation::EraseMember, id).await {
         Err(Error::NotFound { .. }) if was_here(app, caller, id).await? => {
-            // Erased by an import, or on another node of the point: there is no order here.
+            // Erased on another node of the point: there is no order here.
             return Ok(Answer::Done(Erased { order: NO_RECORD, removed: 0 }));
         }
         Ok(Own::Record(found)) => found.feed.home,

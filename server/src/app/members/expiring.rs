@@ -3,13 +3,13 @@
 use prost::Message;
 use yizhan_proto::v1::{self, tombstone::Reason};
 
-use super::{disclose, read::home_feed};
+use super::{consents::values, disclose, naming, read::home_feed};
 use crate::{
     app::{App, error::Result, moves, records, transfers},
     domain::{
         disclosure,
         grant::{Grant, GrantState},
-        id::{PointCode, RecordId},
+        id::{GrantId, PointCode, RecordId},
         kind::Kind,
         member::Member,
         position::Sequence,
@@ -60,7 +60,7 @@ pub async fn expiring(app: &App, home: &PointCode, after: Sequence) -> Result<Ex
     Ok(found)
 }
 
-/// Ends a member's consents whose time is over; cards follow in the same commit. False if there was
+/// Ends a member's consents whose time is over; cards and names follow in the same commit. False if there was
 /// nothing to end.
 pub async fn expire(app: &App, home: &PointCode, member: RecordId) -> Result<bool> {
     let now = app.outside.now();
@@ -76,16 +76,18 @@ pub async fn expire(app: &App, home: &PointCode, member: RecordId) -> Result<boo
             let payload = v1::Grant::from(grant.clone()).encode_to_vec();
             change = change.put(feed.clone(), Kind::GRANT, found.row.id, payload);
         }
-        all.push(grant);
+        all.push((GrantId(found.row.id.0), grant));
     }
     if change.writes.is_empty() {
         return Ok(false);
     }
     let mut value: Member = record.value::<v1::Member, _>()?;
     value.update_time = now.max(Time(value.update_time.0 + 1));
-    let (change, value) = moves::follow(app, change, home, member, value, &all).await?;
-    let disclosed = disclosure::member(&value, &all, now);
-    let change = transfers::follow(app, change, home, member, Some((&value, &all))).await?;
+    let grants = values(&all);
+    let (change, value) = moves::follow(app, change, home, member, value, &grants).await?;
+    let change = naming::follow(app, change, home, member, &value, &all, None).await?;
+    let disclosed = disclosure::member(&value, &grants, now);
+    let change = transfers::follow(app, change, home, member, Some((&value, &grants))).await?;
     let payload = v1::Member::from(value).encode_to_vec();
     // Whoever changes a consent writes the member too, so this also holds the consents still.
     let change = change.expect(feed.clone(), member, Some(record.row.sequence));

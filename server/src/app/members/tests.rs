@@ -79,6 +79,46 @@ async fn found(app: &App, caller: &Caller, words: &str) -> Vec<String> {
     search(app, caller, asked).await.unwrap().items.into_iter().map(|item| item.audience).collect()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_enter_one_person_at_one_moment_one_succeeds() {
+    let node = founder().await;
+    create(&node.app, &admin(FOUNDER), made(unreached(person("李", "明")), "")).await.unwrap();
+    let entering = (0..32).map(|number| {
+        let app = node.app.clone();
+        tokio::spawn(async move {
+            let mut person = person("张", "伟");
+            // Some by phone and mail, others by phone alone.
+            if number % 2 == 0 {
+                person.email = "zhang.wei@example.org".into();
+            }
+            create(&app, &admin(FOUNDER), made(person, "")).await
+        })
+    });
+    let entering: Vec<_> = entering.collect();
+    let (mut entered, mut refused) = (Vec::new(), Vec::new());
+    for one in entering {
+        match one.await.unwrap() {
+            Ok(member) => entered.push(member.id),
+            Err(Error::Invalid(fields)) => refused.push((fields[0].reason, fields[0].hint.clone())),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let [entered] = &entered[..] else { panic!("{entered:?}") };
+    assert_eq!(refused.len(), 31);
+    for (reason, hint) in refused {
+        assert!(reason == "member_exists" && hint.starts_with(&**entered), "{reason} {hint}");
+    }
+    // Others at the same moment are not in the way.
+    let others = (0..32).map(|number: u32| {
+        let app = node.app.clone();
+        let person = v1::Member { phone: format!("+861540001{number:04}"), ..person("王", "芳") };
+        tokio::spawn(async move { create(&app, &admin(FOUNDER), made(person, "")).await })
+    });
+    for one in others.collect::<Vec<_>>() {
+        one.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_name_of_two_characters_is_found_in_every_way_it_is_typed() {
     let node = founder().await;

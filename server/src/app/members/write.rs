@@ -12,8 +12,8 @@ use super::{
 use crate::{
     app::{
         App,
-        error::Result,
-        groups,
+        error::{Error, Result},
+        groups, lanes,
         records::{self, Found},
         sight, transfers,
     },
@@ -64,16 +64,25 @@ pub async fn create(app: &App, caller: &Caller, new: New) -> Result<v1::Member> 
     if !matches!(member.state, MemberState::Applied | MemberState::Active) {
         return Err(Invalid::new("member.state", "move_refused").into());
     }
-    check_new(app, &home, &member, &other_than).await?;
     let feed = home_feed(&home);
-    let payload = v1::Member::from(member).encode_to_vec();
+    let payload = v1::Member::from(member.clone()).encode_to_vec();
     let change = Change::new().expect(feed.clone(), id, None).put(feed, Kind::MEMBER, id, payload);
-    match app.writer.commit(change.by(caller.deed(Operation::CreateMember))).await {
-        // Made by the same request in between.
-        Err(CommitError::Stale) if !request_id.is_empty() => (),
-        done => drop(done?),
+    let change = change.by(caller.deed(Operation::CreateMember));
+    for _ in 0..lanes::TRIES {
+        let turns = lanes::turns(app, lanes::names_of(&home, &member)).await?;
+        check_new(app, &home, &member, &other_than).await?;
+        match app.writer.commit(change.clone().in_turn(turns)).await {
+            Err(CommitError::Stale) => {
+                // Made by the same request in between; else perhaps by somebody else.
+                if !is_made(app, &home, id).await? {
+                    continue;
+                }
+            }
+            done => drop(done?),
+        }
+        return stored(app, caller, id).await;
     }
-    stored(app, caller, id).await
+    Err(Error::Busy)
 }
 
 async fn is_made(app: &App, home: &PointCode, id: RecordId) -> Result<bool> {
@@ -97,7 +106,7 @@ pub async fn update(app: &App, caller: &Caller, mut changed: v1::Member) -> Resu
     changed.source.clone_from(&before.source);
     changed.home_number = before.home_number;
     let member: Member = changed.try_into().map_err(|invalid: Invalid| invalid.under("member"))?;
-    check_move(before.state, member.state)?;
+    before.state.moved_to(member.state).map_err(|invalid| invalid.under("member"))?;
     if let (Some(known), Some(speaker)) = (&before.speaker, &member.speaker) {
         known.state.moved_to(speaker.state).map_err(|invalid| invalid.under("member"))?;
     }
@@ -178,17 +187,6 @@ pub(crate) async fn change_with(
 async fn stored(app: &App, caller: &Caller, id: RecordId) -> Result<v1::Member> {
     let found = own(app, caller, Operation::ReadMember, id).await?;
     home_record(app, &found)
-}
-
-/// A change of state must be one move of the table.
-fn check_move(from: MemberState, to: MemberState) -> Result<(), Invalid> {
-    use MemberMove::*;
-    let moves = [Admit, Rest, Resume, Leave];
-    let known = from == to || moves.iter().any(|step| from.after(*step) == Ok(to));
-    if known {
-        return Ok(());
-    }
-    Err(Invalid::new("member.state", "move_refused").hint(from.ways()))
 }
 
 /// The day it is in UTC.

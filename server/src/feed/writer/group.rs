@@ -140,7 +140,10 @@ impl<S: FeedStore> Engine<S> {
         for prepared in group.iter_mut() {
             prepared.answer = match prepared.command.as_ref().expect("BUG: taken when answered") {
                 Command::Commit { change, .. } => {
-                    let committed = gathering.add(change.clone());
+                    let committed = match pass(&mut tx, change).await? {
+                        true => gathering.add(change.clone()),
+                        false => Err(CommitError::Stale),
+                    };
                     if let Ok(committed) = &committed {
                         change.notes(&committed.changed, &mut notes);
                     }
@@ -237,6 +240,16 @@ pub(super) enum Answer {
     Commit(Result<Committed, CommitError>),
     Open(Option<Granted>),
     Deliver(Outcome),
+}
+
+/// Passes the lanes of a change; false if somebody has passed one of them before.
+async fn pass<T: FeedTx>(tx: &mut T, change: &Change) -> Result<bool, StoreError> {
+    for turn in &change.turns {
+        if !tx.pass(*turn).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Every record that the changes of a group touch or expect.
