@@ -7,12 +7,12 @@ use prost::Message;
 use tracing::warn;
 use yizhan_proto::v1::{self, Letter, help_copies::Copy, letter};
 
-use super::stored::{Stored, found_at, sealed_feed, with_lookup};
+use super::stored::{Stored, found_at, put_key, sealed_feed, with_lookup};
 use crate::{
     app::{
         App,
         error::{Error, Result},
-        records::Found,
+        records::{self, Found},
     },
     domain::{
         deputy::deputy_of,
@@ -108,17 +108,20 @@ async fn enter_one(app: &App, arrival: &Arrival) -> Result<()> {
         parcel.request.and_then(|request| request.try_into().ok()).ok_or_else(damaged)?;
     merge(app, &owner, arrival.id, &mut request).await?;
     let feed = sealed_feed(&owner);
-    let key = parcel.key.unwrap_or_default().encode_to_vec();
-    let payload = v1::HelpRequest::from(request).encode_to_vec();
-    let change = Change::new()
-        .expect(feed.clone(), arrival.id, None)
-        .put(feed.clone(), Kind::HELP_KEY, key_id, key)
-        .put(feed, Kind::HELP_REQUEST, arrival.id, payload);
-    match app.writer.commit(change).await {
+    if records::find(app, arrival.id).await?.iter().any(|found| found.feed == feed) {
         // It came before.
-        Ok(_) | Err(CommitError::Stale) => Ok(()),
-        Err(error) => Err(error.into()),
+        return Ok(());
     }
+    let payload = v1::HelpRequest::from(request).encode_to_vec();
+    let change = Change::new().expect(feed.clone(), arrival.id, None).put(
+        feed.clone(),
+        Kind::HELP_REQUEST,
+        arrival.id,
+        payload,
+    );
+    let key = parcel.key.unwrap_or_default();
+    let change = put_key(app, change, &feed, key_id, &key).await?;
+    Ok(app.writer.commit(change).await.map(drop)?)
 }
 
 /// One key of a client that tried at two nodes makes two references: the later is a double of the
