@@ -355,12 +355,12 @@ impl Point {
 impl Point {
     async fn enter(&self) {
         let arrived: Vec<_> =
-            self.disk().arrived.iter().map(|(key, one)| (*key, one.clone())).collect();
+            self.disk().arrived.iter().map(|(key, one)| (key.clone(), one.clone())).collect();
         for (key, one) in arrived {
             if is(Defect::ForgetsBeforeEntering) {
                 self.write(|disk| drop(disk.arrived.remove(&key))).await;
-                self.enter_one(key.0, &one).await;
-            } else if self.enter_one(key.0, &one).await {
+                self.enter_one(key.1, &one).await;
+            } else if self.enter_one(key.1, &one).await {
                 self.write(|disk| drop(disk.arrived.remove(&key))).await;
             }
         }
@@ -517,10 +517,11 @@ impl Point {
         if is_new || is(Defect::OldReleaseCounts) {
             let message = v1::HandoffWord::decode(word).expect("BUG: nobody damages words");
             let id = RecordId(message.handoff[..].try_into().expect("BUG: an id"));
-            let arrived = Arrived { sender: self.codes[from].clone(), word: word.to_vec() };
+            let sender = self.codes[from].clone();
+            let arrived = Arrived { sender: sender.clone(), word: word.to_vec() };
             self.write(|disk| {
                 disk.settled.insert((from, number));
-                disk.arrived.entry((id, message.kind)).or_insert(arrived);
+                disk.arrived.entry((sender, id, message.kind)).or_insert(arrived);
             })
             .await;
             self.work.notify_one();

@@ -6,9 +6,9 @@ use tracing::warn;
 use yizhan_proto::v1::{self, handoff_word::Kind as Said, tombstone::Reason};
 
 use super::{
-    deciding::{self, Follower, Known, may_follow},
+    deciding::{self, Known, may_follow},
     files,
-    following::followers,
+    following::Looked,
     forgetting::forget_here,
     stored::{Noted, damaged, find},
     telling,
@@ -30,34 +30,54 @@ use crate::{
         time::Time,
     },
     feed::change::{Change, CommitError, Op, Write},
-    store::handoffs::{self, Arrived},
+    store::handoffs::{self, Arrived, Lane},
     wire::{help_request as help_wire, value},
 };
 
-/// Words of one run.
+/// Words that are listed together.
 const AT_ONCE: u32 = 256;
+/// Words of either lane that are entered in one run, and at most a list more.
+const ENTERED_MAX: usize = 512;
 /// A message whose request never came is given up after so long.
 const ORPHAN_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 
-/// Enters what has come.
+/// Enters what has come: first what is said of handoffs, then what follows requests. What waits is
+/// passed over, so that it keeps nothing else waiting.
 pub async fn enter(app: &App) -> Result<()> {
-    let words = {
-        let mut db = app.db.reader().await?;
-        handoffs::list(&mut db, AT_ONCE).await?
-    };
-    for word in words {
-        match enter_one(app, &word).await {
-            Ok(true) => forget(app, word).await?,
-            Ok(false) => {}
-            // Written by somebody who does not keep to the rules: it will not get better.
-            Err(Error::Invalid(fields)) => {
-                let reason = fields.first().map_or("", |field| field.reason);
-                warn!(from = %word.sender, reason, "word on a handoff refused");
-                forget(app, word).await?;
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "word on a handoff will be tried again");
+    for lane in [Lane::Said, Lane::Following] {
+        enter_lane(app, lane).await?;
+    }
+    Ok(())
+}
+
+async fn enter_lane(app: &App, lane: Lane) -> Result<()> {
+    let mut looked = Looked::default();
+    let mut after: Option<Arrived> = None;
+    let mut entered = 0;
+    while entered < ENTERED_MAX {
+        let words = {
+            let mut db = app.db.reader().await?;
+            handoffs::list(&mut db, lane, after.as_ref(), AT_ONCE).await?
+        };
+        let Some(last) = words.last() else { break };
+        after = Some(last.clone());
+        for word in words {
+            match enter_one(app, &mut looked, &word).await {
+                Ok(true) => {
+                    forget(app, word).await?;
+                    entered += 1;
+                }
+                Ok(false) => {}
+                // Written by somebody who does not keep to the rules: it will not get better.
+                Err(Error::Invalid(fields)) => {
+                    let reason = fields.first().map_or("", |field| field.reason);
+                    warn!(from = %word.sender, reason, "word on a handoff refused");
+                    forget(app, word).await?;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "word on a handoff will be tried again");
+                }
             }
         }
     }
@@ -74,16 +94,15 @@ async fn forget(app: &App, word: Arrived) -> Result<()> {
 }
 
 /// False: not yet.
-async fn enter_one(app: &App, arrived: &Arrived) -> Result<bool> {
-    let word = v1::HandoffWord::decode(&arrived.word[..]).map_err(|_| damaged())?;
+async fn enter_one(app: &App, looked: &mut Looked, arrived: &Arrived) -> Result<bool> {
     let home: PointCode = arrived.owner.parse().map_err(|_| damaged())?;
-    let request = help_wire::id(&word.request, "request")?;
-    match word.kind() {
-        Said::Message | Said::File => {
-            return enter_following(app, &home, request, arrived, word).await;
-        }
-        Said::Forget => return forget_here(app, &home, request, &word).await,
-        _ => {}
+    if arrived.lane == Lane::Following {
+        return enter_following(app, looked, &home, arrived).await;
+    }
+    let Some(word) = read(app, arrived).await? else { return Ok(true) };
+    let request = arrived.request;
+    if word.kind() == Said::Forget {
+        return forget_here(app, &home, request, &word).await;
     }
     let noted = find(app, &home, arrived.handoff).await?;
     if noted.is_none() && is_taken(app, &home, arrived.handoff).await? {
@@ -109,6 +128,17 @@ async fn enter_one(app: &App, arrived: &Arrived) -> Result<bool> {
         app.help.post.notify_one();
     }
     Ok(entered)
+}
+
+/// None if somebody else has entered it.
+async fn read(app: &App, arrived: &Arrived) -> Result<Option<v1::HandoffWord>> {
+    let word = handoffs::read(&mut *app.db.reader().await?, arrived).await?;
+    let Some(word) = word else { return Ok(None) };
+    let word = v1::HandoffWord::decode(&word[..]).map_err(|_| damaged())?;
+    match word.request == arrived.request.0 {
+        true => Ok(Some(word)),
+        false => Err(Invalid::new("request", "not_permitted").into()),
+    }
 }
 
 /// Does another record of the home lie under the id that a handoff was given elsewhere?
@@ -237,19 +267,24 @@ fn check_size(change: &Change) -> Result<()> {
 /// has gone on follows it from here. From whoever has had nothing to do with it nothing is taken.
 async fn enter_following(
     app: &App,
+    looked: &mut Looked,
     home: &PointCode,
-    request: RecordId,
     arrived: &Arrived,
-    word: v1::HandoffWord,
 ) -> Result<bool> {
     let is_orphan = app.outside.now().0 - arrived.arrived.0 > ORPHAN_US;
-    let held = Held::of(app, home, request).await?;
-    if held.known().holding() == Holding::Nothing {
+    let request = arrived.request;
+    if looked.is_unknown(home, request) {
         return Ok(is_orphan);
     }
+    let held = Held::of(app, home, request).await?;
+    if held.known().holding() == Holding::Nothing {
+        looked.unknown(home, request);
+        return Ok(is_orphan);
+    }
+    let Some(word) = read(app, arrived).await? else { return Ok(true) };
     let author = word.message.as_ref().map(v1::HelpMessage::author);
     let author = author.filter(|_| word.kind() == Said::Message);
-    let followers: Vec<Follower> = followers(app, home, request, &held, &arrived.sender).await?;
+    let followers = looked.followers(app, home, request, &held, &arrived.sender).await?;
     match may_follow(&followers, author) {
         Some(true) => {}
         Some(false) => return Err(Invalid::new("request", "not_permitted").into()),

@@ -1,11 +1,8 @@
 //! Whose messages and files may follow a request to this home.
 
-use super::{
-    afar::intake_of,
-    deciding::Follower,
-    entering::Held,
-    stored::{Noted, all},
-};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{afar::intake_of, deciding::Follower, entering::Held, stored::all};
 use crate::{
     app::{App, error::Result},
     domain::{
@@ -16,34 +13,62 @@ use crate::{
     },
 };
 
-/// What a sender has had to do with a request that this home owns or has passed on.
-pub(super) async fn followers(
-    app: &App,
-    home: &PointCode,
-    request: RecordId,
-    held: &Held,
-    sender: &str,
-) -> Result<Vec<Follower>> {
-    let mut followers = Vec::new();
-    let is_of_it = |noted: &&Noted| {
-        noted.side() == Side::Destination
-            && noted.handoff.from == sender
-            && noted.handoff.request == request.0
-    };
-    for noted in all(app, home).await?.iter().filter(is_of_it) {
-        match noted.state()? {
-            HandoffState::Released => followers.push(Follower::FormerOwner),
-            HandoffState::Accepted => followers.push(Follower::Origin),
-            _ => {}
+/// Who has given requests to a home, or is to: by the request.
+type Given = BTreeMap<Vec<u8>, Vec<(String, Follower)>>;
+
+/// What one run has found out, so that it asks once for all that waits.
+#[derive(Default)]
+pub(super) struct Looked {
+    unknown: BTreeSet<(PointCode, RecordId)>,
+    given: BTreeMap<PointCode, Given>,
+}
+
+impl Looked {
+    /// The home knows nothing of the request.
+    pub fn unknown(&mut self, home: &PointCode, request: RecordId) {
+        self.unknown.insert((home.clone(), request));
+    }
+
+    pub fn is_unknown(&self, home: &PointCode, request: RecordId) -> bool {
+        self.unknown.contains(&(home.clone(), request))
+    }
+
+    /// What a sender has had to do with a request that this home owns or has passed on.
+    pub async fn followers(
+        &mut self,
+        app: &App,
+        home: &PointCode,
+        request: RecordId,
+        held: &Held,
+        sender: &str,
+    ) -> Result<Vec<Follower>> {
+        if !self.given.contains_key(home) {
+            self.given.insert(home.clone(), given(app, home).await?);
         }
+        let given = self.given.get(home).and_then(|given| given.get(&request.0[..]));
+        let given = given.into_iter().flatten().filter(|(from, _)| from == sender);
+        let mut followers: Vec<Follower> = given.map(|(_, follower)| *follower).collect();
+        if is_intake(app, held, sender).await? {
+            followers.push(Follower::Intake);
+        }
+        if deputy_of(&app.keys.roster(), home).is_some_and(|deputy| deputy.as_str() == sender) {
+            followers.push(Follower::Deputy);
+        }
+        Ok(followers)
     }
-    if is_intake(app, held, sender).await? {
-        followers.push(Follower::Intake);
+}
+
+async fn given(app: &App, home: &PointCode) -> Result<Given> {
+    let mut given = Given::new();
+    for noted in all(app, home).await?.into_iter().filter(|one| one.side() == Side::Destination) {
+        let follower = match noted.state()? {
+            HandoffState::Released => Follower::FormerOwner,
+            HandoffState::Accepted => Follower::Origin,
+            _ => continue,
+        };
+        given.entry(noted.handoff.request).or_default().push((noted.handoff.from, follower));
     }
-    if deputy_of(&app.keys.roster(), home).is_some_and(|deputy| deputy.as_str() == sender) {
-        followers.push(Follower::Deputy);
-    }
-    Ok(followers)
+    Ok(given)
 }
 
 /// A stub does not name the point that took its request in: the reference does.

@@ -175,3 +175,35 @@ async fn no_more_files_come_with_a_request_than_it_may_have() {
     let files = crate::store::attachments::list_of(&mut db, REQUEST).await.unwrap();
     assert_eq!(files, (1..=20).map(|file| RecordId([file; 16])).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn what_waits_keeps_nothing_else_waiting_and_is_bounded() {
+    let node = owning().await;
+    node.enrol("AU-SYD").await;
+    let orphan = |number: u32| v1::HandoffWord {
+        handoff: vec![1; 16],
+        message_id: number.to_be_bytes().to_vec(),
+        ..word(Said::File, RecordId([1; 16]))
+    };
+    for number in 0..512 {
+        let kind = letter::Kind::HandoffWord(orphan(number));
+        assert_eq!(arrive(&node, "AU-SYD", kind).await, Verdict::Done);
+    }
+    let kind = letter::Kind::HandoffWord(orphan(512));
+    assert_eq!(arrive(&node, "AU-SYD", kind).await, Verdict::Later);
+
+    hear(&node, "AU-SYD", release(MESSAGE, RecordId([3; 16]))).await;
+    assert_eq!(find(&node, MESSAGE).await.unwrap().0, Kind::HELP_REQUEST);
+    let piece = v1::HandoffWord {
+        handoff: REQUEST.0.to_vec(),
+        message_id: vec![2; 20],
+        file_id: vec![2; 16],
+        pieces: 1,
+        piece: vec![2; 100],
+        ..word(Said::File, REQUEST)
+    };
+    hear(&node, "HK", piece).await;
+    let mut db = node.app.db.local().await.unwrap();
+    let files = crate::store::attachments::list_of(&mut db, REQUEST).await.unwrap();
+    assert_eq!(files, [RecordId([2; 16])]);
+}
