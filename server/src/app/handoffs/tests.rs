@@ -12,11 +12,13 @@ use crate::{
     },
     domain::{
         help_request::{HelpRequest, samples::request},
+        help_state::HelpState,
         id::RecordId,
         kind::Kind,
     },
     feed::change::Change,
     parcel::letters::{self, Here, Verdict},
+    store::{attachments, help_requests},
 };
 
 const REQUEST: RecordId = RecordId([7; 16]);
@@ -133,10 +135,29 @@ async fn a_request_that_was_routed_here_replaces_no_record_under_its_key_id() {
         key: Some(v1::HelpKey::default()),
     };
     assert_eq!(arrive(&node, "HK", letter::Kind::HelpParcel(parcel)).await, Verdict::Done);
-    // Refused, or tried again: nothing is put in either way.
-    let _ = posting::enter(&node.app).await;
+    // It keeps none of those out that come after it.
+    let key = RecordId([3; 16]);
+    let content = HelpRequest { intake: "HK".into(), intake_key: Some(key), ..request() };
+    let sound = v1::HelpParcel {
+        id: RecordId([2; 16]).0.to_vec(),
+        request: Some(content.clone().into()),
+        key_id: key.0.to_vec(),
+        key: Some(v1::HelpKey::default()),
+    };
+    assert_eq!(arrive(&node, "HK", letter::Kind::HelpParcel(sound.clone())).await, Verdict::Done);
+    posting::enter(&node.app).await.unwrap();
     assert_eq!(find(&node, REQUEST).await, before);
     assert_eq!(find(&node, MESSAGE).await, None);
+    assert_eq!(find(&node, RecordId([2; 16])).await.unwrap().0, Kind::HELP_REQUEST);
+    let mut db = node.app.db.local().await.unwrap();
+    let first = (i64::MIN, RecordId([0; 16]));
+    assert!(help_requests::list_arrivals(&mut db, first, 10).await.unwrap().is_empty());
+    drop(db);
+
+    let ended = HelpRequest { state: HelpState::Resolved, ..content };
+    let ended = v1::HelpParcel { request: Some(ended.into()), ..sound };
+    let refused = arrive(&node, "HK", letter::Kind::HelpParcel(ended)).await;
+    assert_eq!(refused, Verdict::Refused("MALFORMED"), "it is not new");
 }
 
 #[tokio::test]
@@ -172,7 +193,7 @@ async fn no_more_files_come_with_a_request_than_it_may_have() {
         hear(&node, "HK", piece(file)).await;
     }
     let mut db = node.app.db.local().await.unwrap();
-    let files = crate::store::attachments::list_of(&mut db, REQUEST).await.unwrap();
+    let files = attachments::list_of(&mut db, REQUEST).await.unwrap();
     assert_eq!(files, (1..=20).map(|file| RecordId([file; 16])).collect::<Vec<_>>());
 }
 
@@ -204,6 +225,6 @@ async fn what_waits_keeps_nothing_else_waiting_and_is_bounded() {
     };
     hear(&node, "HK", piece).await;
     let mut db = node.app.db.local().await.unwrap();
-    let files = crate::store::attachments::list_of(&mut db, REQUEST).await.unwrap();
+    let files = attachments::list_of(&mut db, REQUEST).await.unwrap();
     assert_eq!(files, [RecordId([2; 16])]);
 }
