@@ -5,7 +5,7 @@ use yizhan_server::{
     feed::change::Change,
     store::{
         database::Database,
-        handoffs::{self, Arrived},
+        handoffs::{self, Arrived, Lane},
     },
 };
 
@@ -16,6 +16,11 @@ use crate::{
 
 on_both!(words_are_kept, words_are_kept_on_sqlite, words_are_kept_on_postgresql);
 on_both!(
+    what_one_point_says_does_not_stand_in_for_another,
+    what_one_point_says_does_not_stand_in_for_another_on_sqlite,
+    what_one_point_says_does_not_stand_in_for_another_on_postgresql
+);
+on_both!(
     messages_of_a_stub_are_found,
     messages_of_a_stub_are_found_on_sqlite,
     messages_of_a_stub_are_found_on_postgresql
@@ -24,11 +29,12 @@ on_both!(
 fn word(handoff: u64, kind: i64, arrived: i64) -> Arrived {
     Arrived {
         owner: "GB-LON".to_owned(),
+        sender: "CN-440000".to_owned(),
         handoff: id(handoff),
         kind,
         extra: Vec::new(),
-        sender: "CN-440000".to_owned(),
-        word: vec![0, 255, kind as u8],
+        lane: Lane::Said,
+        request: id(7),
         arrived: Time(arrived),
     }
 }
@@ -36,18 +42,42 @@ fn word(handoff: u64, kind: i64, arrived: i64) -> Arrived {
 async fn words_are_kept(database: Database) {
     let mut tx = database.begin().await.unwrap();
     let db = tx.connection();
-    let message = Arrived { extra: id(5).0.to_vec(), ..word(1, 6, 20) };
-    for one in [&word(2, 1, 30), &message, &word(1, 5, 20), &word(1, 1, 10)] {
-        handoffs::put(db, one).await.unwrap();
+    let message = Arrived { extra: id(5).0.to_vec(), lane: Lane::Following, ..word(1, 6, 20) };
+    let all = [word(1, 1, 10), word(1, 5, 20), word(2, 5, 20), word(2, 1, 30)];
+    for one in all.iter().rev().chain([&message]) {
+        handoffs::put(db, one, &[0, 255, one.kind as u8]).await.unwrap();
     }
     // The same one again changes nothing, whatever it says.
-    handoffs::put(db, &Arrived { word: b"other".to_vec(), ..word(1, 1, 99) }).await.unwrap();
-    let all = handoffs::list(db, 10).await.unwrap();
-    assert_eq!(all, [word(1, 1, 10), word(1, 5, 20), message.clone(), word(2, 1, 30)]);
-    assert_eq!(handoffs::list(db, 1).await.unwrap(), [word(1, 1, 10)]);
-    handoffs::delete(db, &word(1, 5, 20)).await.unwrap();
-    handoffs::delete(db, &message).await.unwrap();
-    assert_eq!(handoffs::list(db, 10).await.unwrap(), [word(1, 1, 10), word(2, 1, 30)]);
+    handoffs::put(db, &word(1, 1, 99), b"other").await.unwrap();
+    assert_eq!(handoffs::read(db, &word(1, 1, 10)).await.unwrap(), Some(vec![0, 255, 1]));
+    assert_eq!(handoffs::list(db, Lane::Said, None, 10).await.unwrap(), all);
+    let mut after: Option<Arrived> = None;
+    for one in &all {
+        let next = handoffs::list(db, Lane::Said, after.as_ref(), 1).await.unwrap();
+        assert_eq!(next, std::slice::from_ref(one));
+        after = Some(one.clone());
+    }
+    assert!(handoffs::list(db, Lane::Said, after.as_ref(), 1).await.unwrap().is_empty());
+    assert_eq!(handoffs::list(db, Lane::Following, None, 10).await.unwrap(), [message.clone()]);
+    assert_eq!(handoffs::count(db, "GB-LON", "CN-440000", Lane::Said).await.unwrap(), 4);
+    assert_eq!(handoffs::count(db, "GB-LON", "HK", Lane::Said).await.unwrap(), 0);
+    for done in [&all[1], &all[2], &message] {
+        handoffs::delete(db, done).await.unwrap();
+        assert_eq!(handoffs::read(db, done).await.unwrap(), None);
+    }
+    let left = handoffs::list(db, Lane::Said, None, 10).await.unwrap();
+    assert_eq!(left, [word(1, 1, 10), word(2, 1, 30)]);
+    tx.commit().await.unwrap();
+}
+
+async fn what_one_point_says_does_not_stand_in_for_another(database: Database) {
+    let mut tx = database.begin().await.unwrap();
+    let db = tx.connection();
+    let hostile = Arrived { sender: "AU-SYD".to_owned(), ..word(1, 5, 10) };
+    handoffs::put(db, &hostile, b"hostile").await.unwrap();
+    handoffs::put(db, &word(1, 5, 20), b"real").await.unwrap();
+    handoffs::delete(db, &hostile).await.unwrap();
+    assert_eq!(handoffs::read(db, &word(1, 5, 20)).await.unwrap(), Some(b"real".to_vec()));
     tx.commit().await.unwrap();
 }
 

@@ -273,11 +273,14 @@ async fn what_lies_beside_the_feeds(database: Database) {
     help_requests::put_arrival(db, &arrival(1, 10), "CN-440000").await.unwrap();
     let other = Arrival { parcel: b"other".to_vec(), ..arrival(1, 99) };
     help_requests::put_arrival(db, &other, "AU-SYD").await.unwrap();
-    let come = help_requests::list_arrivals(db, 10).await.unwrap();
+    let first = (i64::MIN, id(0));
+    let come = help_requests::list_arrivals(db, first, 10).await.unwrap();
     let come: Vec<_> = come.iter().map(|one| (one.id, one.parcel.clone())).collect();
     assert_eq!(come, [(id(1), vec![0, 255, 1]), (id(2), vec![0, 255, 2])]);
+    let after = help_requests::list_arrivals(db, (10, id(1)), 10).await.unwrap();
+    assert_eq!(after.iter().map(|one| one.id).collect::<Vec<_>>(), [id(2)]);
     help_requests::remove_arrival(db, id(1)).await.unwrap();
-    assert_eq!(help_requests::list_arrivals(db, 10).await.unwrap().len(), 1);
+    assert_eq!(help_requests::list_arrivals(db, first, 10).await.unwrap().len(), 1);
 
     // A deputy keeps the newest version.
     for (sequence, payload) in [(5, b"five"), (4, b"four")] {

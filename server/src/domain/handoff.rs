@@ -174,6 +174,8 @@ pub enum Effect {
     /// The word was heard before, or comes too late; the other side is told again how it stands.
     Answer(Word),
     Nothing,
+    /// Nobody who keeps to the rules says it.
+    Refused,
 }
 
 /// Hears a word at the origin, which has written the handoff. `may_release`: the request is open here
@@ -190,7 +192,9 @@ pub fn hear_at_origin(state: HandoffState, word: Word, may_release: bool) -> Eff
     }
 }
 
-/// Hears a word at the destination, which may not know of the handoff yet.
+/// Hears a word at the destination, which may not know of the handoff yet. Who owns a request lets nobody
+/// make it the owner of another one by the same id: only its own promise, given after an old backup came
+/// back, can be answered by a RELEASE of what it holds.
 pub fn hear_at_destination(state: Option<HandoffState>, holding: Holding, word: Word) -> Effect {
     use HandoffState::*;
     match (state, word) {
@@ -198,9 +202,10 @@ pub fn hear_at_destination(state: Option<HandoffState>, holding: Holding, word: 
         // It may come before the offer; then the offer comes too late.
         (None | Some(Offered | Accepted), Word::Recall) => Effect::Becomes(Recalled),
         // The origin has let go: whatever is noted here, nobody else has the request.
-        (_, Word::Release(number)) => match holding.after_release(number) {
-            Some(_) => Effect::Owns,
-            None => Effect::Nothing,
+        (_, Word::Release(number)) => match (holding.after_release(number), holding) {
+            (Some(_), Holding::Owner(_)) if state != Some(Accepted) => Effect::Refused,
+            (Some(_), _) => Effect::Owns,
+            (None, _) => Effect::Nothing,
         },
         _ => Effect::Nothing,
     }

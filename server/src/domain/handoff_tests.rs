@@ -228,7 +228,7 @@ impl World {
             Effect::Answer(word) => {
                 disk.outbox.insert((handoff, from, word));
             }
-            Effect::Nothing => {}
+            Effect::Nothing | Effect::Refused => {}
         }
         self.disks[from].outbox.remove(&(handoff, to, word));
     }
@@ -430,6 +430,21 @@ fn the_way_of_the_book_may_be_cut_after_every_step() {
     way.iter().for_each(|event| world.run(event));
     assert_eq!(world.disks[0].holding, Holding::Owner(3));
     assert_eq!(world.disks[2].holding, Holding::Stub(3));
+}
+
+#[test]
+fn a_release_that_nobody_asked_for_takes_no_request_from_its_owner() {
+    use HandoffState::*;
+    let owner = Holding::Owner(1);
+    for state in [None, Some(Offered), Some(Declined), Some(Recalled), Some(Released)] {
+        let heard = |number| hear_at_destination(state, owner, Word::Release(number));
+        assert_eq!(heard(2), Effect::Refused, "{state:?}");
+        assert_eq!(heard(1), Effect::Nothing, "{state:?}: an old one changes nothing");
+    }
+    assert_eq!(hear_at_destination(Some(Accepted), owner, Word::Release(2)), Effect::Owns);
+    for holding in [Holding::Nothing, Holding::Stub(1)] {
+        assert_eq!(hear_at_destination(None, holding, Word::Release(2)), Effect::Owns);
+    }
 }
 
 #[test]

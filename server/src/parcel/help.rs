@@ -7,8 +7,12 @@ use yizhan_proto::v1;
 use super::letters::{Here, Verdict};
 use crate::{
     domain::{
-        deputy::deputy_of, help_reference::Reference, help_request::HelpRequest, id::PointCode,
-        id::RecordId, position::PAYLOAD_MAX,
+        deputy::deputy_of,
+        help_reference::Reference,
+        help_request::HelpRequest,
+        help_state::HelpState,
+        id::{PointCode, RecordId},
+        position::PAYLOAD_MAX,
     },
     store::{
         StoreError,
@@ -33,9 +37,11 @@ pub async fn arrive(
     let Some(Ok(request)) = request else { return Ok(malformed) };
     let is_whole = record_id(&parcel.key_id) == request.intake_key
         && parcel.key.is_some()
+        && parcel.key_id != parcel.id
         && parcel.encoded_len() <= PAYLOAD_MAX;
-    // A point sends on what it took in itself, and nothing else.
-    if !is_whole || request.intake != from.as_str() {
+    // A point sends on what it took in itself, as it came, and nothing else.
+    let is_new = request.state == HelpState::Received && request.owner_number == 0;
+    if !is_whole || !is_new || request.intake != from.as_str() {
         return Ok(malformed);
     }
     let arrival = Arrival {

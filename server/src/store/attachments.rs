@@ -161,14 +161,33 @@ pub async fn delete_piece(db: &mut Connection, id: RecordId, number: i64) -> Res
     Ok(())
 }
 
+/// What is kept of one request at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    pub files: i64,
+    pub bytes: i64,
+}
+
 /// Keeps a piece that has followed its request here; the same one again changes nothing. With the last
-/// one the file is whole.
+/// one the file is whole. False if there would be too much of the request.
 pub async fn receive(
     db: &mut Connection,
     (id, request): (RecordId, RecordId),
     piece: &Piece,
     now: Time,
-) -> Result<()> {
+    most: Most,
+) -> Result<bool> {
+    let sql = "select count(*), cast(coalesce(sum(bytes), 0) as bigint) from attachments
+               where request = $1 and id <> $2";
+    let query = sqlx::query_as(sql).bind(request.0.to_vec()).bind(id.0.to_vec());
+    let (files, others): (i64, i64) = query.fetch_one(&mut *db).await.map_err(failed)?;
+    let sql = "select bytes from attachments where request = $1 and id = $2";
+    let query = sqlx::query_scalar(sql).bind(request.0.to_vec()).bind(id.0.to_vec());
+    let own: Option<i64> = query.fetch_optional(&mut *db).await.map_err(failed)?;
+    let bytes = i64::try_from(piece.sealed.len()).unwrap_or(i64::MAX);
+    if files >= most.files || others + own.unwrap_or(0) + bytes > most.bytes {
+        return Ok(false);
+    }
     let sql = "insert into attachments (id, whole, request, pieces, bytes, created_us)
                values ($1, 0, $2, $3, 0, $4) on conflict (id) do nothing";
     let query = sqlx::query(sql).bind(id.0.to_vec()).bind(request.0.to_vec());
@@ -181,15 +200,14 @@ pub async fn receive(
     let query = sqlx::query(sql).bind(id.0.to_vec()).bind(piece.number).bind(piece.sealed.clone());
     let query = query.bind(request.0.to_vec()).bind(piece.of);
     if query.execute(&mut *db).await.map_err(failed)?.rows_affected() == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let sql = "update attachments set bytes = bytes + $2, whole = case when pieces =
                  (select count(*) from attachment_pieces where attachment = $1) then 2 else 0 end
                where id = $1";
-    let bytes = i64::try_from(piece.sealed.len()).unwrap_or(i64::MAX);
     let query = sqlx::query(sql).bind(id.0.to_vec()).bind(bytes);
     query.execute(db).await.map_err(failed)?;
-    Ok(())
+    Ok(true)
 }
 
 /// Files that a request has taken.

@@ -439,15 +439,18 @@ pub async fn put_arrival(
     Ok(())
 }
 
-/// What has come and is not entered yet, oldest first.
+/// What has come and is not entered yet, oldest first, from just after an arrival.
 pub async fn list_arrivals(
     db: &mut AnyConnection,
+    (arrived_us, id): (i64, RecordId),
     limit: usize,
 ) -> Result<Vec<Arrival>, StoreError> {
     let rows: Vec<(Vec<u8>, String, Vec<u8>, i64)> = sqlx::query_as(
         "select id, owner, parcel, arrived_us from help_arrivals
-         order by arrived_us, id limit $1",
+         where (arrived_us, id) > ($1, $2) order by arrived_us, id limit $3",
     )
+    .bind(arrived_us)
+    .bind(id.0.to_vec())
     .bind(limit as i64)
     .fetch_all(db)
     .await

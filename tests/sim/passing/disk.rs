@@ -24,8 +24,9 @@ pub struct Kept {
     pub payload: Vec<u8>,
 }
 
-/// A word that has come and waits to be entered; as in the tables, one of a sort for a handoff.
-pub type ArrivedKey = (RecordId, i32);
+/// A word that has come and waits to be entered; as in the tables, one of a sort of a sender for a
+/// handoff.
+pub type ArrivedKey = (PointCode, RecordId, i32);
 
 #[derive(Clone)]
 pub struct Arrived {

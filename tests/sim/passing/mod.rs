@@ -38,9 +38,11 @@ pub enum Defect {
     LetsGoInTwo,
     /// An offer carries the request, not a preview of it.
     OffersContent,
+    /// A RELEASE that nobody asked for, of another request by the same id, counts.
+    BelievesForgeries,
 }
 
-const DEFECTS: [Defect; 8] = [
+const DEFECTS: [Defect; 9] = [
     Defect::OwnsAtAccept,
     Defect::ReleasesAfterRecall,
     Defect::OldReleaseCounts,
@@ -49,6 +51,7 @@ const DEFECTS: [Defect; 8] = [
     Defect::ForgetsBeforeEntering,
     Defect::LetsGoInTwo,
     Defect::OffersContent,
+    Defect::BelievesForgeries,
 ];
 
 thread_local! {

@@ -14,11 +14,14 @@ use turmoil::net::UdpSocket;
 use yizhan_proto::v1;
 use yizhan_server::{
     app::{
-        handoffs::{Noted, deciding},
+        handoffs::{
+            Noted,
+            deciding::{self, Known},
+        },
         help_requests::{desks::of_code, stored::sealed_feed},
     },
     domain::{
-        handoff::{self, Effect, HandoffMove, HandoffState, Holding, Side, Word},
+        handoff::{self, Effect, HandoffMove, HandoffState, Side, Word},
         help_request::HelpRequest,
         help_state::HelpMove,
         id::{PointCode, RecordId},
@@ -45,6 +48,8 @@ const START_US: i64 = 1_767_571_200_000_000;
 const ROUND: Duration = Duration::from_millis(150);
 /// Longest that a commit takes.
 const COMMIT_MAX_MS: u64 = 25;
+/// Number of the owner that a forged RELEASE makes.
+const FORGED: u32 = 500;
 const DATAGRAM_MAX: usize = 16 * 1_024;
 /// Parcels that are sent again in one round.
 const POSTED_MAX: usize = 32;
@@ -62,6 +67,11 @@ pub enum Deed {
     Step {
         side: Side,
         step: HandoffMove,
+        dice: u64,
+    },
+    /// Gives away once more, and as another, what this point was given: whoever gave it has the stub
+    /// of it still, or has got it back.
+    Forge {
         dice: u64,
     },
     /// A client or the desk ends a request.
@@ -200,6 +210,7 @@ impl Point {
             }
             Deed::Offer { to, asked, dice } => self.offer(to, asked, dice).await,
             Deed::Step { side, step, dice } => self.step(side, step, dice).await,
+            Deed::Forge { dice } => self.forge(dice).await,
             Deed::End { step, dice } => self.end(step, dice).await,
         }
     }
@@ -276,6 +287,25 @@ impl Point {
         self.commit(change).await;
     }
 
+    async fn forge(&self, dice: u64) {
+        let was_given = |noted: &Noted| {
+            let state = noted.state().expect("BUG: written here");
+            noted.side() == Side::Destination && state == HandoffState::Released
+        };
+        let given = self.disk().all_noted(&self.code).into_iter().filter(was_given).collect();
+        let Some(noted) = pick(given, dice) else { return };
+        let id = noted.request().expect("BUG: written here");
+        let other = HelpRequest { lookup_hash: vec![9; 32], ..self.world.request(id) };
+        let word = v1::HandoffWord {
+            handoff: u128::from(dice).to_be_bytes().to_vec(),
+            help_request: Some(other.into()),
+            ..wire::word(noted.id, &noted.handoff, Word::Release(FORGED))
+        };
+        let from = noted.other().expect("BUG: written here");
+        let to = self.codes.iter().position(|code| *code == from).expect("BUG: a point");
+        self.write(|disk| disk.post(to, word.encode_to_vec())).await;
+    }
+
     /// Ends a request, and with it what is offered of it, in one commit.
     async fn end(&self, step: HelpMove, dice: u64) {
         let (disk, now) = (self.disk().clone(), self.now());
@@ -325,12 +355,12 @@ impl Point {
 impl Point {
     async fn enter(&self) {
         let arrived: Vec<_> =
-            self.disk().arrived.iter().map(|(key, one)| (*key, one.clone())).collect();
+            self.disk().arrived.iter().map(|(key, one)| (key.clone(), one.clone())).collect();
         for (key, one) in arrived {
             if is(Defect::ForgetsBeforeEntering) {
                 self.write(|disk| drop(disk.arrived.remove(&key))).await;
-                self.enter_one(key.0, &one).await;
-            } else if self.enter_one(key.0, &one).await {
+                self.enter_one(key.1, &one).await;
+            } else if self.enter_one(key.1, &one).await {
                 self.write(|disk| drop(disk.arrived.remove(&key))).await;
             }
         }
@@ -341,21 +371,25 @@ impl Point {
         let word = v1::HandoffWord::decode(&arrived.word[..]).expect("BUG: nobody damages words");
         let Some(said) = wire::said(&word) else { return true };
         let request = RecordId(word.request[..].try_into().expect("BUG: an id"));
-        let (noted, owned, mut holding) = {
+        let (noted, owned, stub) = {
             let disk = self.disk();
-            (disk.noted(&self.code, id), disk.owned(request), disk.holding(request))
+            (disk.noted(&self.code, id), disk.owned(request), disk.stub(request))
         };
+        let mut known =
+            Known { owned: owned.as_ref().map(|(request, _)| request), stub: stub.as_ref() };
         if is(Defect::OldReleaseCounts) && matches!(said, Word::Release(_)) {
-            holding = Holding::Nothing;
+            known = Known::default();
         }
         if is(Defect::ForgetsRecall) && noted.is_none() && said == Word::Recall {
             return true;
         }
         let sender = arrived.sender.as_str();
         let state = noted.as_ref().map(|noted| noted.state().expect("BUG: written here"));
-        let free = owned.as_ref().map(|(request, _)| request);
-        let mut effect = deciding::hear(noted.as_ref(), holding, free, sender, said)
-            .unwrap_or_else(|error| panic!("{said:?} of {sender} is refused: {error}"));
+        let mut effect = deciding::hear(noted.as_ref(), known, sender, &word)
+            .unwrap_or_else(|error| panic!("{said:?} of {sender} is not well formed: {error}"));
+        if is(Defect::BelievesForgeries) && effect == Effect::Refused {
+            effect = Effect::Owns;
+        }
         if is(Defect::ReleasesAfterRecall)
             && (state, said) == (Some(HandoffState::Recalled), Word::Accept)
             && owned.is_some()
@@ -367,6 +401,10 @@ impl Point {
         let (now, hours) = (self.now(), self.hours(&self.code));
         match effect {
             Effect::Nothing => true,
+            Effect::Refused => {
+                self.world.fired("forgery refused");
+                true
+            }
             Effect::Becomes(state) => {
                 deciding::become_state(&mut noted, state, &word, now, &hours)
                     .expect("BUG: the word is well formed");
@@ -479,10 +517,11 @@ impl Point {
         if is_new || is(Defect::OldReleaseCounts) {
             let message = v1::HandoffWord::decode(word).expect("BUG: nobody damages words");
             let id = RecordId(message.handoff[..].try_into().expect("BUG: an id"));
-            let arrived = Arrived { sender: self.codes[from].clone(), word: word.to_vec() };
+            let sender = self.codes[from].clone();
+            let arrived = Arrived { sender: sender.clone(), word: word.to_vec() };
             self.write(|disk| {
                 disk.settled.insert((from, number));
-                disk.arrived.entry((id, message.kind)).or_insert(arrived);
+                disk.arrived.entry((sender, id, message.kind)).or_insert(arrived);
             })
             .await;
             self.work.notify_one();

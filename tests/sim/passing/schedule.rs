@@ -37,7 +37,7 @@ const DEEDS: u64 = 110;
 const TROUBLES: u64 = 10;
 
 /// What every long enough series of schedules has to have seen.
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 10] = [
     "crash",
     "crash in a commit",
     "partition",
@@ -47,6 +47,7 @@ pub const KINDS: [&str; 9] = [
     "reordering",
     "overtaken commit",
     "passed on",
+    "forgery refused",
 ];
 
 #[derive(Clone, Debug)]
@@ -242,6 +243,7 @@ fn deed(rng: &mut StdRng, points: usize) -> Deed {
         80..=89 => step(Side::Origin, HandoffMove::Recall),
         90..=93 => step(Side::Origin, HandoffMove::Expire),
         94..=95 => Deed::End { step: HelpMove::Withdraw, dice },
+        96 => Deed::Forge { dice },
         _ => Deed::End { step: HelpMove::Assign, dice },
     }
 }

@@ -297,7 +297,7 @@ async fn answer_offer(app: &App, secret: &Secret, agree: bool) -> Result<HelpSta
 }
 
 /// The point whose node took the request in, by the short name in its reference.
-async fn intake_of(app: &App, reference: &Reference) -> Result<Option<PointCode>> {
+pub(super) async fn intake_of(app: &App, reference: &Reference) -> Result<Option<PointCode>> {
     let short = reference.as_str().split('-').next().unwrap_or("");
     let desks = app.help.desks.get(app).await?;
     Ok(desks.all.iter().find(|desk| desk.short == short).map(|desk| desk.code.clone()))

@@ -1,7 +1,8 @@
 //! What a word of the other side makes of what is stored here. Pure: no storage, no clock, no keys, so
 //! that a simulator can run this very code against crashes, loss and reordering.
 
-use yizhan_proto::v1;
+use subtle::ConstantTimeEq;
+use yizhan_proto::v1::{self, sealed_message::Author};
 
 use super::{
     desk::ack_clock,
@@ -24,28 +25,109 @@ use crate::{
     wire::{handoff as wire, help_request::clock_state, value},
 };
 
+/// What a point has of a request: the request itself, or the stub that it has left.
+#[derive(Clone, Copy, Default)]
+pub struct Known<'a> {
+    pub owned: Option<&'a HelpRequest>,
+    pub stub: Option<&'a v1::HelpStub>,
+}
+
+impl Known<'_> {
+    pub fn holding(&self) -> Holding {
+        match (self.owned, self.stub) {
+            (Some(request), _) => Holding::Owner(request.owner_number),
+            (None, Some(stub)) => Holding::Stub(stub.owner_number),
+            (None, None) => Holding::Nothing,
+        }
+    }
+
+    /// Is it this request that comes? Whoever has not handled it does not know what a stub knows.
+    fn is_same(&self, request: &v1::HelpRequest) -> bool {
+        let (reference, lookup_hash, mac_hash) = match (self.owned, self.stub) {
+            (Some(known), _) => (known.reference.as_str(), &known.lookup_hash, &known.mac_hash),
+            (None, Some(known)) => (&known.reference[..], &known.lookup_hash, &known.mac_hash),
+            (None, None) => return true,
+        };
+        let same = lookup_hash[..].ct_eq(&request.lookup_hash[..])
+            & mac_hash[..].ct_eq(&request.mac_hash[..]);
+        bool::from(same) && reference == request.reference
+    }
+}
+
 /// What a word does, said by `sender` to a point that has this of the handoff and of the request.
 pub fn hear(
     noted: Option<&Noted>,
-    holding: Holding,
-    owned: Option<&HelpRequest>,
+    known: Known<'_>,
     sender: &str,
-    said: Word,
+    word: &v1::HandoffWord,
 ) -> Result<Effect> {
-    let Some(noted) = noted else { return Ok(handoff::hear_at_destination(None, holding, said)) };
-    if noted.other()?.as_str() != sender {
-        return Err(Invalid::new("handoff", "not_permitted").into());
+    // Of a kind that a newer version has added.
+    let Some(said) = wire::said(word) else { return Ok(Effect::Nothing) };
+    let Some(noted) = noted else { return hear_at_destination(None, known, said, word) };
+    let is_of_it = noted.other()?.as_str() == sender && noted.handoff.request == word.request;
+    if !is_of_it {
+        return Ok(Effect::Refused);
     }
     let state = noted.state()?;
-    Ok(match noted.side() {
+    match noted.side() {
         Side::Origin => {
             let is_free = |request: &HelpRequest| {
                 request.state.is_open() && request.handoff == Some(noted.id)
             };
-            handoff::hear_at_origin(state, said, owned.is_some_and(is_free))
+            Ok(handoff::hear_at_origin(state, said, known.owned.is_some_and(is_free)))
         }
-        Side::Destination => handoff::hear_at_destination(Some(state), holding, said),
-    })
+        Side::Destination => hear_at_destination(Some(state), known, said, word),
+    }
+}
+
+fn hear_at_destination(
+    state: Option<HandoffState>,
+    known: Known<'_>,
+    said: Word,
+    word: &v1::HandoffWord,
+) -> Result<Effect> {
+    let effect = handoff::hear_at_destination(state, known.holding(), said);
+    if effect == Effect::Owns {
+        let request = word.help_request.as_ref();
+        let request = request.ok_or_else(|| Invalid::new("help_request", "required"))?;
+        if !known.is_same(request) {
+            return Ok(Effect::Refused);
+        }
+    }
+    Ok(effect)
+}
+
+/// Who has sent a message or a file after a request, as far as this home knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Follower {
+    /// Has released the request to this home.
+    FormerOwner,
+    /// Is to release it: what it sends may have overtaken its RELEASE.
+    Origin,
+    /// Has taken the request in for this home.
+    Intake,
+    /// Keeps the sealed copy of this home.
+    Deputy,
+}
+
+/// May it send this: a message of an author, or a file? None: not yet.
+pub fn may_follow(followers: &[Follower], author: Option<Author>) -> Option<bool> {
+    use Follower::*;
+    if author == Some(Author::Unspecified) {
+        return Some(false);
+    }
+    let may = followers.iter().any(|follower| match follower {
+        FormerOwner => true,
+        Intake => matches!(author, None | Some(Author::Client)),
+        // Two persons have opened the copy, and the client is told.
+        Deputy => author == Some(Author::System),
+        Origin => false,
+    });
+    match may {
+        true => Some(true),
+        false if followers.contains(&Origin) => None,
+        false => Some(false),
+    }
 }
 
 /// A handoff that a home hears of for the first time.
@@ -140,6 +222,13 @@ pub fn take_over(
     let message = word.help_request.clone();
     let message = message.ok_or_else(|| Invalid::new("help_request", "required"))?;
     let mut request = HelpRequest::try_from(message).map_err(Error::from)?;
+    // It names the key that comes with it, and none that lies here; each record has an id of its own.
+    let key_id = request.intake_key.map(|id| id.0.to_vec()).unwrap_or_default();
+    let handoff = &noted.id.0[..];
+    let is_apart = key_id != handoff && key_id != word.request && word.request != handoff;
+    if key_id != word.key_id || key_id.is_empty() != word.key.is_none() || !is_apart {
+        return Err(Invalid::new("key_id", "not_permitted").into());
+    }
     request.clocks.on_new_owner(now, before, after);
     request.owner_number = word.owner_number;
     request.handoff = None;
@@ -156,3 +245,7 @@ pub fn take_over(
     noted.handoff.decide_time = Some(value::time_message(now));
     Ok(request)
 }
+
+#[cfg(test)]
+#[path = "deciding_tests.rs"]
+mod tests;

@@ -6,7 +6,9 @@ use tracing::warn;
 use yizhan_proto::v1::{self, handoff_word::Kind as Said, tombstone::Reason};
 
 use super::{
-    deciding, files,
+    deciding::{self, Known, may_follow},
+    files,
+    following::Looked,
     forgetting::forget_here,
     stored::{Noted, damaged, find},
     telling,
@@ -15,7 +17,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        help_requests::stored::{Stored, sealed_feed},
+        help_requests::stored::{Stored, put_key, sealed_feed},
         records,
     },
     domain::{
@@ -23,39 +25,59 @@ use crate::{
         id::{PointCode, RecordId},
         kind::Kind,
         notice::Fact,
-        position::Sequence,
+        position::{PAYLOAD_MAX, Sequence},
         text::Invalid,
         time::Time,
     },
-    feed::change::{Change, CommitError},
-    store::handoffs::{self, Arrived},
-    wire::{handoff as wire, help_request as help_wire, value},
+    feed::change::{Change, CommitError, Op, Write},
+    store::handoffs::{self, Arrived, Lane},
+    wire::{help_request as help_wire, value},
 };
 
-/// Words of one run.
+/// Words that are listed together.
 const AT_ONCE: u32 = 256;
+/// Words of either lane that are entered in one run, and at most a list more.
+const ENTERED_MAX: usize = 512;
 /// A message whose request never came is given up after so long.
 const ORPHAN_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 
-/// Enters what has come.
+/// Enters what has come: first what is said of handoffs, then what follows requests. What waits is
+/// passed over, so that it keeps nothing else waiting.
 pub async fn enter(app: &App) -> Result<()> {
-    let words = {
-        let mut db = app.db.reader().await?;
-        handoffs::list(&mut db, AT_ONCE).await?
-    };
-    for word in words {
-        match enter_one(app, &word).await {
-            Ok(true) => forget(app, word).await?,
-            Ok(false) => {}
-            // Written by somebody who does not keep to the rules: it will not get better.
-            Err(Error::Invalid(fields)) => {
-                let reason = fields.first().map_or("", |field| field.reason);
-                warn!(from = %word.sender, reason, "word on a handoff refused");
-                forget(app, word).await?;
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "word on a handoff will be tried again");
+    for lane in [Lane::Said, Lane::Following] {
+        enter_lane(app, lane).await?;
+    }
+    Ok(())
+}
+
+async fn enter_lane(app: &App, lane: Lane) -> Result<()> {
+    let mut looked = Looked::default();
+    let mut after: Option<Arrived> = None;
+    let mut entered = 0;
+    while entered < ENTERED_MAX {
+        let words = {
+            let mut db = app.db.reader().await?;
+            handoffs::list(&mut db, lane, after.as_ref(), AT_ONCE).await?
+        };
+        let Some(last) = words.last() else { break };
+        after = Some(last.clone());
+        for word in words {
+            match enter_one(app, &mut looked, &word).await {
+                Ok(true) => {
+                    forget(app, word).await?;
+                    entered += 1;
+                }
+                Ok(false) => {}
+                // Written by somebody who does not keep to the rules: it will not get better.
+                Err(Error::Invalid(fields)) => {
+                    let reason = fields.first().map_or("", |field| field.reason);
+                    warn!(from = %word.sender, reason, "word on a handoff refused");
+                    forget(app, word).await?;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "word on a handoff will be tried again");
+                }
             }
         }
     }
@@ -72,32 +94,27 @@ async fn forget(app: &App, word: Arrived) -> Result<()> {
 }
 
 /// False: not yet.
-async fn enter_one(app: &App, arrived: &Arrived) -> Result<bool> {
-    let word = v1::HandoffWord::decode(&arrived.word[..]).map_err(|_| damaged())?;
+async fn enter_one(app: &App, looked: &mut Looked, arrived: &Arrived) -> Result<bool> {
     let home: PointCode = arrived.owner.parse().map_err(|_| damaged())?;
-    let request = help_wire::id(&word.request, "request")?;
-    if word.kind() == Said::Message {
-        return enter_message(app, &home, request, arrived, word).await;
+    if arrived.lane == Lane::Following {
+        return enter_following(app, looked, &home, arrived).await;
     }
-    if word.kind() == Said::File {
-        let holding = Held::of(app, &home, request).await?.holding;
-        return match holding {
-            Holding::Nothing => Ok(app.outside.now().0 - arrived.arrived.0 > ORPHAN_US),
-            Holding::Owner(_) | Holding::Stub(_) => files::enter(app, request, word).await,
-        };
-    }
+    let Some(word) = read(app, arrived).await? else { return Ok(true) };
+    let request = arrived.request;
     if word.kind() == Said::Forget {
         return forget_here(app, &home, request, &word).await;
     }
-    let Some(said) = wire::said(&word) else { return Ok(true) };
     let noted = find(app, &home, arrived.handoff).await?;
+    if noted.is_none() && is_taken(app, &home, arrived.handoff).await? {
+        return Err(Invalid::new("handoff", "taken").into());
+    }
     let held = Held::of(app, &home, request).await?;
-    let owned = held.owned.as_ref().map(|stored| &stored.request);
-    let effect = deciding::hear(noted.as_ref(), held.holding, owned, &arrived.sender, said)?;
+    let effect = deciding::hear(noted.as_ref(), held.known(), &arrived.sender, &word)?;
     let noted = noted
         .unwrap_or_else(|| deciding::first_note(&home, arrived.handoff, &arrived.sender, &word));
     let entered = match effect {
         Effect::Nothing => true,
+        Effect::Refused => return Err(Invalid::new("handoff", "not_permitted").into()),
         Effect::Becomes(state) => becomes(app, noted, state, &word).await?,
         Effect::Answer(answer) => {
             let mut noted = noted;
@@ -113,34 +130,50 @@ async fn enter_one(app: &App, arrived: &Arrived) -> Result<bool> {
     Ok(entered)
 }
 
+/// None if somebody else has entered it.
+async fn read(app: &App, arrived: &Arrived) -> Result<Option<v1::HandoffWord>> {
+    let word = handoffs::read(&mut *app.db.reader().await?, arrived).await?;
+    let Some(word) = word else { return Ok(None) };
+    let word = v1::HandoffWord::decode(&word[..]).map_err(|_| damaged())?;
+    match word.request == arrived.request.0 {
+        true => Ok(Some(word)),
+        false => Err(Invalid::new("request", "not_permitted").into()),
+    }
+}
+
+/// Does another record of the home lie under the id that a handoff was given elsewhere?
+async fn is_taken(app: &App, home: &PointCode, id: RecordId) -> Result<bool> {
+    let feed = sealed_feed(home);
+    Ok(records::find(app, id).await?.iter().any(|found| found.feed == feed))
+}
+
 /// What this home has of a request.
-struct Held {
-    holding: Holding,
+#[derive(Default)]
+pub(super) struct Held {
     /// The record, whatever it is.
     at: Option<Sequence>,
-    owned: Option<Stored>,
+    pub(super) owned: Option<Stored>,
+    pub(super) stub: Option<v1::HelpStub>,
 }
 
 impl Held {
     async fn of(app: &App, home: &PointCode, id: RecordId) -> Result<Held> {
         let feed = sealed_feed(home);
-        let mut held = Held { holding: Holding::Nothing, at: None, owned: None };
+        let mut held = Held::default();
         for found in records::find(app, id).await?.into_iter().filter(|found| found.feed == feed) {
             held.at = Some(found.row.sequence);
             match found.row.kind {
-                Kind::HELP_REQUEST => {
-                    let stored = Stored::of(found)?;
-                    held.holding = Holding::Owner(stored.request.owner_number);
-                    held.owned = Some(stored);
-                }
-                Kind::HELP_STUB => {
-                    let stub: v1::HelpStub = found.message()?;
-                    held.holding = Holding::Stub(stub.owner_number);
-                }
+                Kind::HELP_REQUEST => held.owned = Some(Stored::of(found)?),
+                Kind::HELP_STUB => held.stub = Some(found.message()?),
                 _ => return Err(Invalid::new("request", "taken").into()),
             }
         }
         Ok(held)
+    }
+
+    fn known(&self) -> Known<'_> {
+        let owned = self.owned.as_ref().map(|stored| &stored.request);
+        Known { owned, stub: self.stub.as_ref() }
     }
 }
 
@@ -207,10 +240,11 @@ async fn own(app: &App, mut noted: Noted, held: Held, word: v1::HandoffWord) -> 
         id,
         v1::HelpRequest::from(request.clone()).encode_to_vec(),
     );
-    if let Some(key) = word.key {
+    if let Some(key) = &word.key {
         let key_id = help_wire::id(&word.key_id, "key_id")?;
-        change = change.put(feed, Kind::HELP_KEY, key_id, key.encode_to_vec());
+        change = put_key(app, change, &feed, key_id, key).await?;
     }
+    check_size(&change)?;
     let entered = commit(app, noted.put(change)).await?;
     if entered {
         telling::client(app, &noted.feed, id, &request, Fact::PassedOn, &noted.id.to_string())
@@ -219,19 +253,55 @@ async fn own(app: &App, mut noted: Noted, held: Held, word: v1::HandoffWord) -> 
     Ok(entered)
 }
 
-/// A message follows its request. What comes before it waits; what comes after the request has gone
-/// on follows it from here.
+/// No record that came from elsewhere may be larger than a feed can carry.
+fn check_size(change: &Change) -> Result<()> {
+    let is_too_large =
+        |write: &Write| matches!(&write.op, Op::Put { payload, .. } if payload.len() > PAYLOAD_MAX);
+    match change.writes.iter().any(is_too_large) {
+        true => Err(Invalid::new("word", "too_long").into()),
+        false => Ok(()),
+    }
+}
+
+/// Messages and files follow their request. What comes before it waits; what comes after the request
+/// has gone on follows it from here. From whoever has had nothing to do with it nothing is taken.
+async fn enter_following(
+    app: &App,
+    looked: &mut Looked,
+    home: &PointCode,
+    arrived: &Arrived,
+) -> Result<bool> {
+    let is_orphan = app.outside.now().0 - arrived.arrived.0 > ORPHAN_US;
+    let request = arrived.request;
+    if looked.is_unknown(home, request) {
+        return Ok(is_orphan);
+    }
+    let held = Held::of(app, home, request).await?;
+    if held.known().holding() == Holding::Nothing {
+        looked.unknown(home, request);
+        return Ok(is_orphan);
+    }
+    let Some(word) = read(app, arrived).await? else { return Ok(true) };
+    let author = word.message.as_ref().map(v1::HelpMessage::author);
+    let author = author.filter(|_| word.kind() == Said::Message);
+    let followers = looked.followers(app, home, request, &held, &arrived.sender).await?;
+    match may_follow(&followers, author) {
+        Some(true) => {}
+        Some(false) => return Err(Invalid::new("request", "not_permitted").into()),
+        None => return Ok(is_orphan),
+    }
+    match word.kind() {
+        Said::File => files::enter(app, request, word).await,
+        _ => enter_message(app, home, request, word).await,
+    }
+}
+
 async fn enter_message(
     app: &App,
     home: &PointCode,
     request: RecordId,
-    arrived: &Arrived,
     word: v1::HandoffWord,
 ) -> Result<bool> {
-    let held = Held::of(app, home, request).await?;
-    if held.holding == Holding::Nothing {
-        return Ok(app.outside.now().0 - arrived.arrived.0 > ORPHAN_US);
-    }
     let id = help_wire::id(&word.message_id, "message_id")?;
     let message = word.message.ok_or_else(|| Invalid::new("message", "required"))?;
     if message.request != request.0 {
@@ -244,6 +314,7 @@ async fn enter_message(
         id,
         message.encode_to_vec(),
     );
+    check_size(&change)?;
     match app.writer.commit(change).await {
         Ok(_) | Err(CommitError::Stale) => Ok(true),
         Err(error) => Err(error.into()),

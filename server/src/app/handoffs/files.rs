@@ -12,11 +12,15 @@ use crate::{
         help_requests::stored::sealed_feed,
     },
     domain::{
+        attachment::{COUNT_MAX, SIZE_MAX},
         id::{PointCode, RecordId},
         text::Invalid,
         time::Time,
     },
-    store::attachments::{self, Piece},
+    store::{
+        StoreError,
+        attachments::{self, Most, Piece},
+    },
     wire::help_request as wire,
 };
 
@@ -27,6 +31,11 @@ const PIECES: usize = 32;
 const PIECE_MAX: usize = 66 * 1_024;
 /// Pieces of one file: 20 MB in pieces of 64 KiB, and some.
 const PIECES_MAX: u32 = 400;
+/// What may come of one request: its files, and their sealed bytes.
+const FILES_MAX: Most = Most {
+    files: COUNT_MAX as i64,
+    bytes: COUNT_MAX as i64 * (SIZE_MAX as i64 + PIECE_MAX as i64),
+};
 
 /// Sends what is left behind.
 pub async fn send(app: &App) -> Result<()> {
@@ -112,9 +121,14 @@ pub async fn enter(app: &App, request: RecordId, word: v1::HandoffWord) -> Resul
     let (db, now): (_, Time) = (app.db.clone(), app.outside.now());
     let keeping = tokio::spawn(async move {
         let mut tx = db.begin().await?;
-        attachments::receive(tx.connection(), (file, request), &piece, now).await?;
-        tx.commit().await
+        let files = FILES_MAX;
+        let kept = attachments::receive(tx.connection(), (file, request), &piece, now, files);
+        let kept = kept.await?;
+        tx.commit().await?;
+        Ok::<bool, StoreError>(kept)
     });
-    keeping.await.map_err(|_| Error::Busy)??;
-    Ok(true)
+    match keeping.await.map_err(|_| Error::Busy)?? {
+        true => Ok(true),
+        false => Err(Invalid::new("piece", "too_many").into()),
+    }
 }

@@ -9,10 +9,13 @@ pub mod deciding;
 mod desk;
 mod entering;
 mod files;
+mod following;
 mod forgetting;
 mod sending;
 mod stored;
 mod telling;
+#[cfg(test)]
+mod tests;
 
 pub use afar::{answer_lookup, consent, rate, reply, set_notices, track, withdraw};
 pub use desk::{Offer, Offered, accept, decline, list, offer, recall};

@@ -7,12 +7,12 @@ use prost::Message;
 use tracing::warn;
 use yizhan_proto::v1::{self, Letter, help_copies::Copy, letter};
 
-use super::stored::{Stored, found_at, sealed_feed, with_lookup};
+use super::stored::{Stored, found_at, put_key, sealed_feed, with_lookup};
 use crate::{
     app::{
         App,
         error::{Error, Result},
-        records::Found,
+        records::{self, Found},
     },
     domain::{
         deputy::deputy_of,
@@ -30,8 +30,10 @@ use crate::{
     wire::help_request as wire,
 };
 
-/// Requests that are sent, or entered, in one run.
+/// Requests that are sent in one run, or listed together.
 const AT_ONCE: usize = 256;
+/// Arrivals that are looked at in one run.
+const RUN_MAX: usize = 10_240;
 /// Sealed records of one letter to a deputy.
 const COPIES: usize = 512;
 const COPIES_BYTES: usize = 256 * 1024;
@@ -81,22 +83,42 @@ async fn send_one(app: &App, home: &PointCode, found: &Found) -> Result<()> {
     }
 }
 
-/// Enters what has come into the feeds of its owners.
+/// Enters what has come into the feeds of its owners. One that cannot be entered keeps no other out.
 pub async fn enter(app: &App) -> Result<()> {
-    let arrivals = {
-        let mut db = app.db.reader().await?;
-        help_requests::list_arrivals(&mut db, AT_ONCE).await?
-    };
-    for arrival in arrivals {
-        enter_one(app, &arrival).await?;
-        let app = app.clone();
-        let removing = tokio::spawn(async move {
-            let mut db = app.db.local().await?;
-            help_requests::remove_arrival(&mut db, arrival.id).await
-        });
-        removing.await.map_err(|_| Error::Busy)??;
+    let mut after = (i64::MIN, RecordId([0; 16]));
+    for _ in 0..RUN_MAX / AT_ONCE {
+        let arrivals = {
+            let mut db = app.db.reader().await?;
+            help_requests::list_arrivals(&mut db, after, AT_ONCE).await?
+        };
+        let Some(last) = arrivals.last() else { break };
+        after = (last.arrived_us, last.id);
+        for arrival in arrivals {
+            match enter_one(app, &arrival).await {
+                Ok(()) => remove(app, arrival.id).await?,
+                // Written by somebody who does not keep to the rules: it will not get better.
+                Err(Error::Invalid(fields)) => {
+                    let reason = fields.first().map_or("", |field| field.reason);
+                    warn!(owner = %arrival.owner, reason, "a help request that has come is refused");
+                    remove(app, arrival.id).await?;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "a help request that has come waits to be entered");
+                }
+            }
+        }
     }
     Ok(())
+}
+
+async fn remove(app: &App, id: RecordId) -> Result<()> {
+    let app = app.clone();
+    let removing = tokio::spawn(async move {
+        let mut db = app.db.local().await?;
+        help_requests::remove_arrival(&mut db, id).await
+    });
+    Ok(removing.await.map_err(|_| Error::Busy)??)
 }
 
 async fn enter_one(app: &App, arrival: &Arrival) -> Result<()> {
@@ -108,17 +130,20 @@ async fn enter_one(app: &App, arrival: &Arrival) -> Result<()> {
         parcel.request.and_then(|request| request.try_into().ok()).ok_or_else(damaged)?;
     merge(app, &owner, arrival.id, &mut request).await?;
     let feed = sealed_feed(&owner);
-    let key = parcel.key.unwrap_or_default().encode_to_vec();
-    let payload = v1::HelpRequest::from(request).encode_to_vec();
-    let change = Change::new()
-        .expect(feed.clone(), arrival.id, None)
-        .put(feed.clone(), Kind::HELP_KEY, key_id, key)
-        .put(feed, Kind::HELP_REQUEST, arrival.id, payload);
-    match app.writer.commit(change).await {
+    if records::find(app, arrival.id).await?.iter().any(|found| found.feed == feed) {
         // It came before.
-        Ok(_) | Err(CommitError::Stale) => Ok(()),
-        Err(error) => Err(error.into()),
+        return Ok(());
     }
+    let payload = v1::HelpRequest::from(request).encode_to_vec();
+    let change = Change::new().expect(feed.clone(), arrival.id, None).put(
+        feed.clone(),
+        Kind::HELP_REQUEST,
+        arrival.id,
+        payload,
+    );
+    let key = parcel.key.unwrap_or_default();
+    let change = put_key(app, change, &feed, key_id, &key).await?;
+    Ok(app.writer.commit(change).await.map(drop)?)
 }
 
 /// One key of a client that tried at two nodes makes two references: the later is a double of the

@@ -8,7 +8,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        records::Found,
+        records::{self as all_records, Found},
     },
     domain::{
         audience::{Audience, FeedId},
@@ -17,6 +17,7 @@ use crate::{
         help_request::HelpRequest,
         id::RecordId,
         kind::Kind,
+        text::Invalid,
         working_time::WorkingTime,
     },
     feed::change::{Change, CommitError},
@@ -176,6 +177,28 @@ pub fn in_order(found: &[Found], feed: &FeedId) -> Result<Vec<(RecordId, v1::Hel
     messages
         .sort_by_key(|(id, message)| (message.time.map(|time| (time.seconds, time.nanos)), *id));
     Ok(messages)
+}
+
+/// Puts a key that has come with a request. Its id was chosen elsewhere: what lies there under it stays
+/// as it is, and has to be that very key.
+pub async fn put_key(
+    app: &App,
+    change: Change,
+    feed: &FeedId,
+    id: RecordId,
+    key: &v1::HelpKey,
+) -> Result<Change> {
+    let payload = key.encode_to_vec();
+    let found = all_records::find(app, id).await?;
+    let known = found.iter().find(|found| found.feed == *feed);
+    let change = change.expect(feed.clone(), id, known.map(|known| known.row.sequence));
+    match known {
+        None => Ok(change.put(feed.clone(), Kind::HELP_KEY, id, payload)),
+        Some(known) if known.row.kind == Kind::HELP_KEY && known.row.payload[..] == payload[..] => {
+            Ok(change)
+        }
+        Some(_) => Err(Invalid::new("key_id", "taken").into()),
+    }
 }
 
 /// The sealed feed of a home.
