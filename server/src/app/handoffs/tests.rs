@@ -3,7 +3,7 @@
 use prost::Message;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, sealed_message::Author};
 
-use super::enter;
+use super::{enter, send_files, send_messages};
 use crate::{
     app::{
         help_requests::{posting, stored::sealed_feed},
@@ -11,12 +11,15 @@ use crate::{
         samples::{FOUNDER, Node, code, founder},
     },
     domain::{
+        help_reference::Reference,
         help_request::{HelpRequest, samples::request},
         help_state::HelpState,
         id::RecordId,
         kind::Kind,
+        time::Time,
     },
     feed::change::Change,
+    identity::keys::CaseKey,
     parcel::letters::{self, Here, Verdict},
     store::{attachments, help_requests},
 };
@@ -195,6 +198,48 @@ async fn no_more_files_come_with_a_request_than_it_may_have() {
     let mut db = node.app.db.local().await.unwrap();
     let files = attachments::list_of(&mut db, REQUEST).await.unwrap();
     assert_eq!(files, (1..=20).map(|file| RecordId([file; 16])).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_cannot_be_written_to_keeps_nothing_else_back() {
+    let node = founder().await;
+    let app = &node.app;
+    // The roster names no key to seal to.
+    node.enrol("HK").await;
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with("AU-SYD", |entry| entry.case_key = case_key).await;
+    let mut db = app.db.local().await.unwrap();
+    // First five that cannot go, then one that can.
+    for number in 1..=6 {
+        let (id, file) = (RecordId([number; 16]), RecordId([100 + number; 16]));
+        attachments::insert(&mut db, file, Time(1)).await.unwrap();
+        attachments::append(&mut db, file, 0, &[vec![number; 10]]).await.unwrap();
+        attachments::finish(&mut db, file).await.unwrap();
+        assert!(attachments::claim(&mut db, file, id).await.unwrap());
+    }
+    drop(db);
+    for number in 1..=6 {
+        let (id, message) = (RecordId([number; 16]), RecordId([50 + number; 16]));
+        let stub = v1::HelpStub {
+            reference: Reference::new("LON", 2023, u32::from(number)).to_string(),
+            lookup_hash: vec![number; 32],
+            mac_hash: vec![number; 32],
+            owner: if number < 6 { "HK" } else { "AU-SYD" }.into(),
+            received_time: Some(Default::default()),
+            ..v1::HelpStub::default()
+        };
+        let time = Some(Default::default());
+        let left = v1::HelpMessage { request: id.0.to_vec(), time, ..Default::default() };
+        put(&node, Kind::HELP_STUB, id, stub.encode_to_vec()).await;
+        put(&node, Kind::HELP_MESSAGE, message, left.encode_to_vec()).await;
+    }
+    send_messages(app).await.unwrap();
+    send_files(app).await.unwrap();
+    assert!(find(&node, RecordId([51; 16])).await.is_some());
+    assert!(find(&node, RecordId([56; 16])).await.is_none(), "it has followed its request");
+    let mut db = app.db.reader().await.unwrap();
+    assert!(attachments::find(&mut db, RecordId([101; 16])).await.unwrap().is_some());
+    assert!(attachments::find(&mut db, RecordId([106; 16])).await.unwrap().is_none());
 }
 
 #[tokio::test]
