@@ -238,19 +238,15 @@ async fn own(app: &App, mut noted: Noted, held: Held, word: v1::HandoffWord) -> 
         feed.clone(),
         Kind::HELP_REQUEST,
         id,
-        v1::HelpRequest::from(request.clone()).encode_to_vec(),
+        v1::HelpRequest::from(request).encode_to_vec(),
     );
     if let Some(key) = &word.key {
         let key_id = help_wire::id(&word.key_id, "key_id")?;
         change = put_key(app, change, &feed, key_id, key).await?;
     }
     check_size(&change)?;
-    let entered = commit(app, noted.put(change)).await?;
-    if entered {
-        telling::client(app, &noted.feed, id, &request, Fact::PassedOn, &noted.id.to_string())
-            .await?;
-    }
-    Ok(entered)
+    // That it was passed on, the client is told from what is stored.
+    commit(app, noted.put(change)).await
 }
 
 /// No record that came from elsewhere may be larger than a feed can carry.
