@@ -8,6 +8,7 @@ use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter};
 
 use super::{
     entering::{is_over, moved_message},
+    passed,
     stored::{Noted, in_work},
     telling,
 };
@@ -55,7 +56,11 @@ async fn send_one(app: &App, home: &PointCode, mut noted: Noted) -> Result<()> {
         noted.handoff.client_told = true;
     } else {
         let Some(word) = noted.handoff.outgoing.take() else { return Ok(()) };
-        post(app, home, &noted.other()?, word).await?;
+        let other = noted.other()?;
+        if word.kind() == Said::Release {
+            passed::remember(app, noted.request()?, &other, word.owner_number).await?;
+        }
+        post(app, home, &other, word).await?;
     }
     match app.writer.commit(noted.put(Change::new())).await {
         // It has moved on meanwhile, with another word.
