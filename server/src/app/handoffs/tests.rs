@@ -3,7 +3,7 @@
 use prost::Message;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, sealed_message::Author};
 
-use super::{enter, send_files, send_messages};
+use super::{answer_lookup, enter, send_files, send_messages};
 use crate::{
     app::{
         help_requests::{posting, stored::sealed_feed},
@@ -11,6 +11,7 @@ use crate::{
         samples::{FOUNDER, Node, code, founder},
     },
     domain::{
+        handoff::HandoffState,
         help_reference::Reference,
         help_request::{HelpRequest, samples::request},
         help_state::HelpState,
@@ -272,4 +273,34 @@ async fn what_waits_keeps_nothing_else_waiting_and_is_bounded() {
     let mut db = node.app.db.local().await.unwrap();
     let files = attachments::list_of(&mut db, REQUEST).await.unwrap();
     assert_eq!(files, [RecordId([2; 16])]);
+}
+
+#[tokio::test]
+async fn of_a_request_that_is_on_its_way_here_nobody_can_say_more() {
+    let node = founder().await;
+    let reference = request().reference.to_string();
+    let track = v1::TrackHelpRequestRequest {
+        reference: reference.clone(),
+        secret: Some(v1::HelpSecret { lookup_id: vec![1; 32], mac_key: vec![2; 32] }),
+        ..Default::default()
+    };
+    let lookup = v1::HelpLookup { question: Some(v1::help_lookup::Question::Track(track)) };
+    let reason = async || answer_lookup(&node.app, lookup.clone()).await.reason;
+    assert_eq!(reason().await, "NOT_FOUND");
+    for (state, said) in [
+        (HandoffState::Offered, "NOT_FOUND"),
+        (HandoffState::Accepted, "OWNER_UNAVAILABLE"),
+        (HandoffState::Released, "NOT_FOUND"),
+    ] {
+        let handoff = v1::Handoff {
+            reference: reference.clone(),
+            request: REQUEST.0.to_vec(),
+            from: "HK".into(),
+            to: FOUNDER.into(),
+            state: state.number(),
+            ..v1::Handoff::default()
+        };
+        put(&node, Kind::HANDOFF, HANDOFF, handoff.encode_to_vec()).await;
+        assert_eq!(reason().await, said, "{state:?}");
+    }
 }
