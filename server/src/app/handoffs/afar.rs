@@ -159,9 +159,19 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
     }
 }
 
-/// Nobody can say more, for a right code and for a wrong one.
+/// Nobody can say more, for a right code and for a wrong one. An owner that has left the network will
+/// not come back: a request that was on its way to it is nowhere any more.
 fn unreachable(app: &App, point: &PointCode) -> Error {
     let roster = app.keys.roster();
+    if roster.is_revoked(point) {
+        return Error::Precondition {
+            reason: "OWNER_REVOKED",
+            message: format!(
+                "承办联络点 {point} 已退出网络，请重新提交求助 · {point}, which was to handle this, has \
+                 left the network: please submit it again"
+            ),
+        };
+    }
     let heard = app.heads.heard(roster.server_of(point).unwrap_or(point));
     let since = heard.map(|heard| heard.at.to_string()).unwrap_or_default();
     Error::OwnerUnavailable { point: point.to_string(), since }
@@ -181,7 +191,7 @@ fn refused(answer: &HelpLookupAnswer) -> Error {
 }
 
 fn known_reason(reason: &str) -> &'static str {
-    ["NO_HANDOFF_ASKED", "MOVE_REFUSED", "READ_ONLY", "FROZEN"]
+    ["NO_HANDOFF_ASKED", "MOVE_REFUSED", "READ_ONLY", "FROZEN", "OWNER_REVOKED"]
         .into_iter()
         .find(|known| *known == reason)
         .unwrap_or("REFUSED_BY_OWNER")

@@ -3,9 +3,10 @@
 use prost::Message;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, sealed_message::Author};
 
-use super::{answer_lookup, enter, send_files, send_messages};
+use super::{answer_lookup, enter, send_files, send_messages, track};
 use crate::{
     app::{
+        error::Error,
         help_requests::{posting, stored::sealed_feed},
         records,
         samples::{FOUNDER, Node, code, founder},
@@ -17,10 +18,11 @@ use crate::{
         help_state::HelpState,
         id::RecordId,
         kind::Kind,
+        roster::Revocation,
         time::Time,
     },
     feed::change::Change,
-    identity::keys::CaseKey,
+    identity::{caller::Caller, keys::CaseKey},
     parcel::letters::{self, Here, Verdict},
     store::{attachments, help_requests},
 };
@@ -302,5 +304,34 @@ async fn of_a_request_that_is_on_its_way_here_nobody_can_say_more() {
         };
         put(&node, Kind::HANDOFF, HANDOFF, handoff.encode_to_vec()).await;
         assert_eq!(reason().await, said, "{state:?}");
+    }
+}
+
+#[tokio::test]
+async fn that_an_owner_has_left_the_network_is_said_alike_for_right_and_wrong_codes() {
+    let node = founder().await;
+    let revoked = Revocation { at: Time(1), reason: String::new() };
+    node.enrol_with("HK", |entry| entry.revoked = Some(revoked)).await;
+    let (right, wrong) = ([1; 32], [3; 32]);
+    let stub = v1::HelpStub {
+        reference: request().reference.to_string(),
+        lookup_hash: yizhan_client::sealed::hash(&right).to_vec(),
+        mac_hash: yizhan_client::sealed::hash(&right).to_vec(),
+        owner: "HK".into(),
+        received_time: Some(Default::default()),
+        owner_number: 1,
+        ..v1::HelpStub::default()
+    };
+    put(&node, Kind::HELP_STUB, REQUEST, stub.encode_to_vec()).await;
+    for part in [right, wrong] {
+        let secret = v1::HelpSecret { lookup_id: part.to_vec(), mac_key: part.to_vec() };
+        let question = v1::TrackHelpRequestRequest {
+            reference: request().reference.to_string(),
+            secret: Some(secret),
+            ..Default::default()
+        };
+        let refused = track(&node.app, &Caller::Anonymous, question).await;
+        let is_said = matches!(refused, Err(Error::Precondition { reason: "OWNER_REVOKED", .. }));
+        assert!(is_said, "{:?}", refused.err());
     }
 }
