@@ -506,6 +506,41 @@ async fn a_release_that_is_under_way_when_the_line_breaks_arrives_once() {
     assert_eq!(cluster.visitor("GB-LON").refused(&wrong).await, "NOT_FOUND");
 }
 
+/// An old backup of the old owner makes no second one.
+#[tokio::test]
+async fn a_request_that_was_passed_on_stays_gone_after_an_old_backup_was_put_back() {
+    let mut cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
+    let backup = crate::people::text(&crate::people::scratch(&cluster).join("before.backup"));
+    cluster.yizhand("backup", "GB-LON", &["--to", &backup]).await.expect_code(exit::DONE);
+    let id = offered(&london, &reference).await;
+    cluster.visitor("GB-LON").ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &guangzhou, &id, "offered").await;
+    guangzhou.ask(&["desk", "accept", &id]).await;
+    cluster.eventually("Guangzhou owns it", async || owns(&guangzhou, &reference).await).await;
+
+    cluster.stop("GB-LON").await;
+    cluster.yizhand("restore", "GB-LON", &["--from", &backup]).await.expect_code(exit::DONE);
+    cluster.start("GB-LON").await;
+    let london = cluster.admin("GB-LON").await;
+    cluster
+        .eventually("the node writes again", async || {
+            london.status().await["recovery"]["reconciling"] == Value::Bool(false)
+        })
+        .await;
+    assert!(!owns(&london, &reference).await, "two owners");
+    assert!(owns(&guangzhou, &reference).await);
+    let right = ["help", "track", &reference, "--code", &code];
+    let visitor = cluster.visitor("GB-LON");
+    cluster
+        .eventually("its client is led on", async || {
+            let tracked = visitor.run(&right).await;
+            tracked.code == exit::DONE && word(&tracked.json(), "owner") == "CN-440100"
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn an_owner_that_cannot_be_reached_is_said_alike_for_right_and_wrong_codes() {
     let mut cluster = three().await;

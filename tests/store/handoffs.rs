@@ -92,7 +92,9 @@ async fn messages_of_a_stub_are_found(database: Database) {
     node.writer.commit(change).await.unwrap();
     let slot = node.heads.find(&sealed).unwrap().held.unwrap().slot;
     let mut db = node.db.local().await.unwrap();
-    let left = handoffs::list_left_behind(&mut db, slot, 10).await.unwrap();
+    let left = handoffs::list_left_behind(&mut db, slot, i64::MIN, 10).await.unwrap();
+    let more = handoffs::list_left_behind(&mut db, slot, left[0], 10).await.unwrap();
+    assert!(more.is_empty(), "{more:?}");
     let found = crate::help_requests::ids(&mut db, node.db.dialect, &left).await;
     assert_eq!(found, [id(12)], "the other message is where its request is");
 }

@@ -73,7 +73,7 @@ pub struct App {
     pub help: Arc<help_requests::Help>,
     /// Who is erased, whatever the tables say.
     pub erasures: Arc<erasures::Ledger>,
-    /// Who has moved away, whatever the tables say.
+    /// Who has moved away and which requests were passed on, whatever the tables say.
     pub departures: Arc<erasures::Ledger>,
     /// Tasks of approvals go one after the other.
     pub doing: Arc<approvals::Doing>,

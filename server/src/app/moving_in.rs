@@ -23,7 +23,10 @@ use crate::{
         seal::Seal,
     },
     parcel::office::SendError,
-    store::{CopyState, Slot, StoreError, bulk, hand_overs},
+    store::{
+        CopyState, Slot, StoreError, bulk,
+        hand_overs::{self, Arriving, Moving},
+    },
 };
 
 /// Rows read, checked or put in at once, and their bytes: at least one.
@@ -79,17 +82,34 @@ pub async fn move_in(app: &App) -> Result<()> {
         return Ok(());
     };
     let Some(seals) = seals(app).await? else { return Ok(()) };
-    for audience in PRIVATE {
-        let Some(seal) = seals.get(&audience) else { continue };
-        // Part of them may be in the feed already, after a crash: what was put in is not checked twice.
-        if !adds_up(app, audience, seal).await? && !is_begun(app, audience) {
-            warn!(audience = audience.name(), "what the host has handed over does not add up");
-            return Ok(());
-        }
+    if !is_verified(app, &seals).await? {
+        return Ok(());
+    }
+    for audience in PRIVATE.into_iter().filter(|audience| seals.contains_key(audience)) {
         while put_in(app, audience).await? {}
     }
     let finishing = tokio::spawn(finish(app.clone(), host));
     finishing.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+}
+
+/// Do all rows add up? That is noted before the first of them is put in: after a crash some are in the
+/// feeds, and cannot be added up here any more.
+async fn is_verified(app: &App, seals: &BTreeMap<Audience, Seal>) -> Result<bool> {
+    let home = &app.keys.point;
+    let moving = hand_overs::moving(&mut *app.db.reader().await?, home).await?;
+    if moving.stage >= Arriving::Verified {
+        return Ok(true);
+    }
+    for audience in PRIVATE {
+        let Some(seal) = seals.get(&audience) else { continue };
+        if !adds_up(app, audience, seal).await? {
+            warn!(audience = audience.name(), "what the host has handed over does not add up");
+            return Ok(false);
+        }
+    }
+    let moving = Moving { stage: Arriving::Verified, ..moving };
+    hand_overs::put_moving(&mut *app.db.local().await?, home, moving).await?;
+    Ok(true)
 }
 
 /// Puts the next rows of an audience in; false if there are none.
@@ -120,13 +140,17 @@ async fn put_in(app: &App, audience: Audience) -> Result<bool> {
     Ok(true)
 }
 
-/// Forgets what has been put in and posts the word for the host, in one transaction.
+/// Forgets what has been put in, notes that nothing more is expected and posts the word for the host, in
+/// one transaction.
 async fn finish(app: App, host: PointCode) -> Result<()> {
     let own = app.keys.point.clone();
     let part = HomeHandOver { home: own.to_string(), last: true, ..Default::default() };
     let letter = Letter { kind: Some(letter::Kind::HomeHandOver(part)) };
     let mut tx = app.db.begin().await?;
     hand_overs::clear_seals(tx.connection()).await?;
+    let moving = hand_overs::moving(tx.connection(), &own).await?;
+    let moving = Moving { stage: Arriving::MovedIn, ..moving };
+    hand_overs::put_moving(tx.connection(), &own, moving).await?;
     match app.post.write(tx.connection(), &own, &host, &letter).await {
         Ok(()) => {}
         Err(SendError::Storage(error)) => return Err(error.into()),
@@ -197,11 +221,11 @@ fn has_begun(app: &App) -> bool {
     })
 }
 
-fn is_begun(app: &App, audience: Audience) -> bool {
-    own_slot(app, &FeedId::new(app.keys.point.clone(), audience)).is_some()
-}
-
 fn own_slot(app: &App, feed: &FeedId) -> Option<Slot> {
     let held = app.heads.find(feed)?.held?;
     (held.state == CopyState::Own).then_some(held.slot)
 }
+
+#[cfg(test)]
+#[path = "moving_in_tests.rs"]
+mod tests;

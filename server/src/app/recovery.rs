@@ -17,7 +17,7 @@ use yizhan_proto::v1::{self, tombstone::Reason};
 use super::{
     App,
     error::{Error, Result},
-    members, moves, moving_in,
+    handoffs, members, moves, moving_in,
     records::{self, Found},
     transfers,
 };
@@ -87,6 +87,7 @@ pub async fn reconcile(app: &App) -> Result<()> {
     }
     members::replay(app).await?;
     moves::replay(app).await?;
+    handoffs::replay(app).await?;
     app.writer.end_reconciling().await;
     Ok(())
 }

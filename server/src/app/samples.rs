@@ -66,6 +66,12 @@ fn key(point: &str) -> SigningKey {
     SigningKey::from_bytes(blake3::hash(point.as_bytes()).as_bytes())
 }
 
+/// A point's key as the roster names it.
+pub fn seal_key(point: &str) -> SealKey {
+    let public = key(point).verifying_key().to_bytes();
+    SealKey { public, from_epoch: 1, limit: None }
+}
+
 /// Somebody who is signed in.
 pub fn account(role: Role, point: &str) -> Caller {
     Caller::Account {
@@ -183,12 +189,17 @@ pub async fn founder_in(
 impl Node {
     /// Enters a point with a node of its own into the roster.
     pub async fn enrol(&self, point: &str) {
+        self.enrol_with(point, |_| {}).await;
+    }
+
+    /// The same with a change to its entry.
+    pub async fn enrol_with(&self, point: &str, change: impl FnOnce(&mut RosterEntry)) {
         let mut entry = RosterEntry::new(code(point), point.into(), PointKind::City);
         entry.parent = (point != FOUNDER).then(|| code(FOUNDER));
-        let public = key(point).verifying_key().to_bytes();
-        entry.seal_keys.push(SealKey { public, from_epoch: 1, limit: None });
+        entry.seal_keys.push(seal_key(point));
         let node = NodeId([1; 8]);
         entry.nodes.push(RosterNode { node, spki_sha256: [0; 32], public_host: None });
+        change(&mut entry);
         let payload = v1::RosterPoint::from(entry).encode_to_vec();
         let id = roster_id("gd", &code(point));
         let feed = self.app.keys.roster_feed();

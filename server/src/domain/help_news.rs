@@ -79,6 +79,10 @@ pub fn of_request(id: RecordId, request: &HelpRequest) -> Vec<HelpNews> {
         | HelpState::Duplicate
         | HelpState::Withdrawn => {}
     }
+    if owner > 0 && request.state.is_open() {
+        // It comes with each new owner, whatever the desk has done since.
+        add(Fact::PassedOn, To::Client, owner.to_string(), request.updated);
+    }
     if request.escalation > 0 && request.state.is_open() {
         let occasion = format!("{owner} {}", request.reopened);
         add(Fact::Escalated, To::Supervisors, occasion, request.updated);
@@ -124,10 +128,14 @@ mod tests {
         assert_eq!(of_request(id, &one)[0].occasion, first[0].occasion, "the same news");
         one.owner_number = 1;
         assert_ne!(of_request(id, &one)[0].occasion, first[0].occasion, "news to another desk");
+        let passed_on = (Fact::PassedOn, To::Client);
+        assert_eq!(facts(&one), [(Fact::NewRequest, To::Desk), passed_on]);
+        let told = of_request(id, &one)[1].occasion.clone();
         one.step(HelpMove::Reply, Time(2), &hours).unwrap();
-        assert_eq!(facts(&one), []);
+        assert_eq!(facts(&one), [passed_on]);
+        assert_eq!(of_request(id, &one)[0].occasion, told, "the same news");
         one.step(HelpMove::Wait, Time(3), &hours).unwrap();
-        assert_eq!(facts(&one), [(Fact::Waiting, To::Client)]);
+        assert_eq!(facts(&one), [(Fact::Waiting, To::Client), passed_on]);
         let asked = of_message(RecordId([2; 16]), Writer::Desk, Time(3), &one);
         assert_eq!(asked, None, "told as a question");
         let answered = of_message(RecordId([2; 16]), Writer::Desk, Time(2), &one).unwrap();

@@ -316,7 +316,8 @@ impl Office {
     }
 
     /// Seals again what is sealed to another key than the roster names by now, or signed with one
-    /// that it names no more.
+    /// that it names no more. What a home that has its own node by now has left here cannot be signed
+    /// for it any more.
     async fn with_current_key(
         &self,
         parcels: Vec<Outgoing>,
@@ -328,9 +329,13 @@ impl Office {
             let network = &self.parts.keys.network;
             let unsigned =
                 read_back(&parcel)?.verify(network, roster) == Err(ReadError::BadSignature);
+            if unsigned && !self.parts.keys.is_home(&parcel.series.from) {
+                self.lose(&parcel, "HANDED_OVER").await?;
+                continue;
+            }
             if unsigned || parcel.sealed_to != key[..] {
                 let Some(resealed) = self.seal_again(&parcel, key)? else {
-                    self.lose(&parcel).await?;
+                    self.lose(&parcel, "KEY_LOST").await?;
                     continue;
                 };
                 parcel.parcel = resealed;
@@ -361,15 +366,16 @@ impl Office {
         Ok(seal::seal(&address, &letter, key, signer, seed).ok().map(|sealed| sealed.encode()))
     }
 
-    /// A parcel that neither end can read any more.
-    async fn lose(&self, parcel: &Outgoing) -> Result<(), StoreError> {
+    /// A parcel that nobody here can seal any more: our case key is another, or its home is no home of
+    /// ours.
+    async fn lose(&self, parcel: &Outgoing, reason: &'static str) -> Result<(), StoreError> {
         let (ends, number) = ((&parcel.series.from, &parcel.series.to), parcel.number);
-        warn!(to = %ends.1, number, "parcel cannot be sealed again, our case key is another");
+        warn!(from = %ends.0, to = %ends.1, number, reason, "parcel cannot be sealed again");
         let now = self.parts.outside.now();
         let mut tx = self.parts.database.begin().await?;
         let db = tx.connection();
         if parcels::close(db, &parcel.series, number).await? {
-            parcels::count_failure(db, ends, Failure::Undeliverable, "KEY_LOST", 1, now).await?;
+            parcels::count_failure(db, ends, Failure::Undeliverable, reason, 1, now).await?;
         }
         tx.commit().await
     }

@@ -21,10 +21,14 @@ use crate::{
     link::frame::Unpacker,
     store::{
         StoreError,
-        hand_overs::{self, Stage},
+        hand_overs::{self, Arriving, Stage},
         parcels::{self, Connection, Extent, Receipt},
     },
 };
+
+/// Rows and bytes that a former host hands over at most.
+const HANDED_OVER_ROWS: u64 = 4_000_000;
+const HANDED_OVER_BYTES: u64 = 16 * 1_024 * 1_024 * 1_024;
 
 /// What becomes of a letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -179,6 +183,11 @@ async fn hand_over(
         }
         None => return Ok(Verdict::Refused("NOT_EXPECTED")),
     }
+    let mut moving = hand_overs::moving(db, to).await?;
+    // The last letter says that nothing follows: whoever was host once does not write here for ever.
+    if moving.stage > Arriving::Awaited || hand_overs::list_seals(db).await?.is_some() {
+        return Ok(Verdict::Refused("NOT_EXPECTED"));
+    }
     let malformed = Verdict::Refused("MALFORMED");
     if part.rows_len > 0 {
         let audience = Audience::from_number(i64::from(part.audience));
@@ -191,7 +200,13 @@ async fn hand_over(
         if apply::check_page(Sequence(0), &rows, Sequence::MAX).is_err() {
             return Ok(malformed);
         }
+        moving.rows += rows.len() as u64;
+        moving.bytes += rows.iter().map(|row| row.payload.len() as u64).sum::<u64>();
+        if moving.rows > HANDED_OVER_ROWS || moving.bytes > HANDED_OVER_BYTES {
+            return Ok(Verdict::Refused("TOO_MUCH"));
+        }
         hand_overs::insert_rows(db, audience, &rows).await?;
+        hand_overs::put_moving(db, to, moving).await?;
     }
     if part.last {
         let successor = here.keys.seal_key().verifying_key().to_bytes();

@@ -182,7 +182,7 @@ impl Sealed {
 
     /// Checks network, both ends and the sender's signature.
     pub fn verify(&self, network: &str, roster: &Roster) -> Result<(), ReadError> {
-        let Address { from, to, sender_epoch, .. } = &self.address;
+        let Address { from, to, .. } = &self.address;
         if self.address.network != network {
             return Err(ReadError::ForeignNetwork);
         }
@@ -190,8 +190,7 @@ impl Sealed {
             return Err(ReadError::NotAdmitted);
         }
         let signed = [SIGNED, &self.message.body].concat();
-        let keys = [*sender_epoch, u64::MAX];
-        if !is_signed(roster, from, &keys, &signed, &self.message.signature) {
+        if !is_signed(roster, from, &signed, &self.message.signature) {
             return Err(ReadError::BadSignature);
         }
         Ok(())
@@ -215,18 +214,18 @@ pub(super) fn is_admitted(roster: &Roster, point: &PointCode) -> bool {
     serving.is_some_and(|server| !roster.is_revoked(server)) && !roster.is_revoked(point)
 }
 
-/// Signed by the key of `point` of any of these epochs. A key that the roster has limited vouches
-/// for no parcel: those are not numbered in any feed, so no last good one can be named.
+/// Signed by the key of `point` that the roster names now. One that was replaced vouches for nothing, of
+/// whatever epoch: a former host has it, or a thief. Neither does one that the roster has limited:
+/// parcels are not numbered in any feed, so no last good one can be named.
 pub(super) fn is_signed(
     roster: &Roster,
     point: &PointCode,
-    epochs: &[u64],
     signed: &[u8],
     signature: &[u8],
 ) -> bool {
     let Ok(signature) = Signature::from_slice(signature) else { return false };
-    let keys = epochs.iter().filter_map(|epoch| roster.seal_key(point, *epoch));
-    keys.filter(|key| key.limit.is_none()).any(|key| {
+    let current = roster.seal_key(point, u64::MAX).filter(|key| key.limit.is_none());
+    current.is_some_and(|key| {
         VerifyingKey::from_bytes(&key.public)
             .is_ok_and(|public| public.verify_strict(signed, &signature).is_ok())
     })

@@ -117,6 +117,24 @@ fn a_limited_key_vouches_for_no_parcel() {
 }
 
 #[test]
+fn a_replaced_key_vouches_for_no_parcel_of_whatever_epoch() {
+    let mut replaced = entry("GB-LON");
+    let public = signer("the new one").verifying_key().to_bytes();
+    replaced.seal_keys.push(SealKey { public, from_epoch: 4, limit: None });
+    let mut roster = roster();
+    roster.put(replaced);
+    let key = CaseKey::generate().public();
+    for sender_epoch in [1, 3, 4, 9] {
+        let address = Address { sender_epoch, ..address() };
+        let signed_by = |name| seal(&address, &letter(1), &key, &signer(name), [1; 32]).unwrap();
+        let refused = signed_by("GB-LON").verify("gd", &roster);
+        assert_eq!(refused, Err(ReadError::BadSignature), "epoch {sender_epoch}");
+        // What was in the outbox is signed again under its number.
+        assert_eq!(signed_by("the new one").verify("gd", &roster), Ok(()));
+    }
+}
+
+#[test]
 fn a_letter_beyond_the_limit_is_refused() {
     let key = CaseKey::generate().public();
     let seal = |len| seal(&address(), &letter(len), &key, &signer("GB-LON"), [1; 32]);

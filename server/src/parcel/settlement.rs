@@ -84,7 +84,7 @@ impl Settled {
             return Err(ReadError::NotAdmitted);
         }
         let signed = [CONTEXT, &self.message.body].concat();
-        if !is_signed(roster, to, &[u64::MAX], &signed, &self.message.signature) {
+        if !is_signed(roster, to, &signed, &self.message.signature) {
             return Err(ReadError::BadSignature);
         }
         Ok(())

@@ -125,15 +125,19 @@ pub struct Piece {
     pub sealed: Vec<u8>,
 }
 
-/// Whole files whose request was passed on from this copy, with that request.
+/// Whole files whose request was passed on from this copy, with that request, in the order of their ids
+/// from just after `after`.
 pub async fn list_left_behind(
     db: &mut Connection,
     slot: Slot,
+    after: RecordId,
     limit: u32,
 ) -> Result<Vec<(RecordId, RecordId)>> {
     let sql = "select a.id, a.request from help_requests r join attachments a on a.request = r.id
-               where r.slot = $1 and r.state = 0 and a.whole > 0 order by a.id limit $2";
-    let query = sqlx::query_as(sql).bind(i64::from(slot.0)).bind(i64::from(limit));
+               where r.slot = $1 and r.state = 0 and a.whole > 0 and a.id > $2
+               order by a.id limit $3";
+    let query = sqlx::query_as(sql).bind(i64::from(slot.0)).bind(after.0.to_vec());
+    let query = query.bind(i64::from(limit));
     let rows: Vec<(Vec<u8>, Vec<u8>)> = query.fetch_all(db).await.map_err(failed)?;
     let id = |bytes: Vec<u8>| bytes.try_into().map(RecordId);
     rows.into_iter()

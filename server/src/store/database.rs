@@ -47,6 +47,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (64, None, include_str!("../../migrations/0064_words.sql")),
     (65, None, include_str!("../../migrations/0065_retention.sql")),
     (100, None, include_str!("../../migrations/0100_handoff_arrivals.sql")),
+    (101, None, include_str!("../../migrations/0101_moving_in.sql")),
     (130, None, include_str!("../../migrations/0130_lanes.sql")),
 ];
 

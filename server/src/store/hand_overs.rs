@@ -72,6 +72,60 @@ pub async fn put(
     Ok(())
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[repr(i64)]
+pub enum Arriving {
+    #[default]
+    Awaited = 0,
+    /// What has arrived adds up to what the host has sealed; part of it may be in the feeds.
+    Verified = 1,
+    /// All of it is in the feeds: nothing more is expected.
+    MovedIn = 2,
+}
+
+/// How far a point has come with what its former host hands over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Moving {
+    pub stage: Arriving,
+    /// Of all letters.
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+pub async fn moving(db: &mut Connection, home: &PointCode) -> Result<Moving, StoreError> {
+    let sql = "select stage, arrived_rows, arrived_bytes from moving_in where home = $1";
+    let row = sqlx::query(sql).bind(home.as_str()).fetch_optional(db).await.map_err(failed)?;
+    let Some(row) = row else { return Ok(Moving::default()) };
+    let stage = match row.try_get::<i64, _>("stage")? {
+        0 => Arriving::Awaited,
+        1 => Arriving::Verified,
+        _ => Arriving::MovedIn,
+    };
+    let rows = row.try_get::<i64, _>("arrived_rows")? as u64;
+    let bytes = row.try_get::<i64, _>("arrived_bytes")? as u64;
+    Ok(Moving { stage, rows, bytes })
+}
+
+pub async fn put_moving(
+    db: &mut Connection,
+    home: &PointCode,
+    moving: Moving,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into moving_in (home, stage, arrived_rows, arrived_bytes) values ($1, $2, $3, $4)
+         on conflict (home) do update set stage = excluded.stage,
+           arrived_rows = excluded.arrived_rows, arrived_bytes = excluded.arrived_bytes",
+    )
+    .bind(home.as_str())
+    .bind(moving.stage as i64)
+    .bind(moving.rows as i64)
+    .bind(moving.bytes as i64)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
 /// Keeps rows as they arrived; one that is kept already is the same.
 pub async fn insert_rows(
     db: &mut Connection,
@@ -142,7 +196,7 @@ pub async fn remove_rows(
     Ok(())
 }
 
-/// Keeps the last seal of a feed; none: there are no others.
+/// Keeps the last seal of a feed, the first that comes; none: there are no others.
 pub async fn put_seal(
     db: &mut Connection,
     audience: Option<Audience>,
@@ -150,7 +204,7 @@ pub async fn put_seal(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "insert into arrived_seals (audience, seal) values ($1, $2)
-         on conflict (audience) do update set seal = excluded.seal",
+         on conflict (audience) do nothing",
     )
     .bind(audience.map_or(0, |audience| audience as i64))
     .bind(seal.to_vec())

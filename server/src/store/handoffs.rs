@@ -93,13 +93,19 @@ pub async fn delete(db: &mut Connection, arrived: &Arrived) -> Result<()> {
     Ok(())
 }
 
-/// Positions of messages of one copy whose request was passed on.
-pub async fn list_left_behind(db: &mut Connection, slot: Slot, limit: u32) -> Result<Vec<i64>> {
+/// Positions, beyond `after`, of messages of one copy whose request was passed on.
+pub async fn list_left_behind(
+    db: &mut Connection,
+    slot: Slot,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<i64>> {
     let sql = "select m.position from help_requests r join help_messages m on m.request = r.id
                where r.slot = $1 and r.state = 0 and m.position > $2 and m.position <= $3
                order by m.position limit $4";
     let query = sqlx::query_scalar(sql).bind(i64::from(slot.0));
-    let query = query.bind(slot.position(Sequence(0))).bind(slot.position(Sequence::MAX));
+    let first = slot.position(Sequence(0)).max(after);
+    let query = query.bind(first).bind(slot.position(Sequence::MAX));
     query.bind(i64::from(limit)).fetch_all(db).await.map_err(failed)
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use yizhan_proto::v1::{self, HelpLookup, HelpLookupAnswer, Letter, help_lookup, letter};
 
-use super::stored::find;
+use super::stored::{find, in_work};
 use crate::{
     app::{
         App,
@@ -16,7 +16,7 @@ use crate::{
         help_requests::{self, Secret, Tracked},
     },
     domain::{
-        handoff::HandoffMove,
+        handoff::{HandoffMove, HandoffState, Side},
         help_reference::Reference,
         help_state::HelpState,
         id::{PointCode, RecordId},
@@ -123,7 +123,7 @@ async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> 
     let until = Instant::now() + DEADLINE;
     for _ in 0..STEPS_MAX {
         let came = match app.keys.is_home(&next) {
-            true => here(app, question.clone()).await?,
+            true => led_here(app, question.clone()).await?,
             false => ask(app, &next, question.clone(), until).await?,
         };
         match came {
@@ -144,6 +144,9 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
     let Some(letter::Kind::HelpLookupAnswer(answer)) = answer else {
         return Err(unreachable(app, to));
     };
+    if answer.code == Code::Unavailable as i32 {
+        return Err(unreachable(app, to));
+    }
     if answer.code != Code::Ok as i32 {
         return Err(refused(&answer));
     }
@@ -158,9 +161,19 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
 }
 
 /// Nobody can say more, for a right code and for a wrong one. A neighbour is out of reach since it
-/// last gave a sign of life, others since their last word on their heads came in.
+/// last gave a sign of life, others since their last word on their heads came in. An owner that has
+/// left the network will not come back: a request that was on its way to it is nowhere any more.
 fn unreachable(app: &App, point: &PointCode) -> Error {
     let roster = app.keys.roster();
+    if roster.is_revoked(point) {
+        return Error::Precondition {
+            reason: "OWNER_REVOKED",
+            message: format!(
+                "承办联络点 {point} 已退出网络，请重新提交求助 · {point}, which was to handle this, has \
+                 left the network: please submit it again"
+            ),
+        };
+    }
     let server = roster.server_of(point).unwrap_or(point);
     let heard = app.heads.heard(server).map(|heard| heard.at);
     let now_ms = app.outside.now().millis();
@@ -184,7 +197,7 @@ fn refused(answer: &HelpLookupAnswer) -> Error {
 }
 
 fn known_reason(reason: &str) -> &'static str {
-    ["NO_HANDOFF_ASKED", "MOVE_REFUSED", "READ_ONLY", "FROZEN"]
+    ["NO_HANDOFF_ASKED", "MOVE_REFUSED", "READ_ONLY", "FROZEN", "OWNER_REVOKED"]
         .into_iter()
         .find(|known| *known == reason)
         .unwrap_or("REFUSED_BY_OWNER")
@@ -195,7 +208,7 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
     let Some(question) = lookup.question else {
         return HelpLookupAnswer { code: Code::Unimplemented as i32, ..Default::default() };
     };
-    match here(app, question).await {
+    match led_here(app, question).await {
         Ok(Came::Shown(shown)) => HelpLookupAnswer { track: Some(*shown), ..Default::default() },
         Ok(Came::State(state)) => HelpLookupAnswer { state: state.number(), ..Default::default() },
         Ok(Came::PassedTo(owner)) => {
@@ -224,6 +237,34 @@ async fn here(app: &App, question: Question) -> Result<Came> {
         },
         done => done,
     }
+}
+
+/// The same for who was led here. A request that was promised to be taken over here may be on its way:
+/// then nobody can say more, for a right code and for a wrong one.
+async fn led_here(app: &App, question: Question) -> Result<Came> {
+    let reference = reference_of(&question)?;
+    match here(app, question).await {
+        Err(Error::NotFound { noun }) => match awaiting(app, &reference).await? {
+            Some(home) => Err(unreachable(app, &home)),
+            None => Err(Error::NotFound { noun }),
+        },
+        done => done,
+    }
+}
+
+/// The home that has promised to take over a request and does not have it yet.
+async fn awaiting(app: &App, reference: &Reference) -> Result<Option<PointCode>> {
+    for home in app.keys.homes() {
+        for noted in in_work(app, &home).await? {
+            let is_it = noted.side() == Side::Destination
+                && noted.handoff.reference == reference.as_str()
+                && noted.state()? == HandoffState::Accepted;
+            if is_it {
+                return Ok(Some(home));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Answers whoever has the right code.

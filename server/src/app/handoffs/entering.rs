@@ -10,6 +10,7 @@ use super::{
     files,
     following::Looked,
     forgetting::forget_here,
+    passed,
     stored::{Noted, damaged, find},
     telling,
 };
@@ -21,7 +22,9 @@ use crate::{
         records,
     },
     domain::{
+        audience::FeedId,
         handoff::{Effect, HandoffState, Holding, Side},
+        help_request::HelpRequest,
         id::{PointCode, RecordId},
         kind::Kind,
         notice::Fact,
@@ -204,15 +207,7 @@ async fn release(app: &App, mut noted: Noted, held: Held, word: &v1::HandoffWord
     let stored = held.owned.ok_or_else(damaged)?;
     let (feed, id) = (stored.feed().clone(), stored.id());
     let to = noted.other()?;
-    let mut request = stored.request;
-    let mut key = None;
-    if request.intake_key.is_some() {
-        let keys = app.help.keys.open(app, &feed, id, &request).await?;
-        let current = app.help.keys.current(app, &to).await?;
-        request.wrap = current.wrap(id, &keys);
-        request.intake_key = Some(current.id);
-        key = Some((current.id, current.record.clone()));
-    }
+    let (request, key) = wrapped(app, &feed, id, stored.request, &to).await?;
     let now = app.outside.now();
     let stub = deciding::let_go(&mut noted, request, &word.decided_by, key, now)?;
     telling::desk(app, &noted, Fact::HandoffDecided).await?;
@@ -225,6 +220,25 @@ async fn release(app: &App, mut noted: Noted, held: Held, word: &v1::HandoffWord
     commit(app, noted.put(change)).await
 }
 
+/// A request with its keys wrapped for another point, and the record of the key that they lie under; none
+/// for what was imported.
+pub(super) async fn wrapped(
+    app: &App,
+    feed: &FeedId,
+    id: RecordId,
+    mut request: HelpRequest,
+    to: &PointCode,
+) -> Result<(HelpRequest, Option<(RecordId, v1::HelpKey)>)> {
+    if request.intake_key.is_none() {
+        return Ok((request, None));
+    }
+    let keys = app.help.keys.open(app, feed, id, &request).await?;
+    let current = app.help.keys.current(app, to).await?;
+    request.wrap = current.wrap(id, &keys);
+    request.intake_key = Some(current.id);
+    Ok((request, Some((current.id, current.record.clone()))))
+}
+
 /// The destination owns the request from here on.
 async fn own(app: &App, mut noted: Noted, held: Held, word: v1::HandoffWord) -> Result<bool> {
     let home = noted.feed.home.clone();
@@ -233,24 +247,21 @@ async fn own(app: &App, mut noted: Noted, held: Held, word: v1::HandoffWord) -> 
     let from: PointCode = noted.handoff.from.parse().map_err(|_| damaged())?;
     let hours = (&desks.hours(&from), &desks.hours(&home));
     let request = deciding::take_over(&mut noted, &word, app.outside.now(), hours)?;
+    passed::take_back(app, id, &home, request.owner_number).await?;
     let feed = sealed_feed(&home);
     let mut change = Change::new().expect(feed.clone(), id, held.at).put(
         feed.clone(),
         Kind::HELP_REQUEST,
         id,
-        v1::HelpRequest::from(request.clone()).encode_to_vec(),
+        v1::HelpRequest::from(request).encode_to_vec(),
     );
     if let Some(key) = &word.key {
         let key_id = help_wire::id(&word.key_id, "key_id")?;
         change = put_key(app, change, &feed, key_id, key).await?;
     }
     check_size(&change)?;
-    let entered = commit(app, noted.put(change)).await?;
-    if entered {
-        telling::client(app, &noted.feed, id, &request, Fact::PassedOn, &noted.id.to_string())
-            .await?;
-    }
-    Ok(entered)
+    // That it was passed on, the client is told from what is stored.
+    commit(app, noted.put(change)).await
 }
 
 /// No record that came from elsewhere may be larger than a feed can carry.

@@ -1,6 +1,8 @@
 //! Files follow their request to its new owner, sealed as they lie, piece by piece. A piece leaves these
 //! tables in the transaction that puts it into the outbox, so that the old owner keeps none.
 
+use std::collections::BTreeSet;
+
 use tracing::warn;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter};
 
@@ -24,8 +26,11 @@ use crate::{
     wire::help_request as wire,
 };
 
-/// Files of one run, and pieces of each.
-const FILES: u32 = 4;
+/// Files that are listed together, and looked at in one run.
+const LISTED: u32 = 64;
+const RUN_MAX: u32 = 8_192;
+/// Files of which something is sent in one run, and pieces of each.
+const FILES: usize = 4;
 const PIECES: usize = 32;
 /// Largest sealed piece, in bytes.
 const PIECE_MAX: usize = 66 * 1_024;
@@ -37,45 +42,71 @@ const FILES_MAX: Most = Most {
     bytes: COUNT_MAX as i64 * (SIZE_MAX as i64 + PIECE_MAX as i64),
 };
 
-/// Sends what is left behind.
+/// Sends what is left behind. What cannot go now keeps nothing else back.
 pub async fn send(app: &App) -> Result<()> {
     for home in app.keys.homes() {
-        let feed = sealed_feed(&home);
-        let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { continue };
+        send_of(app, &home).await?;
+    }
+    Ok(())
+}
+
+async fn send_of(app: &App, home: &PointCode) -> Result<()> {
+    let feed = sealed_feed(home);
+    let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { return Ok(()) };
+    let (mut after, mut sent) = (RecordId([0; 16]), 0);
+    let mut closed: BTreeSet<PointCode> = BTreeSet::new();
+    for _ in 0..RUN_MAX / LISTED {
         let left = {
             let mut db = app.db.reader().await?;
-            attachments::list_left_behind(&mut db, held.slot, FILES).await?
+            attachments::list_left_behind(&mut db, held.slot, after, LISTED).await?
         };
+        let Some((last, _)) = left.last() else { break };
+        after = *last;
         for (file, request) in left {
-            let Some(owner) = owner_of(app, &home, &request.0).await? else { continue };
-            if app.keys.is_home(&owner) {
-                // Another home of this node: the file lies where it is read.
-                continue;
-            }
+            let owner = owner_of(app, home, &request.0).await?;
+            // At another home of this node the file lies where it is read.
+            let owner = owner.filter(|owner| !closed.contains(owner) && !app.keys.is_home(owner));
+            let Some(owner) = owner else { continue };
             for _ in 0..PIECES {
-                if !send_piece(app, (&home, &owner), file, request).await? {
-                    break;
+                match send_piece(app, (home, &owner), file, request).await? {
+                    Sent::Piece => {}
+                    Sent::Whole => break,
+                    Sent::NoRoom => {
+                        closed.insert(owner.clone());
+                        break;
+                    }
                 }
+            }
+            sent += usize::from(!closed.contains(&owner));
+            if sent >= FILES {
+                return Ok(());
             }
         }
     }
     Ok(())
 }
 
-/// The next piece; false if there is none, or no room for it.
+/// What became of a file's next piece.
+enum Sent {
+    Piece,
+    /// There was none: the file has gone.
+    Whole,
+    NoRoom,
+}
+
 async fn send_piece(
     app: &App,
     (home, owner): (&PointCode, &PointCode),
     file: RecordId,
     request: RecordId,
-) -> Result<bool> {
+) -> Result<Sent> {
     let (app, home, owner) = (app.clone(), home.clone(), owner.clone());
     let sending = tokio::spawn(async move {
         let mut tx = app.db.begin().await?;
         let Some(piece) = attachments::first_piece(tx.connection(), file).await? else {
             attachments::delete(tx.connection(), file).await?;
             tx.commit().await?;
-            return Ok::<bool, Error>(false);
+            return Ok::<Sent, Error>(Sent::Whole);
         };
         let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
         let number = piece.number;
@@ -94,12 +125,12 @@ async fn send_piece(
         let letter = Letter { kind: Some(letter::Kind::HandoffWord(word)) };
         if let Err(error) = app.post.write(tx.connection(), &home, &owner, &letter).await {
             warn!(%owner, %error, "a file waits to follow its request");
-            return Ok(false);
+            return Ok(Sent::NoRoom);
         }
         attachments::delete_piece(tx.connection(), file, number).await?;
         tx.commit().await?;
         app.post.written(&home, &owner);
-        Ok(true)
+        Ok(Sent::Piece)
     });
     sending.await.map_err(|_| Error::Busy)?
 }

@@ -1,13 +1,14 @@
 //! What the other side has to hear, from what is stored here: posted first, forgotten afterwards. A
 //! crash between the two posts it twice, and it has one effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tracing::warn;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter};
 
 use super::{
     entering::{is_over, moved_message},
+    passed,
     stored::{Noted, in_work},
     telling,
 };
@@ -29,8 +30,9 @@ use crate::{
     store::handoffs,
 };
 
-/// Messages of one run.
+/// Messages that are listed together, and looked at in one run.
 const MESSAGES: u32 = 64;
+const RUN_MAX: u32 = 8_192;
 
 /// Posts the words of all our homes, and asks clients.
 pub async fn send(app: &App) -> Result<()> {
@@ -54,7 +56,11 @@ async fn send_one(app: &App, home: &PointCode, mut noted: Noted) -> Result<()> {
         noted.handoff.client_told = true;
     } else {
         let Some(word) = noted.handoff.outgoing.take() else { return Ok(()) };
-        post(app, home, &noted.other()?, word).await?;
+        let other = noted.other()?;
+        if word.kind() == Said::Release {
+            passed::remember(app, noted.request()?, &other, word.owner_number).await?;
+        }
+        post(app, home, &other, word).await?;
     }
     match app.writer.commit(noted.put(Change::new())).await {
         // It has moved on meanwhile, with another word.
@@ -88,29 +94,44 @@ pub async fn expire(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Messages of requests that were passed on follow them.
+/// Messages of requests that were passed on follow them. One whose owner cannot be written to now keeps
+/// no other back.
 pub async fn send_messages(app: &App) -> Result<()> {
     for home in app.keys.homes() {
-        let feed = sealed_feed(&home);
-        let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { continue };
+        send_messages_of(app, &home).await?;
+    }
+    Ok(())
+}
+
+async fn send_messages_of(app: &App, home: &PointCode) -> Result<()> {
+    let feed = sealed_feed(home);
+    let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { return Ok(()) };
+    let mut owners: BTreeMap<Vec<u8>, Option<PointCode>> = BTreeMap::new();
+    let mut closed: BTreeSet<PointCode> = BTreeSet::new();
+    let mut after = i64::MIN;
+    for _ in 0..RUN_MAX / MESSAGES {
         let left = {
             let mut db = app.db.reader().await?;
-            let positions = handoffs::list_left_behind(&mut db, held.slot, MESSAGES).await?;
+            let positions = handoffs::list_left_behind(&mut db, held.slot, after, MESSAGES).await?;
+            let Some(last) = positions.last() else { break };
+            after = *last;
             found_at(app, &mut db, &positions).await?
         };
-        let mut owners: BTreeMap<Vec<u8>, Option<PointCode>> = BTreeMap::new();
         for found in left.iter().filter(|found| found.feed == feed) {
             let message: v1::HelpMessage = found.message()?;
             let owner = match owners.get(&message.request) {
                 Some(owner) => owner.clone(),
                 None => {
-                    let owner = owner_of(app, &home, &message.request).await?;
+                    let owner = owner_of(app, home, &message.request).await?;
                     owners.insert(message.request.clone(), owner.clone());
                     owner
                 }
             };
-            if let Some(owner) = owner {
-                send_message(app, &home, &owner, found, message).await?;
+            let Some(owner) = owner.filter(|owner| !closed.contains(owner)) else { continue };
+            if let Err(error) = send_message(app, home, &owner, found, message).await {
+                let error = &error as &dyn std::error::Error;
+                warn!(%owner, error, "messages wait to follow their requests");
+                closed.insert(owner);
             }
         }
     }

@@ -3,20 +3,26 @@
 use prost::Message;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, sealed_message::Author};
 
-use super::enter;
+use super::{answer_lookup, enter, send_files, send_messages, track};
 use crate::{
     app::{
+        error::Error,
         help_requests::{posting, stored::sealed_feed},
         records,
         samples::{FOUNDER, Node, code, founder},
     },
     domain::{
+        handoff::HandoffState,
+        help_reference::Reference,
         help_request::{HelpRequest, samples::request},
         help_state::HelpState,
         id::RecordId,
         kind::Kind,
+        roster::Revocation,
+        time::Time,
     },
     feed::change::Change,
+    identity::{caller::Caller, keys::CaseKey},
     parcel::letters::{self, Here, Verdict},
     store::{attachments, help_requests},
 };
@@ -198,6 +204,48 @@ async fn no_more_files_come_with_a_request_than_it_may_have() {
 }
 
 #[tokio::test]
+async fn who_cannot_be_written_to_keeps_nothing_else_back() {
+    let node = founder().await;
+    let app = &node.app;
+    // The roster names no key to seal to.
+    node.enrol("HK").await;
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with("AU-SYD", |entry| entry.case_key = case_key).await;
+    let mut db = app.db.local().await.unwrap();
+    // First five that cannot go, then one that can.
+    for number in 1..=6 {
+        let (id, file) = (RecordId([number; 16]), RecordId([100 + number; 16]));
+        attachments::insert(&mut db, file, Time(1)).await.unwrap();
+        attachments::append(&mut db, file, 0, &[vec![number; 10]]).await.unwrap();
+        attachments::finish(&mut db, file).await.unwrap();
+        assert!(attachments::claim(&mut db, file, id).await.unwrap());
+    }
+    drop(db);
+    for number in 1..=6 {
+        let (id, message) = (RecordId([number; 16]), RecordId([50 + number; 16]));
+        let stub = v1::HelpStub {
+            reference: Reference::new("LON", 2023, u32::from(number)).to_string(),
+            lookup_hash: vec![number; 32],
+            mac_hash: vec![number; 32],
+            owner: if number < 6 { "HK" } else { "AU-SYD" }.into(),
+            received_time: Some(Default::default()),
+            ..v1::HelpStub::default()
+        };
+        let time = Some(Default::default());
+        let left = v1::HelpMessage { request: id.0.to_vec(), time, ..Default::default() };
+        put(&node, Kind::HELP_STUB, id, stub.encode_to_vec()).await;
+        put(&node, Kind::HELP_MESSAGE, message, left.encode_to_vec()).await;
+    }
+    send_messages(app).await.unwrap();
+    send_files(app).await.unwrap();
+    assert!(find(&node, RecordId([51; 16])).await.is_some());
+    assert!(find(&node, RecordId([56; 16])).await.is_none(), "it has followed its request");
+    let mut db = app.db.reader().await.unwrap();
+    assert!(attachments::find(&mut db, RecordId([101; 16])).await.unwrap().is_some());
+    assert!(attachments::find(&mut db, RecordId([106; 16])).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn what_waits_keeps_nothing_else_waiting_and_is_bounded() {
     let node = owning().await;
     node.enrol("AU-SYD").await;
@@ -227,4 +275,63 @@ async fn what_waits_keeps_nothing_else_waiting_and_is_bounded() {
     let mut db = node.app.db.local().await.unwrap();
     let files = attachments::list_of(&mut db, REQUEST).await.unwrap();
     assert_eq!(files, [RecordId([2; 16])]);
+}
+
+#[tokio::test]
+async fn of_a_request_that_is_on_its_way_here_nobody_can_say_more() {
+    let node = founder().await;
+    let reference = request().reference.to_string();
+    let track = v1::TrackHelpRequestRequest {
+        reference: reference.clone(),
+        secret: Some(v1::HelpSecret { lookup_id: vec![1; 32], mac_key: vec![2; 32] }),
+        ..Default::default()
+    };
+    let lookup = v1::HelpLookup { question: Some(v1::help_lookup::Question::Track(track)) };
+    let reason = async || answer_lookup(&node.app, lookup.clone()).await.reason;
+    assert_eq!(reason().await, "NOT_FOUND");
+    for (state, said) in [
+        (HandoffState::Offered, "NOT_FOUND"),
+        (HandoffState::Accepted, "OWNER_UNAVAILABLE"),
+        (HandoffState::Released, "NOT_FOUND"),
+    ] {
+        let handoff = v1::Handoff {
+            reference: reference.clone(),
+            request: REQUEST.0.to_vec(),
+            from: "HK".into(),
+            to: FOUNDER.into(),
+            state: state.number(),
+            ..v1::Handoff::default()
+        };
+        put(&node, Kind::HANDOFF, HANDOFF, handoff.encode_to_vec()).await;
+        assert_eq!(reason().await, said, "{state:?}");
+    }
+}
+
+#[tokio::test]
+async fn that_an_owner_has_left_the_network_is_said_alike_for_right_and_wrong_codes() {
+    let node = founder().await;
+    let revoked = Revocation { at: Time(1), reason: String::new() };
+    node.enrol_with("HK", |entry| entry.revoked = Some(revoked)).await;
+    let (right, wrong) = ([1; 32], [3; 32]);
+    let stub = v1::HelpStub {
+        reference: request().reference.to_string(),
+        lookup_hash: yizhan_client::sealed::hash(&right).to_vec(),
+        mac_hash: yizhan_client::sealed::hash(&right).to_vec(),
+        owner: "HK".into(),
+        received_time: Some(Default::default()),
+        owner_number: 1,
+        ..v1::HelpStub::default()
+    };
+    put(&node, Kind::HELP_STUB, REQUEST, stub.encode_to_vec()).await;
+    for part in [right, wrong] {
+        let secret = v1::HelpSecret { lookup_id: part.to_vec(), mac_key: part.to_vec() };
+        let question = v1::TrackHelpRequestRequest {
+            reference: request().reference.to_string(),
+            secret: Some(secret),
+            ..Default::default()
+        };
+        let refused = track(&node.app, &Caller::Anonymous, question).await;
+        let is_said = matches!(refused, Err(Error::Precondition { reason: "OWNER_REVOKED", .. }));
+        assert!(is_said, "{:?}", refused.err());
+    }
 }
