@@ -222,7 +222,7 @@ async fn people_say_where_they_want_to_be_told_of_news() {
     assert_eq!((word(&set, "way"), word(&set, "address")), ("webhook", "open.feishu.cn"));
     let refused = desk.run(&hook("https://10.0.0.1/x")).await.expect_code(exit::REFUSED).json();
     let (field, reason) = field_reason(&refused);
-    assert_eq!((&*field, &*reason), ("settings.webhook.url", "webhook_host_not_allowed"));
+    assert_eq!((&*field, &*reason), ("webhook.url", "webhook_host_not_allowed"));
     assert_eq!(word(&desk.ask(&["user", "notices", "--off"]).await, "way"), "none");
     cluster.add_user("GB-LON", "reader", "auditor").await;
     let auditor = cluster.user("GB-LON", "reader").await;

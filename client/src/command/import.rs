@@ -112,7 +112,10 @@ fn unread(report: &Report) -> Option<Error> {
     let field = if why.field.is_empty() { &why.file } else { &why.field };
     let told = Error::field(field, &why.reason, &why.message, &why.message_zh);
     let hint = if why.hint.is_empty() { String::new() } else { format!(" ({})", why.hint) };
-    let message = format!("{}: {field} {}{hint}", why.file, why.message);
+    let message = match why.field.as_str() {
+        "" => format!("{} {}{hint}", why.file, why.message),
+        column => format!("{}: {column} {}{hint}", why.file, why.message),
+    };
     Some(Error { reason: "FILE_NOT_READ".to_owned(), message, ..told })
 }
 

@@ -104,7 +104,7 @@ pub struct Texts(pub BTreeMap<String, String>);
 
 /// Both spellings that are read: an object by language, or a list.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "texts are keyed by language, such as {\"zh-Hans\": \"..\"}")]
 enum AnyTexts {
     ByLanguage(BTreeMap<String, String>),
     List(Vec<Text>),
