@@ -259,6 +259,9 @@ async fn what_lies_beside_the_feeds(database: Database) {
     assert_eq!(help_requests::take_numbers(db, year, 1, 10, 500).await.unwrap(), 11);
     assert_eq!(help_requests::take_numbers(db, year, 2, 10, 500).await.unwrap(), 521);
     assert_eq!(help_requests::take_numbers(db, ("GB-LON", 2027), 2, 10, 500).await.unwrap(), 1);
+    // Somebody who has lost all counters, and is in another epoch for it.
+    let lost = help_requests::take_numbers(db, ("AU-SYD", 2026), 2, 10, 500);
+    assert_eq!(lost.await.unwrap(), 501);
 
     let arrival = |number: u64, arrived_us| Arrival {
         id: id(number),
@@ -273,7 +276,10 @@ async fn what_lies_beside_the_feeds(database: Database) {
     let come = help_requests::list_arrivals(db, 10).await.unwrap();
     let come: Vec<_> = come.iter().map(|one| (one.id, one.parcel.clone())).collect();
     assert_eq!(come, [(id(1), vec![0, 255, 1]), (id(2), vec![0, 255, 2])]);
+    let first = help_requests::find_arrival(db, id(1)).await.unwrap();
+    assert_eq!(first.map(|first| first.arrived_us), Some(10));
     help_requests::remove_arrival(db, id(1)).await.unwrap();
+    assert!(help_requests::find_arrival(db, id(1)).await.unwrap().is_none());
     assert_eq!(help_requests::list_arrivals(db, 10).await.unwrap().len(), 1);
 
     // A deputy keeps the newest version.

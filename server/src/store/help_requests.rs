@@ -372,7 +372,8 @@ pub async fn list_messages(
 }
 
 /// Takes the next `block` numbers of a point and year, and gives the first. Where the epoch is
-/// another than before, `skip` numbers are left out: people may have seen them.
+/// another than before, `skip` numbers are left out: people may have seen them. So they are where a
+/// point that is not in its first epoch has no counter of this one.
 pub async fn take_numbers(
     db: &mut AnyConnection,
     (point, year): (&str, i64),
@@ -381,7 +382,10 @@ pub async fn take_numbers(
     skip: i64,
 ) -> Result<i64, StoreError> {
     let newest: i64 = sqlx::query_scalar(
-        "insert into help_counters (point, year, epoch, newest) values ($1, $2, $3, $4)
+        "insert into help_counters (point, year, epoch, newest)
+         values ($1, $2, $3, $4 + case when $6 = 1 and not exists
+           (select 1 from help_counters known where known.point = $1 and known.epoch = $3)
+           then $5 else 0 end)
          on conflict (point, year) do update set
            newest = help_counters.newest + $4
              + case when help_counters.epoch = excluded.epoch then 0 else $5 end,
@@ -393,6 +397,7 @@ pub async fn take_numbers(
     .bind(epoch)
     .bind(block)
     .bind(skip)
+    .bind(i64::from(epoch != 1))
     .fetch_one(db)
     .await
     .map_err(failed)?;
@@ -408,13 +413,13 @@ pub struct Arrival {
     pub arrived_us: i64,
 }
 
-/// Keeps a request that has come; one that is here already stays as it is.
+/// Keeps a request that has come; false if one is here already, which stays as it is.
 pub async fn put_arrival(
     db: &mut AnyConnection,
     arrival: &Arrival,
     sender: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
         "insert into help_arrivals (id, owner, sender, parcel, arrived_us)
          values ($1, $2, $3, $4, $5) on conflict (id) do nothing",
     )
@@ -426,7 +431,7 @@ pub async fn put_arrival(
     .execute(db)
     .await
     .map_err(failed)?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// What has come and is not entered yet, oldest first.
@@ -448,6 +453,20 @@ pub async fn list_arrivals(
             Ok(Arrival { id: RecordId(id), owner, parcel, arrived_us })
         })
         .collect()
+}
+
+/// What has come under this id and is not entered yet.
+pub async fn find_arrival(
+    db: &mut AnyConnection,
+    id: RecordId,
+) -> Result<Option<Arrival>, StoreError> {
+    let row: Option<(String, Vec<u8>, i64)> =
+        sqlx::query_as("select owner, parcel, arrived_us from help_arrivals where id = $1")
+            .bind(id.0.to_vec())
+            .fetch_optional(db)
+            .await
+            .map_err(failed)?;
+    Ok(row.map(|(owner, parcel, arrived_us)| Arrival { id, owner, parcel, arrived_us }))
 }
 
 pub async fn remove_arrival(db: &mut AnyConnection, id: RecordId) -> Result<(), StoreError> {

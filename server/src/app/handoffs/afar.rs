@@ -214,6 +214,11 @@ async fn here(app: &App, question: Question) -> Result<Came> {
     match answered(app, question).await {
         Err(Error::NotFound { noun }) => match help_requests::stub_owner(app, &reference).await? {
             Some(owner) => Ok(Came::PassedTo(owner)),
+            None if app.help.apart.may_be(app).await? => match intake_of(app, &reference).await? {
+                // It may lie beside the feeds, or come back with them.
+                Some(point) if app.keys.is_home(&point) => Err(unreachable(app, &point)),
+                _ => Err(Error::NotFound { noun }),
+            },
             None => Err(Error::NotFound { noun }),
         },
         done => done,

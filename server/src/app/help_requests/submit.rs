@@ -33,6 +33,10 @@ use crate::{
     },
     feed::change::{Change, CommitError},
     identity::caller::Caller,
+    store::{
+        StoreError,
+        help_requests::{self, Arrival},
+    },
     wire::{
         help_request as wire,
         value::{optional_point, time_message},
@@ -172,6 +176,16 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     let warning = prefer(&desks, &mut decision, new.point.as_ref())?;
     let intake = app.keys.point.clone();
     let id = id_of(app, &intake, &new.key, now);
+    // Own feeds are taken back from neighbours before anything is written into them.
+    let lies_apart = !app.writer.recovery().is_over();
+    // Files of a repetition would be claimed for a request that names others.
+    let may_be_there = !new.files.is_empty() || app.help.apart.may_be(app).await?;
+    if !new.key.is_empty()
+        && may_be_there
+        && let Some(before) = earlier(app, &new, id, &desks, now).await?
+    {
+        return Ok(before);
+    }
     let year = year_at(&desks, &intake, now);
     let number = app.help.numbers.take(app, &intake, year).await?;
     let short = desks.find(&intake).map_or("C", |desk| &desk.short);
@@ -224,15 +238,26 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     let answer = |request: &HelpRequest, owner: &PointCode| {
         submitted(&desks, &new, request, owner, warning.clone(), now)
     };
+    let parcel = v1::HelpParcel {
+        id: id.0.to_vec(),
+        request: Some(request.clone().into()),
+        key_id: key.id.0.to_vec(),
+        key: Some(key.record.clone()),
+    };
+    if lies_apart {
+        attachments::claim(app, id, &new.files).await?;
+        if !keep_apart(app, id, &decision.owner, &parcel).await? {
+            return earlier(app, &new, id, &desks, now).await?.ok_or(Error::Busy);
+        }
+        return Ok(answer(&request, &decision.owner));
+    }
     let change = if app.keys.is_home(&decision.owner) {
         let feed = sealed_feed(&decision.owner);
         let payload = v1::HelpRequest::from(request.clone()).encode_to_vec();
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_REQUEST, id, payload)
     } else {
         let feed = sealed_feed(&intake);
-        let first_answer_by = answer(&request, &decision.owner).first_answer_by;
-        let stub = stub(&request, id, &decision, (key.id, &key.record), first_answer_by);
-        let payload = stub.encode_to_vec();
+        let payload = stub(&desks, &request, &decision.owner, parcel).encode_to_vec();
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_STUB, id, payload)
     };
     let change = change.by(caller.deed(Operation::SubmitHelpRequest));
@@ -247,21 +272,56 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         }
         // Submitted before under the same key: this is that answer again.
         Err(CommitError::Stale) if !new.key.is_empty() => {
-            repeated(app, &new, id, &desks, now).await
+            earlier(app, &new, id, &desks, now).await?.ok_or(Error::Busy)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// The answer to a submission that was made before.
-async fn repeated(
+/// Keeps a request outside the feeds until they can be written; durable when this returns. False if
+/// one lies there under this id.
+async fn keep_apart(
+    app: &App,
+    id: RecordId,
+    owner: &PointCode,
+    parcel: &v1::HelpParcel,
+) -> Result<bool> {
+    let parcel = parcel.encode_to_vec();
+    let arrived_us = app.outside.now().0;
+    let arrival = Arrival { id, owner: owner.to_string(), parcel, arrived_us };
+    let app = app.clone();
+    // In a task of its own: a client that hangs up must not leave a statement half done.
+    let keeping = tokio::spawn(async move {
+        let mut db = app.db.local().await?;
+        let sender = app.keys.point.as_str();
+        let is_new = help_requests::put_arrival(&mut db, &arrival, sender).await?;
+        app.help.apart.add();
+        Ok(is_new)
+    });
+    keeping.await.map_err(|_| Error::Busy)?
+}
+
+/// The answer to a submission that was made before under the same key.
+async fn earlier(
     app: &App,
     new: &NewHelpRequest,
     id: RecordId,
     desks: &Desks,
     now: Time,
-) -> Result<Submitted> {
+) -> Result<Option<Submitted>> {
     let exists = || Error::Exists { noun: "help request under this key" };
+    let apart = help_requests::find_arrival(&mut *app.db.reader().await?, id).await?;
+    if let Some(arrival) = apart {
+        let damaged = || Error::Storage(StoreError::Damaged { what: "arrival" });
+        let parcel = v1::HelpParcel::decode(&arrival.parcel[..]).map_err(|_| damaged())?;
+        let request = parcel.request.and_then(|request| HelpRequest::try_from(request).ok());
+        let request = request.ok_or_else(damaged)?;
+        if request.lookup_hash != new.lookup_hash {
+            return Err(exists());
+        }
+        let owner: PointCode = arrival.owner.parse().map_err(|_| damaged())?;
+        return Ok(Some(submitted(desks, new, &request, &owner, String::new(), now)));
+    }
     for found in records::find(app, id).await? {
         let (request, owner) = match found.row.kind {
             Kind::HELP_REQUEST => {
@@ -275,21 +335,21 @@ async fn repeated(
                 }
                 let owner: PointCode = stub.owner.parse().map_err(Error::from)?;
                 let reference = stub.reference.clone();
-                return Ok(Submitted {
+                return Ok(Some(Submitted {
                     reference,
                     route: stub.route.map(wire::route).unwrap_or_default(),
                     first_answer_by: stub.first_answer_by,
                     ..promise(desks, new, &owner, String::new(), now)
-                });
+                }));
             }
             _ => continue,
         };
         if request.lookup_hash != new.lookup_hash {
             return Err(exists());
         }
-        return Ok(submitted(desks, new, &request, &owner, String::new(), now));
+        return Ok(Some(submitted(desks, new, &request, &owner, String::new(), now)));
     }
-    Err(Error::Busy)
+    Ok(None)
 }
 
 fn submitted(
@@ -300,15 +360,29 @@ fn submitted(
     warning: String,
     now: Time,
 ) -> Submitted {
-    let promised = promise(desks, new, owner, warning, now);
-    let first = request.clocks.find(ClockKind::FirstResponse);
-    let due = first.and_then(|clock| clock.due);
     Submitted {
         reference: request.reference.to_string(),
         route: request.route.clone(),
-        first_answer_by: due.map(|due| local(due, &promised.time_zone)).unwrap_or_default(),
-        ..promised
+        first_answer_by: first_answer_by(desks, request, owner),
+        ..promise(desks, new, owner, warning, now)
     }
+}
+
+/// When the first answer is promised, in the client's zone.
+fn first_answer_by(desks: &Desks, request: &HelpRequest, owner: &PointCode) -> String {
+    let first = request.clocks.find(ClockKind::FirstResponse);
+    let due = first.and_then(|clock| clock.due);
+    due.map(|due| local(due, &client_zone(desks, request.region, owner))).unwrap_or_default()
+}
+
+/// The zone of the place a request is about, or of its owner.
+fn client_zone(desks: &Desks, region: Region, owner: &PointCode) -> String {
+    let zone = zone_of(region).map(|zone| zone.as_str().to_owned());
+    let owners = || {
+        let desk = desks.find(owner)?;
+        Some(desk.zone.iana_name()?.to_owned())
+    };
+    zone.or_else(owners).unwrap_or_else(|| "UTC".to_owned())
 }
 
 /// What does not depend on the stored request.
@@ -319,17 +393,12 @@ fn promise(
     warning: String,
     now: Time,
 ) -> Submitted {
-    let zone = zone_of(new.region).map(|zone| zone.as_str().to_owned());
-    let owners = || {
-        let desk = desks.find(owner)?;
-        Some(desk.zone.iana_name()?.to_owned())
-    };
     Submitted {
         reference: String::new(),
         owner: owner.clone(),
         route: Route::default(),
         first_answer_by: String::new(),
-        time_zone: zone.or_else(owners).unwrap_or_else(|| "UTC".to_owned()),
+        time_zone: client_zone(desks, new.region, owner),
         emergency_numbers: new.country.entry().emergency_numbers.clone(),
         emergency_first: matches!(new.urgency, Urgency::Emergency | Urgency::Urgent)
             || new.category == HelpCategory::MedicalAdvice,
@@ -372,28 +441,23 @@ fn prefer(
     ))
 }
 
-fn stub(
+/// What stays here of a request that another point handles; the parcel until it is sent.
+pub fn stub(
+    desks: &Desks,
     request: &HelpRequest,
-    id: RecordId,
-    decision: &Decision,
-    (key_id, key): (RecordId, &v1::HelpKey),
-    first_answer_by: String,
+    owner: &PointCode,
+    parcel: v1::HelpParcel,
 ) -> v1::HelpStub {
     v1::HelpStub {
         reference: request.reference.to_string(),
         lookup_hash: request.lookup_hash.clone(),
         mac_hash: request.mac_hash.clone(),
-        owner: decision.owner.to_string(),
-        parcel: Some(v1::HelpParcel {
-            id: id.0.to_vec(),
-            request: Some(request.clone().into()),
-            key_id: key_id.0.to_vec(),
-            key: Some(key.clone()),
-        }),
+        owner: owner.to_string(),
+        parcel: Some(parcel),
         key_hash: request.key_hash.clone(),
         received_time: Some(time_message(request.received)),
         route: Some(wire::route_message(request.route.clone())),
-        first_answer_by,
+        first_answer_by: first_answer_by(desks, request, owner),
         owner_number: 0,
     }
 }
