@@ -121,7 +121,13 @@ async fn a_request_is_passed_on_with_consent_and_its_link_works_everywhere() {
     assert!(seen(&guangzhou, &id).await.is_null(), "nobody has agreed yet");
 
     let student = cluster.visitor("CN-440000");
+    let track = ["help", "track", &reference, "--code", &code];
+    let asked = student.ask(&track).await["handoff_asked"].take();
+    assert_eq!(word(&asked, "to"), "CN-440100", "the client reads what it agrees to");
+    assert_eq!(word(&asked, "summary"), "student, medical advice, speaks Mandarin");
+    assert!(asked["expires_at"].is_string(), "{asked}");
     student.ask(&["help", "consent", &reference, "--code", &code]).await;
+    assert!(student.ask(&track).await["handoff_asked"].is_null(), "it has been answered");
     until_state(&cluster, &guangzhou, &id, "offered").await;
     let preview = seen(&guangzhou, &id).await;
     assert_eq!(word(&preview, "category"), "medical_advice");

@@ -350,6 +350,7 @@ impl Tracked {
             "duplicate_of": found.duplicate_of,
             "closes_at": time(found.close_due_time.as_ref()),
             "deleted_at": time(found.delete_due_time.as_ref()),
+            "handoff_asked": found.handoff_asked.as_ref().map(shown::handoff_asked),
             "route": to_json(&found.route.as_ref().map(shown::Route::from).unwrap_or_default()),
         })
     }

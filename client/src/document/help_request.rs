@@ -193,6 +193,16 @@ pub fn label(labels: &[v1::LocalText], language: &str) -> String {
     }
 }
 
+/// The question whether a request may be passed on.
+pub fn handoff_asked(asked: &v1::HandoffAsked) -> Value {
+    json!({
+        "to": asked.to,
+        "names": texts(&asked.names).0,
+        "summary": asked.summary,
+        "expires_at": time(asked.expire_time.as_ref()),
+    })
+}
+
 pub fn texts(texts: &Vec<v1::LocalText>) -> Texts {
     texts.into()
 }

@@ -115,6 +115,12 @@ pub async fn find(app: &App, home: &PointCode, id: RecordId) -> Result<Option<No
     found.map(Noted::of).transpose()
 }
 
+/// The handoff that a client is asked about, if this is one.
+pub async fn asked(app: &App, home: &PointCode, id: RecordId) -> Result<Option<v1::Handoff>> {
+    let Some(noted) = find(app, home, id).await? else { return Ok(None) };
+    Ok((noted.state()? == HandoffState::Asked).then_some(noted.handoff))
+}
+
 /// Handoffs of a home that are open or have something to be sent.
 pub async fn in_work(app: &App, home: &PointCode) -> Result<Vec<Noted>> {
     listed(app, home, IN_WORK).await

@@ -9,6 +9,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
+        handoffs,
     },
     domain::{
         help_category::{Answer, HelpCategory},
@@ -138,16 +139,21 @@ async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpR
     let shown = all.into_iter().filter(|(_, message)| message.author() != Author::Note);
     let (label_code, labels) = labels(&request, &feed.home);
     let (closes, deleted) = super::retention::plan(app, &request);
+    let handoff_asked = match request.handoff {
+        Some(handoff) => handoffs::asked(app, &feed.home, handoff).await?,
+        None => None,
+    };
+    let names = |point: &PointCode| {
+        let desk = desks.find(point);
+        desk.map(|desk| texts_message(desk.names.clone())).unwrap_or_default()
+    };
     Ok(v1::TrackHelpRequestResponse {
         reference: request.reference.to_string(),
         state: request.state.number(),
         label_code,
         labels,
         owner: feed.home.to_string(),
-        owner_names: desks
-            .find(&feed.home)
-            .map(|desk| texts_message(desk.names.clone()))
-            .unwrap_or_default(),
+        owner_names: names(&feed.home),
         messages: shown
             .map(|(id, message)| v1::SealedMessage {
                 id: id.to_string(),
@@ -167,6 +173,12 @@ async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpR
         route: Some(route_message(request.route)),
         close_due_time: closes.map(time_message),
         delete_due_time: deleted.map(time_message),
+        handoff_asked: handoff_asked.map(|asked| v1::HandoffAsked {
+            names: asked.to.parse().map(|to| names(&to)).unwrap_or_default(),
+            summary: asked.preview.map(|preview| preview.summary).unwrap_or_default(),
+            to: asked.to,
+            expire_time: asked.expire_time,
+        }),
     })
 }
 
