@@ -160,6 +160,7 @@ async fn a_request_is_passed_on_with_consent_and_its_link_works_everywhere() {
         let tracked = visitor.ask(&["help", "track", &reference, "--code", &code]).await;
         assert_eq!(word(&tracked, "owner"), "CN-440100", "at {point}");
         assert_eq!(word(&tracked, "label_code"), "passed_on", "at {point}");
+        assert_eq!(word(&tracked, "label"), "已转交 CN-440100", "at {point}");
     }
     // Whoever writes to the old owner's node reaches the new one.
     let wrote = ["help", "reply", &reference, "--code", &code, "--text", "a word from afar"];

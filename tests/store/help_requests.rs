@@ -100,6 +100,7 @@ fn value(number: u64, received: i64) -> HelpRequest {
         notices: Vec::new(),
         kept: None,
         kept_at: None,
+        passed: None,
     }
 }
 

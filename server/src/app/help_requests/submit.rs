@@ -234,6 +234,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         notices: Vec::new(),
         kept: None,
         kept_at: None,
+        passed: None,
     };
     let answer = |request: &HelpRequest, owner: &PointCode| {
         submitted(&desks, &new, request, owner, warning.clone(), now)

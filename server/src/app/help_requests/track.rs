@@ -4,7 +4,10 @@
 use subtle::ConstantTimeEq;
 use yizhan_proto::v1::{self, sealed_message::Author};
 
-use super::stored::{self, NewMessage, Stored, amend, messages, not_found, with_lookup};
+use super::{
+    desks::Desks,
+    stored::{self, NewMessage, Stored, amend, messages, not_found, with_lookup},
+};
 use crate::{
     app::{
         App,
@@ -18,6 +21,7 @@ use crate::{
         help_state::{HelpMove, HelpState},
         id::{PointCode, RecordId},
         kind::Kind,
+        language::Language,
         policy::Operation,
         text::Invalid,
     },
@@ -31,6 +35,8 @@ use crate::{
 /// Messages that are shown unless more are asked for.
 const MESSAGES_DEFAULT: usize = 50;
 pub const MESSAGES_MAX: usize = 200;
+/// Languages that everything is told in.
+const TAGS: [&str; 3] = ["zh-Hans", "zh-Hant", "en"];
 
 /// A reference, and what was derived from the code that belongs to it.
 pub struct Secret {
@@ -137,7 +143,7 @@ async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpR
     let now = app.outside.now();
     let all = messages(app, &feed, id, limit).await?;
     let shown = all.into_iter().filter(|(_, message)| message.author() != Author::Note);
-    let (label_code, labels) = labels(&request, &feed.home);
+    let (label_code, labels) = labels(&request, &feed.home, &desks);
     let (closes, deleted) = super::retention::plan(app, &request);
     let handoff_asked = match request.handoff {
         Some(handoff) => handoffs::asked(app, &feed.home, handoff).await?,
@@ -182,26 +188,35 @@ async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpR
     })
 }
 
-fn labels(request: &HelpRequest, owner: &PointCode) -> (String, Vec<v1::LocalText>) {
-    // Its first word about a request that came from elsewhere is that it came.
-    if request.state == HelpState::Received && request.intake != owner.as_str() {
-        return passed_on(owner);
+/// What a client is told of its request; that it was passed on, until the new owner takes it up.
+fn labels(request: &HelpRequest, owner: &PointCode, desks: &Desks) -> (String, Vec<v1::LocalText>) {
+    let waits = request.state == HelpState::WaitingClient;
+    if request.passed.is_some() && request.state.is_open() && !waits {
+        return passed_on(owner, desks);
     }
     let (code, texts) = request.state.label();
     (code.to_owned(), in_three(texts.map(str::to_owned)))
 }
 
-fn passed_on(owner: &PointCode) -> (String, Vec<v1::LocalText>) {
-    let texts =
-        [format!("已转交 {owner}"), format!("已轉交 {owner}"), format!("Passed to {owner}")];
+/// By the owner's name in each language, as far as the directory knows it.
+fn passed_on(owner: &PointCode, desks: &Desks) -> (String, Vec<v1::LocalText>) {
+    let named = |tag: &str| {
+        let names = &desks.find(owner)?.names;
+        names.best(&Language::parse(tag, "language").ok()?)
+    };
+    let text = |tag: &str, words: &str| match named(tag) {
+        Some(name) => format!("{words}{name}"),
+        None => format!("{} {owner}", words.trim_end()),
+    };
+    let [hans, hant, en] = TAGS;
+    let texts = [text(hans, "已转交"), text(hant, "已轉交"), text(en, "Passed to ")];
     ("passed_on".to_owned(), in_three(texts))
 }
 
-/// zh-Hans, zh-Hant, en.
+/// The same in each of `TAGS`.
 fn in_three(texts: [String; 3]) -> Vec<v1::LocalText> {
-    let tags = ["zh-Hans", "zh-Hant", "en"];
     let text = |(tag, text): (&str, String)| v1::LocalText { language: tag.to_owned(), text };
-    tags.into_iter().zip(texts).map(text).collect()
+    TAGS.into_iter().zip(texts).map(text).collect()
 }
 
 /// Adds a message that the client has sealed, and ends a pause.
@@ -310,4 +325,42 @@ pub fn categories(caller: &Caller) -> Result<Vec<v1::HelpCategory>> {
         questions: category.questions().iter().map(question).collect(),
     };
     Ok(HelpCategory::ALL.iter().map(category).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        help_request::samples::{always, request},
+        time::Time,
+    };
+
+    fn desks() -> Desks {
+        let mut desk = super::super::desks::of_code(&"CN-440100".parse().unwrap());
+        for (tag, name) in [("zh-Hans", "广州联络点"), ("en", "Guangzhou Contact Point")] {
+            let language = Language::parse(tag, "names").unwrap();
+            desk.names.add(language, name.into(), "names").unwrap();
+        }
+        Desks { all: vec![desk], duty: "CN-440000".parse().unwrap() }
+    }
+
+    fn said(request: &HelpRequest, owner: &str) -> [String; 3] {
+        let (_, labels) = labels(request, &owner.parse().unwrap(), &desks());
+        labels.into_iter().map(|label| label.text).collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    #[test]
+    fn what_was_passed_on_is_told_by_the_points_name_until_it_is_taken_up() {
+        let mut passed = request();
+        assert_eq!(said(&passed, "CN-440100")[2], "Received", "routed there, and passed by nobody");
+        passed.passed = Some(Time(1));
+        let told = ["已转交广州联络点", "已轉交广州联络点", "Passed to Guangzhou Contact Point"];
+        assert_eq!(said(&passed, "CN-440100"), told);
+        assert_eq!(said(&passed, "AU-SYD")[0], "已转交 AU-SYD", "the directory does not know it");
+        passed.step(HelpMove::Triage, Time(2), &always()).unwrap();
+        passed.step(HelpMove::Answer, Time(3), &always()).unwrap();
+        assert_eq!(said(&passed, "CN-440100"), told);
+        passed.step(HelpMove::Assign, Time(4), &always()).unwrap();
+        assert_eq!(said(&passed, "CN-440100")[2], "In progress");
+    }
 }
