@@ -13,7 +13,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        help_requests::{self, Secret, Tracked},
+        help_requests::{self, Passed, Secret, Tracked},
     },
     domain::{
         handoff::HandoffMove,
@@ -43,7 +43,7 @@ enum Came {
     Shown(Box<v1::TrackHelpRequestResponse>),
     State(HelpState),
     /// Another point has it.
-    PassedTo(PointCode),
+    PassedTo(Passed),
 }
 
 pub async fn track(
@@ -110,8 +110,12 @@ fn state(came: Came) -> Result<HelpState> {
 async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> {
     caller.may(Operation::TrackHelpRequest)?;
     let reference = reference_of(&question)?;
+    let mut question = question;
     let mut next = match here(app, question.clone()).await {
-        Ok(Came::PassedTo(owner)) => owner,
+        Ok(Came::PassedTo(passed)) => {
+            ask_for(&mut question, &passed.reference);
+            passed.owner
+        }
         // Known here to nobody with this code: the point in the reference may know.
         Err(Error::NotFound { noun }) => match intake_of(app, &reference).await? {
             Some(point) if !app.keys.is_home(&point) => point,
@@ -126,8 +130,11 @@ async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> 
             false => ask(app, &next, question.clone(), until).await?,
         };
         match came {
-            Came::PassedTo(owner) if owner == next => break,
-            Came::PassedTo(owner) => next = owner,
+            Came::PassedTo(passed) if passed.owner == next => break,
+            Came::PassedTo(passed) => {
+                ask_for(&mut question, &passed.reference);
+                next = passed.owner;
+            }
             came => return Ok(came),
         }
     }
@@ -136,6 +143,7 @@ async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> 
 
 async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> Result<Came> {
     let tracked = matches!(question, Question::Track(_));
+    let asked = parts(&question).0.to_owned();
     let letter =
         Letter { kind: Some(letter::Kind::HelpLookup(HelpLookup { question: Some(question) })) };
     let wait = until.saturating_duration_since(Instant::now()).min(STEP);
@@ -147,7 +155,13 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
         return Err(refused(&answer));
     }
     if !answer.passed_to.is_empty() {
-        return Ok(Came::PassedTo(answer.passed_to.parse().map_err(|_| unreachable(app, to))?));
+        let asked =
+            Some(answer.passed_reference).filter(|other| !other.is_empty()).unwrap_or(asked);
+        let (owner, reference) = (answer.passed_to.parse(), Reference::parse(&asked, "reference"));
+        let (Ok(owner), Ok(reference)) = (owner, reference) else {
+            return Err(unreachable(app, to));
+        };
+        return Ok(Came::PassedTo(Passed { owner, reference }));
     }
     match (tracked, answer.track) {
         (true, Some(shown)) => Ok(Came::Shown(Box::new(shown))),
@@ -192,9 +206,11 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
     match here(app, question).await {
         Ok(Came::Shown(shown)) => HelpLookupAnswer { track: Some(*shown), ..Default::default() },
         Ok(Came::State(state)) => HelpLookupAnswer { state: state.number(), ..Default::default() },
-        Ok(Came::PassedTo(owner)) => {
-            HelpLookupAnswer { passed_to: owner.to_string(), ..Default::default() }
-        }
+        Ok(Came::PassedTo(passed)) => HelpLookupAnswer {
+            passed_to: passed.owner.to_string(),
+            passed_reference: passed.reference.to_string(),
+            ..Default::default()
+        },
         Err(error) => {
             let (code, reason) = error.kind();
             HelpLookupAnswer {
@@ -212,8 +228,8 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
 async fn here(app: &App, question: Question) -> Result<Came> {
     let reference = reference_of(&question)?;
     match answered(app, question).await {
-        Err(Error::NotFound { noun }) => match help_requests::stub_owner(app, &reference).await? {
-            Some(owner) => Ok(Came::PassedTo(owner)),
+        Err(Error::NotFound { noun }) => match help_requests::stub_of(app, &reference).await? {
+            Some(passed) => Ok(Came::PassedTo(passed)),
             None if app.help.apart.may_be(app).await? => match intake_of(app, &reference).await? {
                 // It may lie beside the feeds, or come back with them.
                 Some(point) if app.keys.is_home(&point) => Err(unreachable(app, &point)),
@@ -230,9 +246,9 @@ async fn answered(app: &App, question: Question) -> Result<Came> {
     let secret = secret_of(&question)?;
     let anybody = Caller::Anonymous;
     if !matches!(question, Question::Track(_))
-        && let Some(owner) = help_requests::passed_to(app, &secret).await?
+        && let Some(passed) = help_requests::passed_to(app, &secret).await?
     {
-        return Ok(Came::PassedTo(owner));
+        return Ok(Came::PassedTo(passed));
     }
     let state = match question {
         Question::Track(request) => {
@@ -240,7 +256,7 @@ async fn answered(app: &App, question: Question) -> Result<Came> {
                 .map_err(|_| Invalid::new("message_limit", "negative"))?;
             return Ok(match help_requests::track(app, &anybody, &secret, limit).await? {
                 Tracked::Here(shown) => Came::Shown(shown),
-                Tracked::PassedTo(owner) => Came::PassedTo(owner),
+                Tracked::PassedTo(passed) => Came::PassedTo(passed),
             });
         }
         Question::Reply(request) => {
@@ -300,6 +316,19 @@ async fn intake_of(app: &App, reference: &Reference) -> Result<Option<PointCode>
     let short = reference.as_str().split('-').next().unwrap_or("");
     let desks = app.help.desks.get(app).await?;
     Ok(desks.all.iter().find(|desk| desk.short == short).map(|desk| desk.code.clone()))
+}
+
+/// The same question about another reference.
+fn ask_for(question: &mut Question, reference: &Reference) {
+    let asked = match question {
+        Question::Track(q) => &mut q.reference,
+        Question::Reply(q) => &mut q.reference,
+        Question::Withdraw(q) => &mut q.reference,
+        Question::Rate(q) => &mut q.reference,
+        Question::Consent(q) => &mut q.reference,
+        Question::Notices(q) => &mut q.reference,
+    };
+    reference.as_str().clone_into(asked);
 }
 
 fn reference_of(question: &Question) -> Result<Reference> {

@@ -29,7 +29,7 @@ use std::sync::{
 pub use submit::{NewHelpRequest, Submitted, submit};
 use tokio::sync::Notify;
 pub use track::{
-    Secret, Tracked, categories, owned, passed_to, rate, reply, stub_owner, track, withdraw,
+    Passed, Secret, Tracked, categories, owned, passed_to, rate, reply, stub_of, track, withdraw,
 };
 
 use self::{desks::DeskCache, numbers::Numbers, sealing::IntakeKeys};

@@ -150,7 +150,7 @@ async fn enter_stub(
 
 /// One key of a client that tried at two nodes makes two references: the later is a double of the
 /// first, and both codes are one.
-async fn merge(
+pub async fn merge(
     app: &App,
     owner: &PointCode,
     id: RecordId,

@@ -7,6 +7,7 @@ use yizhan_proto::v1;
 
 use super::{
     desks::{Desks, zone_of},
+    posting::merge,
     sealing::{CONTENT, RequestKeys},
     stored::{Stored, sealed_feed},
 };
@@ -195,7 +196,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     let keys = RequestKeys { content: new.content_key.clone(), note: sealed::random_key() };
     let hours = desks.hours(&decision.owner);
     let content = sealed::seal(&new.content_key, CONTENT, &id.0, &new.content);
-    let request = HelpRequest {
+    let mut request = HelpRequest {
         reference,
         category: new.category,
         urgency: new.urgency,
@@ -252,7 +253,11 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         }
         return Ok(answer(&request, &decision.owner));
     }
-    let change = if app.keys.is_home(&decision.owner) {
+    let is_home = app.keys.is_home(&decision.owner);
+    if is_home && !new.key.is_empty() {
+        merge(app, &decision.owner, id, &mut request).await?;
+    }
+    let change = if is_home {
         let feed = sealed_feed(&decision.owner);
         let payload = v1::HelpRequest::from(request.clone()).encode_to_vec();
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_REQUEST, id, payload)
@@ -266,7 +271,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     attachments::claim(app, id, &new.files).await?;
     match app.writer.commit(change).await {
         Ok(_) => {
-            if !app.keys.is_home(&decision.owner) {
+            if !is_home {
                 app.help.post.notify_one();
             }
             Ok(answer(&request, &decision.owner))

@@ -66,6 +66,9 @@ enum Led {
     On(Box<v1::HelpStub>),
 }
 
+/// Doubles of doubles that are followed.
+const DOUBLES_MAX: usize = 4;
+
 /// Looks up by the code alone: an unknown reference and a wrong code take the same way.
 async fn lead(app: &App, secret: &Secret) -> Result<Led> {
     let mut on = None;
@@ -76,7 +79,7 @@ async fn lead(app: &App, secret: &Secret) -> Result<Led> {
                 let request = &stored.request;
                 let reference = request.reference.as_str();
                 if secret.fits(reference, &request.lookup_hash, &request.mac_hash) {
-                    return Ok(Led::Here(Box::new(stored)));
+                    return instead(app, stored).await;
                 }
             }
             Kind::HELP_STUB => {
@@ -91,22 +94,75 @@ async fn lead(app: &App, secret: &Secret) -> Result<Led> {
     on.map(|stub| Led::On(Box::new(stub))).ok_or_else(not_found)
 }
 
-/// The point that a request was passed to, if it is not here any more; none if it is here.
-pub async fn passed_to(app: &App, secret: &Secret) -> Result<Option<PointCode>> {
+/// The request that goes on in the place of a client's double: a code leads to it by either reference.
+/// Of a double whose other has another client, or is gone, itself.
+async fn instead(app: &App, double: Stored) -> Result<Led> {
+    let mut led = double;
+    for _ in 0..DOUBLES_MAX {
+        match other(app, &led).await? {
+            Some(Led::Here(other)) if is_clients(&led, &other.request.lookup_hash) => led = *other,
+            Some(Led::On(stub)) if is_clients(&led, &stub.lookup_hash) => return Ok(Led::On(stub)),
+            Some(_) | None => break,
+        }
+    }
+    Ok(Led::Here(Box::new(led)))
+}
+
+/// The request that goes on in a double's place, at the double's point or passed on from there.
+async fn other(app: &App, double: &Stored) -> Result<Option<Led>> {
+    let Some(of) = &double.request.duplicate_of else { return Ok(None) };
+    for found in stored::with_reference(app, of).await? {
+        match found.row.kind {
+            _ if found.feed != *double.feed() => (),
+            Kind::HELP_REQUEST => return Ok(Some(Led::Here(Box::new(Stored::of(found)?)))),
+            Kind::HELP_STUB => return Ok(Some(Led::On(Box::new(found.message()?)))),
+            _ => (),
+        }
+    }
+    Ok(None)
+}
+
+/// Does the same code lead to both?
+fn is_clients(double: &Stored, lookup_hash: &[u8]) -> bool {
+    double.request.lookup_hash == lookup_hash
+}
+
+/// Where a request was passed to, and the reference to ask for there.
+pub struct Passed {
+    pub owner: PointCode,
+    pub reference: Reference,
+}
+
+impl Passed {
+    fn of(stub: &v1::HelpStub) -> Result<Passed> {
+        let owner = stub.owner.parse().map_err(Error::from)?;
+        Ok(Passed { owner, reference: Reference::parse(&stub.reference, "reference")? })
+    }
+}
+
+/// Where a request was passed to, if it is not here any more; none if it is here.
+pub async fn passed_to(app: &App, secret: &Secret) -> Result<Option<Passed>> {
     match lead(app, secret).await? {
         Led::Here(_) => Ok(None),
-        Led::On(stub) => Ok(Some(stub.owner.parse().map_err(Error::from)?)),
+        Led::On(stub) => Ok(Some(Passed::of(&stub)?)),
     }
 }
 
 /// Where the request of a reference was passed to, whatever the code; none if it is not known to have
 /// been.
-pub async fn stub_owner(app: &App, reference: &Reference) -> Result<Option<PointCode>> {
-    let found = stored::with_reference(app, reference).await?;
-    match found.iter().find(|found| found.row.kind == Kind::HELP_STUB) {
-        None => Ok(None),
-        Some(stub) => Ok(Some(stub.message::<v1::HelpStub>()?.owner.parse().map_err(Error::from)?)),
+pub async fn stub_of(app: &App, reference: &Reference) -> Result<Option<Passed>> {
+    for found in stored::with_reference(app, reference).await? {
+        match found.row.kind {
+            Kind::HELP_STUB => return Ok(Some(Passed::of(&found.message()?)?)),
+            Kind::HELP_REQUEST => {
+                if let Led::On(stub) = instead(app, Stored::of(found)?).await? {
+                    return Ok(Some(Passed::of(&stub)?));
+                }
+            }
+            _ => (),
+        }
     }
+    Ok(None)
 }
 
 /// The request that a code leads to, at its owner.
@@ -123,27 +179,32 @@ pub async fn owned(app: &App, secret: &Secret) -> Result<Box<Stored>> {
 /// How a request stands, or where it went.
 pub enum Tracked {
     Here(Box<v1::TrackHelpRequestResponse>),
-    PassedTo(PointCode),
+    PassedTo(Passed),
 }
 
 pub async fn track(app: &App, caller: &Caller, secret: &Secret, limit: usize) -> Result<Tracked> {
     caller.may(Operation::TrackHelpRequest)?;
     match lead(app, secret).await? {
         Led::Here(stored) => Ok(Tracked::Here(Box::new(shown(app, *stored, limit).await?))),
-        Led::On(stub) => Ok(Tracked::PassedTo(stub.owner.parse().map_err(Error::from)?)),
+        Led::On(stub) => Ok(Tracked::PassedTo(Passed::of(&stub)?)),
     }
 }
 
 async fn shown(app: &App, stored: Stored, limit: usize) -> Result<v1::TrackHelpRequestResponse> {
     let (id, feed) = (stored.id(), stored.feed().clone());
     let limit = if limit == 0 { MESSAGES_DEFAULT } else { limit.min(MESSAGES_MAX) };
-    let request = stored.request;
     let desks = app.help.desks.get(app).await?;
+    let (label_code, labels) = match other(app, &stored).await? {
+        // Of somebody else's request no more is told than how it stands.
+        Some(Led::Here(other)) => labels(&other.request, &feed.home, &desks),
+        Some(Led::On(stub)) => passed_on(&stub.owner.parse().map_err(Error::from)?, &desks),
+        None => labels(&stored.request, &feed.home, &desks),
+    };
+    let request = stored.request;
     let hours = desks.hours(&feed.home);
     let now = app.outside.now();
     let all = messages(app, &feed, id, limit).await?;
     let shown = all.into_iter().filter(|(_, message)| message.author() != Author::Note);
-    let (label_code, labels) = labels(&request, &feed.home, &desks);
     let (closes, deleted) = super::retention::plan(app, &request);
     let handoff_asked = match request.handoff {
         Some(handoff) => handoffs::asked(app, &feed.home, handoff).await?,
