@@ -193,6 +193,13 @@ pub fn label(labels: &[v1::LocalText], language: &str) -> String {
     }
 }
 
+/// A point that can read a request, and why.
+pub fn reader(reader: &v1::HelpReader) -> Value {
+    use v1::help_reader::Role;
+    let role = word::<Role>(reader.role, Role::as_str_name, "ROLE_");
+    json!({ "point": reader.point, "role": role })
+}
+
 /// The question whether a request may be passed on.
 pub fn handoff_asked(asked: &v1::HandoffAsked) -> Value {
     json!({

@@ -13,7 +13,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        help_requests::{self, Passed, Secret, Tracked},
+        help_requests::{self, Passed, Secret, Tracked, desks::short_of_code},
     },
     domain::{
         handoff::HandoffMove,
@@ -35,6 +35,8 @@ const DEADLINE: Duration = Duration::from_secs(6);
 const STEP: Duration = Duration::from_secs(4);
 /// Points that a request may have gone through.
 const STEPS_MAX: usize = 16;
+/// Points that are asked for one reference.
+const INTAKES_MAX: usize = 3;
 /// Tries of a consent that others keep overtaking.
 const TRIES: usize = 8;
 
@@ -110,20 +112,30 @@ fn state(came: Came) -> Result<HelpState> {
 async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> {
     caller.may(Operation::TrackHelpRequest)?;
     let reference = reference_of(&question)?;
-    let mut question = question;
-    let mut next = match here(app, question.clone()).await {
-        Ok(Came::PassedTo(passed)) => {
-            ask_for(&mut question, &passed.reference);
-            passed.owner
-        }
-        // Known here to nobody with this code: the point in the reference may know.
-        Err(Error::NotFound { noun }) => match intake_of(app, &reference).await? {
-            Some(point) if !app.keys.is_home(&point) => point,
-            _ => return Err(Error::NotFound { noun }),
-        },
+    let until = Instant::now() + DEADLINE;
+    let unknown = match here(app, question.clone()).await {
+        Ok(Came::PassedTo(passed)) => return walk(app, question, passed, until).await,
+        Err(unknown @ Error::NotFound { .. }) => unknown,
         done => return done,
     };
-    let until = Instant::now() + DEADLINE;
+    // Known here to nobody with this code: the point in the reference may know.
+    for owner in intakes_of(app, &reference).await? {
+        if app.keys.is_home(&owner) {
+            continue;
+        }
+        let passed = Passed { owner, reference: reference.clone() };
+        match walk(app, question.clone(), passed, until).await {
+            Err(Error::NotFound { .. }) => {}
+            done => return done,
+        }
+    }
+    Err(unknown)
+}
+
+/// Asks from point to point until one has the request.
+async fn walk(app: &App, mut question: Question, first: Passed, until: Instant) -> Result<Came> {
+    let mut next = first.owner;
+    ask_for(&mut question, &first.reference);
     for _ in 0..STEPS_MAX {
         let came = match app.keys.is_home(&next) {
             true => here(app, question.clone()).await?,
@@ -230,11 +242,14 @@ async fn here(app: &App, question: Question) -> Result<Came> {
     match answered(app, question).await {
         Err(Error::NotFound { noun }) => match help_requests::stub_of(app, &reference).await? {
             Some(passed) => Ok(Came::PassedTo(passed)),
-            None if app.help.apart.may_be(app).await? => match intake_of(app, &reference).await? {
+            None if app.help.apart.may_be(app).await? => {
                 // It may lie beside the feeds, or come back with them.
-                Some(point) if app.keys.is_home(&point) => Err(unreachable(app, &point)),
-                _ => Err(Error::NotFound { noun }),
-            },
+                let intakes = intakes_of(app, &reference).await?;
+                match intakes.iter().find(|point| app.keys.is_home(point)) {
+                    Some(point) => Err(unreachable(app, point)),
+                    None => Err(Error::NotFound { noun }),
+                }
+            }
             None => Err(Error::NotFound { noun }),
         },
         done => done,
@@ -311,11 +326,15 @@ async fn answer_offer(app: &App, secret: &Secret, agree: bool) -> Result<HelpSta
     Err(Error::Busy)
 }
 
-/// The point whose node took the request in, by the short name in its reference.
-async fn intake_of(app: &App, reference: &Reference) -> Result<Option<PointCode>> {
+/// Points whose node may have taken the request in, by the short name in its reference: whoever is
+/// called that today, then whoever was before the directory named it.
+async fn intakes_of(app: &App, reference: &Reference) -> Result<Vec<PointCode>> {
     let short = reference.as_str().split('-').next().unwrap_or("");
     let desks = app.help.desks.get(app).await?;
-    Ok(desks.all.iter().find(|desk| desk.short == short).map(|desk| desk.code.clone()))
+    let today = desks.all.iter().filter(|desk| desk.short == short);
+    let before =
+        desks.all.iter().filter(|desk| desk.short != short && short_of_code(&desk.code) == short);
+    Ok(today.chain(before).take(INTAKES_MAX).map(|desk| desk.code.clone()).collect())
 }
 
 /// The same question about another reference.

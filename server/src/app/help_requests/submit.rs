@@ -18,6 +18,7 @@ use crate::{
         records,
     },
     domain::{
+        deputy::deputy_of,
         help_category::HelpCategory,
         help_clock::{ClockKind, Clocks},
         help_reference::Reference,
@@ -28,7 +29,8 @@ use crate::{
         language::Language,
         policy::Operation,
         region::{self, Level, Region},
-        routing::{Ask, Decision, Route, route},
+        roster::Roster,
+        routing::{ALTERNATIVES_MAX, Alternative, Ask, Decision, Route, chosen, route},
         text::{self, Invalid},
         time::Time,
     },
@@ -159,6 +161,9 @@ pub struct Submitted {
     pub emergency_first: bool,
     pub is_open: bool,
     pub warning: String,
+    /// RFC 3339; empty while it is open.
+    pub opens_at: String,
+    pub readers: Vec<v1::HelpReader>,
 }
 
 /// Takes a request in, for the point of this node. Durable when this returns.
@@ -174,16 +179,17 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         at: now,
     };
     let mut decision = route(&desks.all, &desks.duty, &ask);
-    let warning = prefer(&desks, &mut decision, new.point.as_ref())?;
+    let warning = prefer(&desks, &mut decision, new.point.as_ref(), now)?;
     let intake = app.keys.point.clone();
     let id = id_of(app, &intake, &new.key, now);
+    let asked = Asked { app, desks: &desks, new: &new, now };
     // Own feeds are taken back from neighbours before anything is written into them.
     let lies_apart = !app.writer.recovery().is_over();
     // Files of a repetition would be claimed for a request that names others.
     let may_be_there = !new.files.is_empty() || app.help.apart.may_be(app).await?;
     if !new.key.is_empty()
         && may_be_there
-        && let Some(before) = earlier(app, &new, id, &desks, now).await?
+        && let Some(before) = earlier(&asked, id).await?
     {
         return Ok(before);
     }
@@ -237,9 +243,8 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         kept_at: None,
         passed: None,
     };
-    let answer = |request: &HelpRequest, owner: &PointCode| {
-        submitted(&desks, &new, request, owner, warning.clone(), now)
-    };
+    let answer =
+        |request: &HelpRequest, owner: &PointCode| asked.submitted(request, owner, warning.clone());
     let parcel = v1::HelpParcel {
         id: id.0.to_vec(),
         request: Some(request.clone().into()),
@@ -249,7 +254,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     if lies_apart {
         attachments::claim(app, id, &new.files).await?;
         if !keep_apart(app, id, &decision.owner, &parcel).await? {
-            return earlier(app, &new, id, &desks, now).await?.ok_or(Error::Busy);
+            return earlier(&asked, id).await?.ok_or(Error::Busy);
         }
         return Ok(answer(&request, &decision.owner));
     }
@@ -278,7 +283,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         }
         // Submitted before under the same key: this is that answer again.
         Err(CommitError::Stale) if !new.key.is_empty() => {
-            earlier(app, &new, id, &desks, now).await?.ok_or(Error::Busy)
+            earlier(&asked, id).await?.ok_or(Error::Busy)
         }
         Err(error) => Err(error.into()),
     }
@@ -308,13 +313,8 @@ async fn keep_apart(
 }
 
 /// The answer to a submission that was made before under the same key.
-async fn earlier(
-    app: &App,
-    new: &NewHelpRequest,
-    id: RecordId,
-    desks: &Desks,
-    now: Time,
-) -> Result<Option<Submitted>> {
+async fn earlier(asked: &Asked<'_>, id: RecordId) -> Result<Option<Submitted>> {
+    let (app, new) = (asked.app, asked.new);
     let exists = || Error::Exists { noun: "help request under this key" };
     let apart = help_requests::find_arrival(&mut *app.db.reader().await?, id).await?;
     if let Some(arrival) = apart {
@@ -326,7 +326,7 @@ async fn earlier(
             return Err(exists());
         }
         let owner: PointCode = arrival.owner.parse().map_err(|_| damaged())?;
-        return Ok(Some(submitted(desks, new, &request, &owner, String::new(), now)));
+        return Ok(Some(asked.submitted(&request, &owner, String::new())));
     }
     for found in records::find(app, id).await? {
         let (request, owner) = match found.row.kind {
@@ -345,7 +345,7 @@ async fn earlier(
                     reference,
                     route: stub.route.map(wire::route).unwrap_or_default(),
                     first_answer_by: stub.first_answer_by,
-                    ..promise(desks, new, &owner, String::new(), now)
+                    ..asked.promise(&owner, String::new())
                 }));
             }
             _ => continue,
@@ -353,25 +353,64 @@ async fn earlier(
         if request.lookup_hash != new.lookup_hash {
             return Err(exists());
         }
-        return Ok(Some(submitted(desks, new, &request, &owner, String::new(), now)));
+        return Ok(Some(asked.submitted(&request, &owner, String::new())));
     }
     Ok(None)
 }
 
-fn submitted(
-    desks: &Desks,
-    new: &NewHelpRequest,
-    request: &HelpRequest,
-    owner: &PointCode,
-    warning: String,
+/// A submission, and what its answer rests on.
+struct Asked<'a> {
+    app: &'a App,
+    desks: &'a Desks,
+    new: &'a NewHelpRequest,
     now: Time,
-) -> Submitted {
-    Submitted {
-        reference: request.reference.to_string(),
-        route: request.route.clone(),
-        first_answer_by: first_answer_by(desks, request, owner),
-        ..promise(desks, new, owner, warning, now)
+}
+
+impl Asked<'_> {
+    fn submitted(&self, request: &HelpRequest, owner: &PointCode, warning: String) -> Submitted {
+        Submitted {
+            reference: request.reference.to_string(),
+            route: request.route.clone(),
+            first_answer_by: first_answer_by(self.desks, request, owner),
+            ..self.promise(owner, warning)
+        }
     }
+
+    /// What does not depend on the stored request.
+    fn promise(&self, owner: &PointCode, warning: String) -> Submitted {
+        let new = self.new;
+        let hours = self.desks.hours(owner);
+        let time_zone = client_zone(self.desks, new.region, owner);
+        let is_open = hours.is_open(self.now);
+        let opens = hours.opens(self.now).filter(|_| !is_open);
+        Submitted {
+            reference: String::new(),
+            owner: owner.clone(),
+            route: Route::default(),
+            first_answer_by: String::new(),
+            emergency_numbers: new.country.entry().emergency_numbers.clone(),
+            emergency_first: matches!(new.urgency, Urgency::Emergency | Urgency::Urgent)
+                || new.category == HelpCategory::MedicalAdvice,
+            is_open,
+            warning,
+            opens_at: opens.map(|opens| local(opens, &time_zone)).unwrap_or_default(),
+            time_zone,
+            readers: readers(&self.app.keys.roster(), owner),
+        }
+    }
+}
+
+/// Who can read what is sealed for an owner.
+fn readers(roster: &Roster, owner: &PointCode) -> Vec<v1::HelpReader> {
+    use v1::help_reader::Role;
+    let host = roster.server_of(owner).filter(|host| *host != owner).cloned();
+    let others = [(host, Role::Host), (deputy_of(roster, owner), Role::Deputy)];
+    let others = others.into_iter().filter_map(|(point, role)| Some((point?, role)));
+    let reader = |(point, role): (PointCode, Role)| v1::HelpReader {
+        point: point.to_string(),
+        role: role.into(),
+    };
+    std::iter::once((owner.clone(), Role::Owner)).chain(others).map(reader).collect()
 }
 
 /// When the first answer is promised, in the client's zone.
@@ -391,28 +430,6 @@ fn client_zone(desks: &Desks, region: Region, owner: &PointCode) -> String {
     zone.or_else(owners).unwrap_or_else(|| "UTC".to_owned())
 }
 
-/// What does not depend on the stored request.
-fn promise(
-    desks: &Desks,
-    new: &NewHelpRequest,
-    owner: &PointCode,
-    warning: String,
-    now: Time,
-) -> Submitted {
-    Submitted {
-        reference: String::new(),
-        owner: owner.clone(),
-        route: Route::default(),
-        first_answer_by: String::new(),
-        time_zone: client_zone(desks, new.region, owner),
-        emergency_numbers: new.country.entry().emergency_numbers.clone(),
-        emergency_first: matches!(new.urgency, Urgency::Emergency | Urgency::Urgent)
-            || new.category == HelpCategory::MedicalAdvice,
-        is_open: desks.hours(owner).is_open(now),
-        warning,
-    }
-}
-
 /// RFC 3339 with the offset of a zone.
 fn local(at: Time, zone: &str) -> String {
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
@@ -427,23 +444,29 @@ fn prefer(
     desks: &Desks,
     decision: &mut Decision,
     wish: Option<&PointCode>,
+    now: Time,
 ) -> Result<String, Invalid> {
     let Some(wish) = wish.filter(|wish| **wish != decision.owner) else { return Ok(String::new()) };
     if desks.find(wish).is_none() {
         return Err(Invalid::new("point", "unknown_point"));
     }
-    let routed = std::mem::replace(&mut decision.owner, wish.clone());
-    decision.route.alternatives.insert(
-        0,
-        crate::domain::routing::Alternative {
-            point: routed.to_string(),
-            note: "routed".to_owned(),
-        },
-    );
-    decision.route.reason = format!("because the client chose {wish}; {}", decision.route.reason);
+    let none = || Invalid::new("point", "takes_no_requests").hint(wish);
+    let (desk, reason) = chosen(&desks.all, wish, now).ok_or_else(none)?;
+    decision.route.reason = format!("{reason}; {}", decision.route.reason);
     decision.route.rule = format!("chosen={wish} {}", decision.route.rule);
+    if desk.code == decision.owner {
+        return Ok(String::new());
+    }
+    let owner = &desk.code;
+    let routed = std::mem::replace(&mut decision.owner, owner.clone());
+    decision.route.alternatives.retain(|one| one.point != owner.as_str());
+    decision
+        .route
+        .alternatives
+        .insert(0, Alternative { point: routed.to_string(), note: "routed".to_owned() });
+    decision.route.alternatives.truncate(ALTERNATIVES_MAX);
     Ok(format!(
-        "{wish} was chosen; {routed} serves this place and may answer sooner · 您选择了 {wish}；本地由 {routed} 受理，可能更快"
+        "{owner} was chosen; {routed} serves this place and may answer sooner · 您选择了 {owner}；本地由 {routed} 受理，可能更快"
     ))
 }
 
