@@ -306,5 +306,20 @@ async fn what_lies_beside_the_feeds(database: Database) {
     let told: Vec<_> = told.iter().map(|(_, what, at)| (what.as_slice(), *at)).collect();
     assert_eq!(told, [(&b"more"[..], 30), (&b"two"[..], 20)]);
     assert!(help_requests::list_escalations(db, "HK", 10).await.unwrap().is_empty());
+    // Only the owner's word ends it.
+    help_requests::remove_escalation(db, ("LON-1", "AU-SYD", "CN-440000")).await.unwrap();
+    help_requests::remove_escalation(db, word("LON-2")).await.unwrap();
+    let told = help_requests::list_escalations(db, "CN-440000", 10).await.unwrap();
+    assert_eq!(told.len(), 1);
+
+    let parent = "CN-440000".to_owned();
+    let told = help_requests::Escalated { request: id(1), reference: "LON-1".into(), parent };
+    for _ in 0..2 {
+        help_requests::put_escalated(db, "GB-LON", &told).await.unwrap();
+    }
+    let listed = help_requests::list_escalated(db, "GB-LON", 10).await.unwrap();
+    assert_eq!(listed, [told]);
+    help_requests::remove_escalated(db, "GB-LON", id(1)).await.unwrap();
+    assert!(help_requests::list_escalated(db, "GB-LON", 10).await.unwrap().is_empty());
     tx.commit().await.unwrap();
 }

@@ -642,3 +642,82 @@ pub async fn list_escalations(
     .await
     .map_err(failed)
 }
+
+/// What was noted is over. Only its owner says so.
+pub async fn remove_escalation(
+    db: &mut AnyConnection,
+    (reference, owner, parent): (&str, &str, &str),
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_escalations where reference = $1 and owner = $2 and parent = $3")
+        .bind(reference)
+        .bind(owner)
+        .bind(parent)
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// A request whose parent point was told that a promise was not kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Escalated {
+    pub request: RecordId,
+    pub reference: String,
+    pub parent: String,
+}
+
+pub async fn put_escalated(
+    db: &mut AnyConnection,
+    home: &str,
+    told: &Escalated,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into help_escalated (home, request, reference, parent) values ($1, $2, $3, $4)
+         on conflict (home, request) do update set parent = excluded.parent",
+    )
+    .bind(home)
+    .bind(told.request.0.to_vec())
+    .bind(&told.reference)
+    .bind(&told.parent)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// Of a home, by id.
+pub async fn list_escalated(
+    db: &mut AnyConnection,
+    home: &str,
+    limit: usize,
+) -> Result<Vec<Escalated>, StoreError> {
+    let rows: Vec<(Vec<u8>, String, String)> = sqlx::query_as(
+        "select request, reference, parent from help_escalated where home = $1
+         order by request limit $2",
+    )
+    .bind(home)
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    rows.into_iter()
+        .map(|(request, reference, parent)| {
+            let id = request.try_into().map_err(|_| StoreError::Damaged { what: "escalation" })?;
+            Ok(Escalated { request: RecordId(id), reference, parent })
+        })
+        .collect()
+}
+
+pub async fn remove_escalated(
+    db: &mut AnyConnection,
+    home: &str,
+    request: RecordId,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_escalated where home = $1 and request = $2")
+        .bind(home)
+        .bind(request.0.to_vec())
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

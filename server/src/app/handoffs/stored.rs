@@ -24,7 +24,7 @@ use crate::{
     store::StoreError,
     wire::{
         handoff::{self as wire, IN_WORK},
-        help_request::{clock_message, clock_value},
+        help_request::{clock_message, clock_state, clock_value},
         value::time_message,
     },
 };
@@ -85,6 +85,15 @@ impl Noted {
             // Nothing of what was not taken over stays here.
             self.handoff.preview = None;
         }
+    }
+
+    /// The promise to answer was not kept.
+    pub fn note_breach(&mut self, now: Time) {
+        let ack = self.handoff.ack.take().and_then(|ack| clock_value(ack).ok());
+        self.handoff.ack = ack.map(|mut ack| {
+            ack.note_breach(now);
+            clock_state(&ack)
+        });
     }
 
     pub fn say(&mut self, word: Word) {

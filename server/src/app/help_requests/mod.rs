@@ -4,6 +4,8 @@
 //! and the handling point can get at; what stands in clear names nobody.
 
 pub mod desks;
+#[cfg(test)]
+mod escalation_tests;
 pub mod numbers;
 pub mod past;
 pub mod posting;
