@@ -121,7 +121,13 @@ async fn a_request_is_passed_on_with_consent_and_its_link_works_everywhere() {
     assert!(seen(&guangzhou, &id).await.is_null(), "nobody has agreed yet");
 
     let student = cluster.visitor("CN-440000");
+    let track = ["help", "track", &reference, "--code", &code];
+    let asked = student.ask(&track).await["handoff_asked"].take();
+    assert_eq!(word(&asked, "to"), "CN-440100", "the client reads what it agrees to");
+    assert_eq!(word(&asked, "summary"), "student, medical advice, speaks Mandarin");
+    assert!(asked["expires_at"].is_string(), "{asked}");
     student.ask(&["help", "consent", &reference, "--code", &code]).await;
+    assert!(student.ask(&track).await["handoff_asked"].is_null(), "it has been answered");
     until_state(&cluster, &guangzhou, &id, "offered").await;
     let preview = seen(&guangzhou, &id).await;
     assert_eq!(word(&preview, "category"), "medical_advice");
@@ -154,6 +160,7 @@ async fn a_request_is_passed_on_with_consent_and_its_link_works_everywhere() {
         let tracked = visitor.ask(&["help", "track", &reference, "--code", &code]).await;
         assert_eq!(word(&tracked, "owner"), "CN-440100", "at {point}");
         assert_eq!(word(&tracked, "label_code"), "passed_on", "at {point}");
+        assert_eq!(word(&tracked, "label"), "已转交 CN-440100", "at {point}");
     }
     // Whoever writes to the old owner's node reaches the new one.
     let wrote = ["help", "reply", &reference, "--code", &code, "--text", "a word from afar"];
@@ -581,4 +588,65 @@ async fn twenty_wrong_codes_are_enough_for_a_while() {
     assert!(message.contains("try again in"), "{message}");
     // Whoever asks for help is not kept out by that.
     asked(&cluster).await;
+}
+
+#[tokio::test]
+async fn one_key_at_two_nodes_is_one_request_and_both_references_lead_to_it() {
+    let cluster = three().await;
+    let london = cluster.admin("GB-LON").await;
+    // One person, whose first try came to nothing that it knows of.
+    let home = crate::people::scratch(&cluster).join("student");
+    let at = |point: &str| {
+        let ca = cluster.path(point).join("ca.pem");
+        Client::new(cluster.addresses(point).public, &ca, &home)
+    };
+    let mut call = vec!["help", "submit", "--category", "legal", "--country", "GB"];
+    call.extend(["--lang", "en", "--text", "a lease", "--key", "once"]);
+    let far = at("CN-440100").ask(&call).await;
+    let (first, code) = (word(&far, "reference"), word(&far, "code"));
+    cluster.eventually("it has come to London", async || owns(&london, first).await).await;
+    let near = at("GB-LON").ask(&call).await;
+    let second = word(&near, "reference");
+    assert_eq!(word(&near, "code"), code);
+    assert_ne!(first, second);
+    let queue = london.list(&["desk", "queue"]).await;
+    assert_eq!(queue.len(), 1, "{queue:?}");
+    assert_eq!(word(&queue[0], "reference"), first);
+
+    // A word under either reference reaches the one request.
+    for (n, reference) in [first, second].into_iter().enumerate() {
+        let text = format!("word {n}");
+        let reply = ["help", "reply", reference, "--code", code, "--text", &text];
+        at(["GB-LON", "CN-440100"][n]).ask(&reply).await;
+    }
+    let opened = london.ask(&["desk", "show", first]).await;
+    for text in ["word 0", "word 1"] {
+        let messages = opened["messages"].as_array().unwrap();
+        assert!(messages.iter().any(|one| one["text"] == text), "{text} in {opened}");
+    }
+    london.ask(&["desk", "reply", first, "--text", "an answer"]).await;
+    let tracked = async |point: &str, reference: &str| {
+        at(point).ask(&["help", "track", reference, "--code", code]).await
+    };
+    for reference in [first, second] {
+        let tracked = tracked("CN-440000", reference).await;
+        assert_eq!(word(&tracked, "label"), "In progress", "{reference}");
+        assert_eq!(word(&tracked["messages"][0], "text"), "a lease", "{reference}");
+    }
+
+    // And so they do after it has been passed on.
+    let id = offered(&london, first).await;
+    at("CN-440000").ask(&["help", "consent", second, "--code", code]).await;
+    let guangzhou = cluster.admin("CN-440100").await;
+    until_state(&cluster, &guangzhou, &id, "offered").await;
+    guangzhou.ask(&["desk", "accept", &id]).await;
+    until_state(&cluster, &guangzhou, &id, "released").await;
+    for point in ["GB-LON", "CN-440100", "CN-440000"] {
+        for reference in [first, second] {
+            let tracked = tracked(point, reference).await;
+            assert_eq!(word(&tracked, "owner"), "CN-440100", "{reference} at {point}");
+        }
+    }
+    at("GB-LON").ask(&["help", "withdraw", second, "--code", code]).await;
+    assert_eq!(word(&tracked("CN-440100", first).await, "state"), "withdrawn");
 }

@@ -83,6 +83,12 @@ async fn a_student_in_london_is_answered_at_the_right_desk() {
     assert_eq!(asked["emergency_numbers"][0], "999");
     assert!(asked["emergency_numbers"].as_array().unwrap().contains(&json!("112")));
     assert_eq!(word(&asked, "time_zone"), "Europe/London");
+    let readers = json!([
+        {"point": "GB-LON", "role": "owner"},
+        {"point": "CN-440000", "role": "deputy"},
+    ]);
+    assert_eq!(asked["readers"], readers, "who can read it, and nobody else");
+    assert_eq!(asked["open_now"] == true, word(&asked, "opens_at").is_empty(), "{asked}");
     let first_answer_by = word(&asked, "first_answer_by");
     assert!(first_answer_by.ends_with("+00:00") || first_answer_by.ends_with("+01:00"));
     assert_eq!(code.len(), 24);
@@ -205,6 +211,11 @@ async fn a_mainland_place_needs_a_city_that_exists() {
     assert_eq!(field_reason(&refused.json()), ("region_code".into(), "unknown_code".into()));
     let asked = asker.ask(&submit(&["--region", "445300"])).await;
     assert_eq!(word(&asked, "owner"), "CN-445300");
+    // It lives on the province's node.
+    let host = json!({"point": "CN-440000", "role": "host"});
+    assert_eq!(asked["readers"][1], host, "{asked}");
+    let chosen = asker.run(&submit(&["--region", "445300", "--point", "FR-PAR"])).await;
+    assert_eq!(field_reason(&chosen.expect_code(exit::REFUSED).json()).0, "point");
 }
 
 #[tokio::test]

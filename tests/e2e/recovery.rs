@@ -286,3 +286,93 @@ async fn what_a_backup_held_of_other_homes_is_hidden_until_a_neighbour_was_asked
     assert_goes_on(&cluster).await;
     cluster.assert_faults_fired();
 }
+
+/// Asks for help in London; for what nobody covers, the province is to answer.
+fn call<'a>(country: &'a str, key: &'a str) -> Vec<&'a str> {
+    let mut call = vec!["help", "submit", "--category", "legal", "--country", country];
+    call.extend(["--lang", "en", "--text", "a question", "--key", key]);
+    call
+}
+
+#[tokio::test]
+async fn who_asks_for_help_is_taken_in_while_the_node_takes_its_feeds_back() {
+    let mut cluster = network().await;
+    let visitor = cluster.visitor("GB-LON");
+    let word = |document: &Value, key: &str| document[key].as_str().expect("a word").to_owned();
+    let mut references = vec![word(&visitor.ask(&call("GB", "k-1")).await, "reference")];
+    cluster.stop("GB-LON").await;
+    let database = cluster.path("GB-LON").join("yizhan.db");
+    let aside = scratch(&cluster).join("old.db");
+    fs::copy(&database, &aside).expect("a copy");
+    cluster.start("GB-LON").await;
+    let london = cluster.admin("GB-LON").await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let visitor = cluster.visitor("GB-LON");
+    for key in ["k-2", "k-3"] {
+        references.push(word(&visitor.ask(&call("GB", key)).await, "reference"));
+    }
+    person("Later").create_shown(&cluster, &london).await;
+    cluster.eventually("Guangdong has it", async || finds(&guangdong, "Later").await).await;
+    cluster.stop("GB-LON").await;
+    fs::copy(&aside, &database).expect("put back");
+    for ending in ["-wal", "-shm"] {
+        let _ = fs::remove_file(cluster.path("GB-LON").join(format!("yizhan.db{ending}")));
+    }
+
+    cluster.cut_off("GB-LON");
+    cluster.start("GB-LON").await;
+    let london = cluster.admin("GB-LON").await;
+    let visitor = cluster.visitor("GB-LON");
+    let here = visitor.ask(&call("GB", "k-4")).await;
+    let away = visitor.ask(&call("KE", "k-5")).await;
+    let (reference, code) = (word(&here, "reference"), word(&here, "code"));
+    assert_eq!((&*word(&here, "owner"), &*word(&away, "owner")), ("GB-LON", "CN-440000"));
+    for asked in [&here, &away] {
+        references.push(word(asked, "reference"));
+    }
+    // The same key has one effect, and the same answer.
+    for key in ["k-1", "k-4"] {
+        let again = visitor.ask(&call("GB", key)).await;
+        assert!(references.contains(&word(&again, "reference")), "{key}: {again}");
+    }
+    let again = visitor.ask(&call("GB", "k-4")).await;
+    assert_eq!(
+        (word(&again, "reference"), word(&again, "code")),
+        (reference.clone(), code.clone())
+    );
+    // Nothing else is written, and nobody learns more from a code than that one has to wait.
+    for code in [&code, &word(&away, "code")] {
+        let track = ["help", "track", &reference, "--code", code];
+        assert_eq!(visitor.refused(&track).await, "OWNER_UNAVAILABLE");
+    }
+    let file = crate::people::document(&cluster, "member.json", &person("Denied").document());
+    london.refused(&["member", "create", "--file", &file]).await;
+    // What was answered is durable.
+    cluster.kill("GB-LON").await;
+    cluster.start("GB-LON").await;
+
+    cluster.rejoin("GB-LON");
+    assert_goes_on(&cluster).await;
+    let (london, visitor) = (cluster.admin("GB-LON").await, cluster.visitor("GB-LON"));
+    for (desk, asked) in [(&london, &here), (&guangdong, &away)] {
+        let reference = word(asked, "reference");
+        cluster
+            .eventually("it is in the queue", async || {
+                let queue = desk.list(&["desk", "queue"]).await;
+                queue.iter().filter(|one| one["reference"] == reference).count() == 1
+            })
+            .await;
+        let opened = desk.ask(&["desk", "show", &reference]).await;
+        assert_eq!(opened["content"]["text"], "a question");
+        let track = ["help", "track", &reference, "--code", &word(asked, "code")];
+        assert_eq!(visitor.ask(&track).await["state"], "received");
+    }
+    let again = visitor.ask(&call("GB", "k-4")).await;
+    assert_eq!((word(&again, "reference"), word(&again, "code")), (reference, code));
+    references.push(word(&visitor.ask(&call("GB", "k-6")).await, "reference"));
+    let all = references.len();
+    references.sort();
+    references.dedup();
+    assert_eq!(references.len(), all, "none is given twice: {references:?}");
+    cluster.assert_faults_fired();
+}

@@ -100,6 +100,7 @@ fn value(number: u64, received: i64) -> HelpRequest {
         notices: Vec::new(),
         kept: None,
         kept_at: None,
+        passed: None,
     }
 }
 
@@ -262,6 +263,9 @@ async fn what_lies_beside_the_feeds(database: Database) {
     assert_eq!(help_requests::take_numbers(db, year, 1, 10, 500).await.unwrap(), 11);
     assert_eq!(help_requests::take_numbers(db, year, 2, 10, 500).await.unwrap(), 521);
     assert_eq!(help_requests::take_numbers(db, ("GB-LON", 2027), 2, 10, 500).await.unwrap(), 1);
+    // Somebody who has lost all counters, and is in another epoch for it.
+    let lost = help_requests::take_numbers(db, ("AU-SYD", 2026), 2, 10, 500);
+    assert_eq!(lost.await.unwrap(), 501);
 
     let arrival = |number: u64, arrived_us| Arrival {
         id: id(number),
@@ -279,7 +283,10 @@ async fn what_lies_beside_the_feeds(database: Database) {
     assert_eq!(come, [(id(1), vec![0, 255, 1]), (id(2), vec![0, 255, 2])]);
     let after = help_requests::list_arrivals(db, (10, id(1)), 10).await.unwrap();
     assert_eq!(after.iter().map(|one| one.id).collect::<Vec<_>>(), [id(2)]);
+    let kept = help_requests::find_arrival(db, id(1)).await.unwrap();
+    assert_eq!(kept.map(|kept| kept.arrived_us), Some(10));
     help_requests::remove_arrival(db, id(1)).await.unwrap();
+    assert!(help_requests::find_arrival(db, id(1)).await.unwrap().is_none());
     assert_eq!(help_requests::list_arrivals(db, first, 10).await.unwrap().len(), 1);
 
     // A deputy keeps the newest version.
@@ -305,5 +312,20 @@ async fn what_lies_beside_the_feeds(database: Database) {
     let told: Vec<_> = told.iter().map(|(_, what, at)| (what.as_slice(), *at)).collect();
     assert_eq!(told, [(&b"more"[..], 30), (&b"two"[..], 20)]);
     assert!(help_requests::list_escalations(db, "HK", 10).await.unwrap().is_empty());
+    // Only the owner's word ends it.
+    help_requests::remove_escalation(db, ("LON-1", "AU-SYD", "CN-440000")).await.unwrap();
+    help_requests::remove_escalation(db, word("LON-2")).await.unwrap();
+    let told = help_requests::list_escalations(db, "CN-440000", 10).await.unwrap();
+    assert_eq!(told.len(), 1);
+
+    let parent = "CN-440000".to_owned();
+    let told = help_requests::Escalated { request: id(1), reference: "LON-1".into(), parent };
+    for _ in 0..2 {
+        help_requests::put_escalated(db, "GB-LON", &told).await.unwrap();
+    }
+    let listed = help_requests::list_escalated(db, "GB-LON", 10).await.unwrap();
+    assert_eq!(listed, [told]);
+    help_requests::remove_escalated(db, "GB-LON", id(1)).await.unwrap();
+    assert!(help_requests::list_escalated(db, "GB-LON", 10).await.unwrap().is_empty());
     tx.commit().await.unwrap();
 }

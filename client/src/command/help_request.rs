@@ -254,6 +254,12 @@ impl Submit {
         if !done.warning.is_empty() {
             eprintln!("{}", done.warning);
         }
+        if !done.opens_at.is_empty() {
+            let (point, opens) = (&done.owner, &done.opens_at);
+            eprintln!(
+                "{point} is closed now and opens at {opens} · {point} 现在不在服务时间，{opens} 开始服务"
+            );
+        }
         let route = done.route.as_ref().map(shown::Route::from).unwrap_or_default();
         Ok(Answer::one(json!({
             "emergency_numbers": done.emergency_numbers,
@@ -266,6 +272,8 @@ impl Submit {
             "emergency_first": done.emergency_first,
             "open_now": done.is_open,
             "warning": done.warning,
+            "opens_at": done.opens_at,
+            "readers": done.readers.iter().map(shown::reader).collect::<Vec<_>>(),
         })))
     }
 }
@@ -350,6 +358,7 @@ impl Tracked {
             "duplicate_of": found.duplicate_of,
             "closes_at": time(found.close_due_time.as_ref()),
             "deleted_at": time(found.delete_due_time.as_ref()),
+            "handoff_asked": found.handoff_asked.as_ref().map(shown::handoff_asked),
             "route": to_json(&found.route.as_ref().map(shown::Route::from).unwrap_or_default()),
         })
     }

@@ -193,6 +193,23 @@ pub fn label(labels: &[v1::LocalText], language: &str) -> String {
     }
 }
 
+/// A point that can read a request, and why.
+pub fn reader(reader: &v1::HelpReader) -> Value {
+    use v1::help_reader::Role;
+    let role = word::<Role>(reader.role, Role::as_str_name, "ROLE_");
+    json!({ "point": reader.point, "role": role })
+}
+
+/// The question whether a request may be passed on.
+pub fn handoff_asked(asked: &v1::HandoffAsked) -> Value {
+    json!({
+        "to": asked.to,
+        "names": texts(&asked.names).0,
+        "summary": asked.summary,
+        "expires_at": time(asked.expire_time.as_ref()),
+    })
+}
+
 pub fn texts(texts: &Vec<v1::LocalText>) -> Texts {
     texts.into()
 }

@@ -43,6 +43,8 @@ impl HelpRequestService for HelpRequestApi {
             emergency_first: done.emergency_first,
             is_open: done.is_open,
             warning: done.warning,
+            opens_at: done.opens_at,
+            readers: done.readers,
         }))
     }
 

@@ -25,7 +25,7 @@ use crate::{
         text::Invalid,
         time::Time,
     },
-    store::{StoreError, attachments, database::Database},
+    store::{StoreError, attachments, database::Database, help_requests},
 };
 
 /// Bytes of a file in one sealed piece.
@@ -290,16 +290,24 @@ pub async fn read(
     Ok(Some(plain.ok_or_else(damaged)?))
 }
 
+/// Is the request stored, or on its way into its feed?
+async fn is_there(app: &App, request: RecordId) -> Result<bool> {
+    let found = records::find(app, request).await?;
+    let takes = |kind| matches!(kind, Kind::HELP_REQUEST | Kind::HELP_STUB);
+    if found.iter().any(|found| takes(found.row.kind)) {
+        return Ok(true);
+    }
+    let mut db = app.db.reader().await?;
+    Ok(help_requests::find_arrival(&mut db, request).await?.is_some())
+}
+
 /// Removes files that no request has taken, or whose request is not here.
 pub async fn sweep(app: &App) -> Result<()> {
     let before = Time(app.outside.now().0 - UNTAKEN_US);
     let old = attachments::list_old(&mut *app.db.reader().await?, before, SWEPT).await?;
     for (id, request) in old {
         let taken = match request.try_into().map(RecordId) {
-            Ok(request) => records::find(app, request)
-                .await?
-                .iter()
-                .any(|found| matches!(found.row.kind, Kind::HELP_REQUEST | Kind::HELP_STUB)),
+            Ok(request) => is_there(app, request).await?,
             Err(_) => false,
         };
         let db = app.db.clone();

@@ -17,6 +17,8 @@ pub const SUMMARY_MAX: usize = 280;
 pub const REASON_MAX: usize = 500;
 /// An offer that nobody answers ends by itself after so many days.
 pub const OFFER_DAYS: i64 = 7;
+/// One that is older than this is brought to its origin's mind.
+pub const OFFER_OLD_US: i64 = DAY_US;
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 named! {

@@ -55,9 +55,12 @@ pub fn of_request(id: RecordId, request: &HelpRequest) -> Vec<HelpNews> {
     let mut add = |fact, to, occasion: String, at| {
         news.push(HelpNews { fact, to, occasion: format!("{id} {occasion}"), at });
     };
+    // For an owner that it was passed to it is new when it comes, however far it has come elsewhere.
+    if let Some(at) = request.passed.filter(|_| request.state.is_open()) {
+        add(Fact::NewRequest, To::Desk, owner.to_string(), at);
+    }
     match request.state {
-        HelpState::Received | HelpState::Triaged => {
-            // For an owner that it was passed to it is new when it comes.
+        HelpState::Received | HelpState::Triaged if request.passed.is_none() => {
             let at = if owner == 0 { request.received } else { request.updated };
             add(Fact::NewRequest, To::Desk, owner.to_string(), at);
         }
@@ -73,7 +76,9 @@ pub fn of_request(id: RecordId, request: &HelpRequest) -> Vec<HelpNews> {
             let since = request.closed.unwrap_or(request.updated);
             add(Fact::NotOurs, To::Client, String::new(), since);
         }
-        HelpState::Assigned
+        HelpState::Received
+        | HelpState::Triaged
+        | HelpState::Assigned
         | HelpState::InProgress
         | HelpState::Closed
         | HelpState::Duplicate

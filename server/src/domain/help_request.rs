@@ -81,6 +81,8 @@ pub struct HelpRequest {
     /// The newest step of retention since it fell silent.
     pub kept: Option<RetentionStep>,
     pub kept_at: Option<Time>,
+    /// Taken over from another owner, and not taken up yet.
+    pub passed: Option<Time>,
 }
 
 impl HelpRequest {
@@ -123,6 +125,9 @@ impl HelpRequest {
         {
             // Another silence begins.
             (self.kept, self.kept_at) = (None, None);
+        }
+        if !matches!(step, HelpMove::Triage | HelpMove::Answer) {
+            self.passed = None;
         }
         // A reply while the client is waited for stops what it has just started.
         if step == HelpMove::Reply && next == HelpState::WaitingClient {
@@ -213,6 +218,7 @@ pub mod samples {
             notices: Vec::new(),
             kept: None,
             kept_at: None,
+            passed: None,
         }
     }
 

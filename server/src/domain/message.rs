@@ -152,6 +152,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("supply_malformed", "不是有效的物资行", "is not a line of supplies"),
     ("table_out_of_order", "文件顺序不对", "comes too late: later tables were read already"),
     ("taken", "已被占用", "is taken"),
+    ("takes_no_requests", "现在不受理求助", "takes no requests now"),
     ("text_version_malformed", "不是有效的文本版本", "is not the version of a consent text"),
     ("time_out_of_range", "时间超出范围", "lies too far away"),
     ("too_deep", "层级过深", "lies too deep"),

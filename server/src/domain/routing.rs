@@ -157,10 +157,7 @@ pub fn route(desks: &[Desk], duty: &PointCode, ask: &Ask) -> Decision {
     for (at, candidate) in candidates.iter().enumerate() {
         let Some((desk, shut)) = standing(desks, candidate.desk, ask.at) else { continue };
         let mut reason = candidate.reason(ask);
-        for (code, until) in &shut {
-            let until = until.map(|day| format!(" until {day}")).unwrap_or_default();
-            reason.push_str(&format!("; {code} is closed{until}, {} covers", desk.code));
-        }
+        reason.push_str(&covering(&shut, desk));
         let others = candidates.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, one)| one);
         return Decision {
             owner: desk.code.clone(),
@@ -230,6 +227,22 @@ fn candidates<'a>(desks: &'a [Desk], ask: &Ask) -> Vec<Candidate<'a>> {
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// A point that a client has chosen, or who stands in for it while it is shut, and why. None: it takes
+/// no requests.
+pub fn chosen<'a>(desks: &'a [Desk], wish: &PointCode, at: Time) -> Option<(&'a Desk, String)> {
+    let wished = desks.iter().find(|desk| desk.code == *wish && desk.exists(at))?;
+    let (desk, shut) = standing(desks, wished, at)?;
+    Some((desk, format!("because the client chose {wish}{}", covering(&shut, desk))))
+}
+
+fn covering(shut: &[Shut], cover: &Desk) -> String {
+    let one = |(code, until): &Shut| {
+        let until = until.map(|day| format!(" until {day}")).unwrap_or_default();
+        format!("; {code} is closed{until}, {} covers", cover.code)
+    };
+    shut.iter().map(one).collect()
 }
 
 /// A point that is shut, and until when.

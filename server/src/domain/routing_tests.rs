@@ -124,3 +124,26 @@ fn where_it_is_pressing_and_the_owner_sleeps_open_points_are_named() {
         decided.route.alternatives.iter().filter(|one| one.note == "open_now").collect();
     assert!(open.iter().any(|one| one.point == "AU-SYD"));
 }
+
+#[test]
+fn who_is_chosen_by_a_client_has_to_take_requests_or_be_covered() {
+    let at = ask("GB", "en", NOON).at;
+    let by_choice = |desks: &[Desk], wish: &str| {
+        let (desk, reason) = chosen(desks, &wish.parse().unwrap(), at)?;
+        Some((desk.code.to_string(), reason))
+    };
+    let mut desks = network();
+    let (owner, reason) = by_choice(&desks, "GB-LON").unwrap();
+    assert_eq!((&*owner, &*reason), ("GB-LON", "because the client chose GB-LON"));
+    assert_eq!(by_choice(&desks, "FR-PAR"), None, "nobody");
+    desks[2].state = PointState::Paused;
+    assert_eq!(by_choice(&desks, "GB-LON"), None, "nobody stands in");
+    desks[2].cover = Some("AU-SYD".parse().unwrap());
+    let (owner, reason) = by_choice(&desks, "GB-LON").unwrap();
+    assert_eq!(owner, "AU-SYD");
+    assert_eq!(reason, "because the client chose GB-LON; GB-LON is closed, AU-SYD covers");
+    for state in [PointState::Proposed, PointState::Closed] {
+        desks[2].state = state;
+        assert_eq!(by_choice(&desks, "GB-LON"), None, "{state:?}");
+    }
+}

@@ -140,6 +140,13 @@ impl WorkingTime {
         openings.find(|&(_, closes)| closes > at.0).is_some_and(|(opens, _)| opens <= at.0)
     }
 
+    /// When it opens next; the moment itself while it is open.
+    pub fn opens(&self, at: Time) -> Option<Time> {
+        let openings = self.openings(at).into_iter().flatten();
+        let next = openings.filter(|&(opens, closes)| closes > at.0 && closes > opens);
+        next.map(|(opens, _)| Time(opens.max(at.0))).next()
+    }
+
     /// Are the special days known of every year that lies between two moments? Where not, a sum holds
     /// for an ordinary week, and whoever shows it should say so.
     pub fn is_certain(&self, from: Time, to: Time) -> bool {

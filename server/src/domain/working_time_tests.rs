@@ -199,3 +199,17 @@ proptest! {
         prop_assert_eq!(point.is_open(at), passes == 1_000_000);
     }
 }
+
+#[test]
+fn a_point_that_is_shut_says_when_it_opens() {
+    let london = sample("GB-LON");
+    let opens = |at: &str| london.opens(time(at)).unwrap();
+    assert_eq!(opens("2023-03-14T12:00:00Z"), time("2023-03-14T12:00:00Z"), "it is open");
+    assert_eq!(opens("2023-03-14T08:00:00Z"), time("2023-03-14T09:30:00Z"));
+    assert_eq!(opens("2023-03-17T18:00:00Z"), time("2023-03-20T09:30:00Z"), "over the weekend");
+    // Summer time has begun meanwhile.
+    assert_eq!(opens("2023-03-24T18:00:00Z"), time("2023-03-27T08:30:00Z"));
+    let canton = sample("CN-440100");
+    let opens = canton.opens(time("2023-04-22T16:00:00+08:00"));
+    assert_eq!(opens, Some(time("2023-04-23T09:00:00+08:00")), "a Sunday that is worked");
+}

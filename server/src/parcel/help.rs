@@ -84,7 +84,7 @@ pub async fn keep_copies(
     Ok(Verdict::Done)
 }
 
-/// A promise that a point below did not keep.
+/// A promise that a point below did not keep; or that this is over.
 pub async fn note_escalation(
     here: &Here<'_>,
     db: &mut Connection,
@@ -99,7 +99,13 @@ pub async fn note_escalation(
         return Ok(Verdict::Refused("NOT_ENTITLED"));
     }
     let of = (reference.as_str(), from.as_str(), to.as_str());
-    help_requests::put_escalation(db, of, &escalation.encode_to_vec(), here.now.0).await?;
+    match escalation.over {
+        true => help_requests::remove_escalation(db, of).await?,
+        false => {
+            let encoded = escalation.encode_to_vec();
+            help_requests::put_escalation(db, of, &encoded, here.now.0).await?;
+        }
+    }
     Ok(Verdict::Done)
 }
 

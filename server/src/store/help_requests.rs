@@ -382,7 +382,8 @@ pub async fn list_messages(
 }
 
 /// Takes the next `block` numbers of a point and year, and gives the first. Where the epoch is
-/// another than before, `skip` numbers are left out: people may have seen them.
+/// another than before, `skip` numbers are left out: people may have seen them. So they are where a
+/// point that is not in its first epoch has no counter of this one.
 pub async fn take_numbers(
     db: &mut AnyConnection,
     (point, year): (&str, i64),
@@ -391,7 +392,10 @@ pub async fn take_numbers(
     skip: i64,
 ) -> Result<i64, StoreError> {
     let newest: i64 = sqlx::query_scalar(
-        "insert into help_counters (point, year, epoch, newest) values ($1, $2, $3, $4)
+        "insert into help_counters (point, year, epoch, newest)
+         values ($1, $2, $3, $4 + case when $6 = 1 and not exists
+           (select 1 from help_counters known where known.point = $1 and known.epoch = $3)
+           then $5 else 0 end)
          on conflict (point, year) do update set
            newest = help_counters.newest + $4
              + case when help_counters.epoch = excluded.epoch then 0 else $5 end,
@@ -403,6 +407,7 @@ pub async fn take_numbers(
     .bind(epoch)
     .bind(block)
     .bind(skip)
+    .bind(i64::from(epoch != 1))
     .fetch_one(db)
     .await
     .map_err(failed)?;
@@ -418,13 +423,13 @@ pub struct Arrival {
     pub arrived_us: i64,
 }
 
-/// Keeps a request that has come; one that is here already stays as it is.
+/// Keeps a request that has come; false if one is here already, which stays as it is.
 pub async fn put_arrival(
     db: &mut AnyConnection,
     arrival: &Arrival,
     sender: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
         "insert into help_arrivals (id, owner, sender, parcel, arrived_us)
          values ($1, $2, $3, $4, $5) on conflict (id) do nothing",
     )
@@ -436,7 +441,7 @@ pub async fn put_arrival(
     .execute(db)
     .await
     .map_err(failed)?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// What has come and is not entered yet, oldest first, from just after an arrival.
@@ -461,6 +466,20 @@ pub async fn list_arrivals(
             Ok(Arrival { id: RecordId(id), owner, parcel, arrived_us })
         })
         .collect()
+}
+
+/// What has come under this id and is not entered yet.
+pub async fn find_arrival(
+    db: &mut AnyConnection,
+    id: RecordId,
+) -> Result<Option<Arrival>, StoreError> {
+    let row: Option<(String, Vec<u8>, i64)> =
+        sqlx::query_as("select owner, parcel, arrived_us from help_arrivals where id = $1")
+            .bind(id.0.to_vec())
+            .fetch_optional(db)
+            .await
+            .map_err(failed)?;
+    Ok(row.map(|(owner, parcel, arrived_us)| Arrival { id, owner, parcel, arrived_us }))
 }
 
 pub async fn remove_arrival(db: &mut AnyConnection, id: RecordId) -> Result<(), StoreError> {
@@ -635,4 +654,83 @@ pub async fn list_escalations(
     .fetch_all(db)
     .await
     .map_err(failed)
+}
+
+/// What was noted is over. Only its owner says so.
+pub async fn remove_escalation(
+    db: &mut AnyConnection,
+    (reference, owner, parent): (&str, &str, &str),
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_escalations where reference = $1 and owner = $2 and parent = $3")
+        .bind(reference)
+        .bind(owner)
+        .bind(parent)
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// A request whose parent point was told that a promise was not kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Escalated {
+    pub request: RecordId,
+    pub reference: String,
+    pub parent: String,
+}
+
+pub async fn put_escalated(
+    db: &mut AnyConnection,
+    home: &str,
+    told: &Escalated,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into help_escalated (home, request, reference, parent) values ($1, $2, $3, $4)
+         on conflict (home, request) do update set parent = excluded.parent",
+    )
+    .bind(home)
+    .bind(told.request.0.to_vec())
+    .bind(&told.reference)
+    .bind(&told.parent)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// Of a home, by id.
+pub async fn list_escalated(
+    db: &mut AnyConnection,
+    home: &str,
+    limit: usize,
+) -> Result<Vec<Escalated>, StoreError> {
+    let rows: Vec<(Vec<u8>, String, String)> = sqlx::query_as(
+        "select request, reference, parent from help_escalated where home = $1
+         order by request limit $2",
+    )
+    .bind(home)
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    rows.into_iter()
+        .map(|(request, reference, parent)| {
+            let id = request.try_into().map_err(|_| StoreError::Damaged { what: "escalation" })?;
+            Ok(Escalated { request: RecordId(id), reference, parent })
+        })
+        .collect()
+}
+
+pub async fn remove_escalated(
+    db: &mut AnyConnection,
+    home: &str,
+    request: RecordId,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_escalated where home = $1 and request = $2")
+        .bind(home)
+        .bind(request.0.to_vec())
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
 }

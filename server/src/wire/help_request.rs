@@ -85,6 +85,7 @@ impl TryFrom<v1::HelpRequest> for HelpRequest {
                 number => Some(RetentionStep::from_number(number, "retention_step")?),
             },
             kept_at: moment(message.retention_time, "retention_time")?,
+            passed: moment(message.pass_time, "pass_time")?,
         })
     }
 }
@@ -130,6 +131,7 @@ impl From<HelpRequest> for v1::HelpRequest {
             notices: request.notices,
             retention_step: request.kept.map_or(0, RetentionStep::number),
             retention_time: request.kept_at.map(time_message),
+            pass_time: request.passed.map(time_message),
         }
     }
 }

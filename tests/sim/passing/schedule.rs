@@ -293,5 +293,6 @@ fn request(rng: &mut StdRng, home: &PointCode, number: u64) -> HelpRequest {
         notices: Vec::new(),
         kept: None,
         kept_at: None,
+        passed: None,
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! What is done follows from what is stored alone, and doing it twice changes nothing.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 use tracing::warn;
 use yizhan_proto::v1::{self, HelpEscalation, Letter, letter};
@@ -12,17 +14,18 @@ use crate::{
         error::{Error, Result},
         help_requests::{
             desks::Desks,
-            stored::{Stored, amend, found_at, sealed_feed},
+            stored::{Stored, amend, found_at, get, sealed_feed},
         },
     },
     domain::{
         audit::Deed,
-        help_clock::{Clock, Clocks},
+        help_clock::Clock,
+        help_request::HelpRequest,
         id::{PointCode, RecordId},
         time::Time,
         working_time::WorkingTime,
     },
-    store::help_requests,
+    store::help_requests::{self, Escalated},
     wire::value::time_message,
 };
 
@@ -30,6 +33,8 @@ use crate::{
 const PAGE: usize = 500;
 /// The supervisor has half of what was promised to act, and an hour at least, in working minutes.
 const SUPERVISOR_MIN: u32 = 60;
+/// Requests of a home that its parent knows of, and are looked at in one run.
+const TOLD_MAX: usize = 1_000;
 /// Escalated requests that a parent point is shown.
 pub const SHOWN_MAX: usize = 100;
 
@@ -42,14 +47,55 @@ pub async fn run(app: &App) -> Result<()> {
     let desks = app.help.desks.get(app).await?;
     for home in app.keys.homes() {
         escalate(app, &desks, &home).await?;
+        settle(app, &desks, &home).await?;
     }
     Ok(())
+}
+
+/// Tells parents of what is over: they look at what somebody waits for.
+async fn settle(app: &App, desks: &Desks, home: &PointCode) -> Result<()> {
+    if !app.writer.recovery().is_over() {
+        // What is not here may come back.
+        return Ok(());
+    }
+    let (now, hours) = (app.outside.now(), desks.hours(home));
+    for told in told(app, home).await? {
+        let still = match get(app, &sealed_feed(home), told.request).await {
+            Ok(stored) => level(&stored.request, now, &hours) > 0,
+            Err(Error::NotFound { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        if !still && let Err(error) = tell_over(app, home, told).await {
+            warn!(error = &error as &dyn std::error::Error, "a word to the parent waits");
+        }
+    }
+    Ok(())
+}
+
+async fn told(app: &App, home: &PointCode) -> Result<Vec<Escalated>> {
+    let mut db = app.db.reader().await?;
+    Ok(help_requests::list_escalated(&mut db, home.as_str(), TOLD_MAX).await?)
+}
+
+async fn tell_over(app: &App, home: &PointCode, told: Escalated) -> Result<()> {
+    let parent: PointCode = told.parent.parse().map_err(Error::from)?;
+    let reference = told.reference.clone();
+    tell(app, home, &parent, HelpEscalation { reference, over: true, ..Default::default() })
+        .await?;
+    let (app, home) = (app.clone(), home.clone());
+    let forgetting = tokio::spawn(async move {
+        let mut db = app.db.local().await?;
+        help_requests::remove_escalated(&mut db, home.as_str(), told.request).await
+    });
+    Ok(forgetting.await.map_err(|_| Error::Busy)??)
 }
 
 async fn escalate(app: &App, desks: &Desks, home: &PointCode) -> Result<()> {
     let feed = sealed_feed(home);
     let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { return Ok(()) };
     let (now, hours) = (app.outside.now(), desks.hours(home));
+    let told: BTreeSet<RecordId> =
+        told(app, home).await?.into_iter().map(|told| told.request).collect();
     let mut after = (i64::MIN, RecordId([0; 16]));
     loop {
         let rows = {
@@ -64,7 +110,8 @@ async fn escalate(app: &App, desks: &Desks, home: &PointCode) -> Result<()> {
         };
         for found in rows {
             let stored = Stored::of(found)?;
-            if let Err(error) = escalate_one(app, home, &stored, &hours, now).await {
+            let known = told.contains(&stored.id());
+            if let Err(error) = escalate_one(app, home, &stored, known, (now, &hours)).await {
                 warn!(error = &error as &dyn std::error::Error, "an escalation waits");
             }
         }
@@ -75,17 +122,17 @@ async fn escalate_one(
     app: &App,
     home: &PointCode,
     stored: &Stored,
-    hours: &WorkingTime,
-    now: Time,
+    parent_knows: bool,
+    (now, hours): (Time, &WorkingTime),
 ) -> Result<()> {
     let request = &stored.request;
-    let level = level(&request.clocks, now, hours).max(request.escalation);
-    let is_news = request.clocks.clone().note_breaches(now);
-    if is_news.is_empty() && level == request.escalation {
-        return Ok(());
+    let level = level(request, now, hours);
+    if level >= PARENT && !parent_knows {
+        tell_parent(app, home, stored).await?;
     }
-    if level >= PARENT && request.escalation < PARENT {
-        tell_parent(app, home, stored, now).await?;
+    let is_news = request.clocks.clone().note_breaches(now);
+    if is_news.is_empty() && level <= request.escalation {
+        return Ok(());
     }
     amend(app, stored.feed(), stored.id(), &Deed::of_node("escalate"), |request, _| {
         request.clocks.note_breaches(now);
@@ -97,7 +144,7 @@ async fn escalate_one(
 }
 
 /// How far it has to go by now.
-fn level(clocks: &Clocks, now: Time, hours: &WorkingTime) -> u32 {
+fn level(request: &HelpRequest, now: Time, hours: &WorkingTime) -> u32 {
     let of = |clock: &Clock| {
         let late = match clock.due {
             Some(due) if due < now && clock.running_since.is_some() => hours.elapsed(due, now),
@@ -105,11 +152,14 @@ fn level(clocks: &Clocks, now: Time, hours: &WorkingTime) -> u32 {
         };
         if late >= SUPERVISOR_MIN.max(clock.target / 2) { PARENT } else { SUPERVISOR }
     };
-    clocks.0.iter().map(of).max().unwrap_or(0)
+    match request.state.is_open() {
+        true => request.clocks.0.iter().map(of).max().unwrap_or(0),
+        false => 0,
+    }
 }
 
 /// Names nobody: the parent learns that, where and how pressing, and no word of what.
-async fn tell_parent(app: &App, home: &PointCode, stored: &Stored, now: Time) -> Result<()> {
+async fn tell_parent(app: &App, home: &PointCode, stored: &Stored) -> Result<()> {
     let roster = app.keys.roster();
     let Some(parent) = roster.parent(home).cloned() else { return Ok(()) };
     let request = &stored.request;
@@ -122,23 +172,48 @@ async fn tell_parent(app: &App, home: &PointCode, stored: &Stored, now: Time) ->
         clock: clock.kind.name().to_owned(),
         due_time: clock.due.map(time_message),
         state: request.state.number(),
+        over: false,
     };
-    if app.keys.is_home(&parent) {
-        let (app, home) = (app.clone(), home.clone());
-        let reference = request.reference.to_string();
-        let noting = tokio::spawn(async move {
-            let of = (&reference[..], home.as_str(), parent.as_str());
-            let mut db = app.db.local().await?;
-            help_requests::put_escalation(&mut db, of, &escalation.encode_to_vec(), now.0).await
+    tell(app, home, &parent, escalation).await?;
+    let told = Escalated {
+        request: stored.id(),
+        reference: request.reference.to_string(),
+        parent: parent.to_string(),
+    };
+    let (app, home) = (app.clone(), home.clone());
+    let noting = tokio::spawn(async move {
+        let mut db = app.db.local().await?;
+        help_requests::put_escalated(&mut db, home.as_str(), &told).await
+    });
+    Ok(noting.await.map_err(|_| Error::Busy)??)
+}
+
+/// By parcel, or on this node at once.
+async fn tell(
+    app: &App,
+    home: &PointCode,
+    parent: &PointCode,
+    escalation: HelpEscalation,
+) -> Result<()> {
+    if !app.keys.is_home(parent) {
+        let letter = Letter { kind: Some(letter::Kind::HelpEscalation(escalation)) };
+        let sent = app.post.send(home.clone(), parent.clone(), letter).await;
+        return sent.map_err(|error| Error::Precondition {
+            reason: "NOT_SENT",
+            message: error.to_string(),
         });
-        noting.await.map_err(|_| Error::Busy)??;
-        return Ok(());
     }
-    let letter = Letter { kind: Some(letter::Kind::HelpEscalation(escalation)) };
-    app.post
-        .send(home.clone(), parent, letter)
-        .await
-        .map_err(|error| Error::Precondition { reason: "NOT_SENT", message: error.to_string() })
+    let (app, home, parent) = (app.clone(), home.clone(), parent.clone());
+    let noting = tokio::spawn(async move {
+        let of = (&escalation.reference[..], home.as_str(), parent.as_str());
+        let (now, encoded) = (app.outside.now(), escalation.encode_to_vec());
+        let mut db = app.db.local().await?;
+        match escalation.over {
+            true => help_requests::remove_escalation(&mut db, of).await,
+            false => help_requests::put_escalation(&mut db, of, &encoded, now.0).await,
+        }
+    });
+    Ok(noting.await.map_err(|_| Error::Busy)??)
 }
 
 /// What points below could not keep to, newest first.

@@ -13,7 +13,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        help_requests::{self, Secret, Tracked},
+        help_requests::{self, Passed, Secret, Tracked, desks::short_of_code},
     },
     domain::{
         handoff::{HandoffMove, HandoffState, Side},
@@ -36,6 +36,8 @@ const DEADLINE: Duration = Duration::from_secs(6);
 const STEP: Duration = Duration::from_secs(4);
 /// Points that a request may have gone through.
 const STEPS_MAX: usize = 16;
+/// Points that are asked for one reference.
+const INTAKES_MAX: usize = 3;
 /// Tries of a consent that others keep overtaking.
 const TRIES: usize = 8;
 
@@ -44,7 +46,7 @@ enum Came {
     Shown(Box<v1::TrackHelpRequestResponse>),
     State(HelpState),
     /// Another point has it.
-    PassedTo(PointCode),
+    PassedTo(Passed),
 }
 
 pub async fn track(
@@ -111,24 +113,41 @@ fn state(came: Came) -> Result<HelpState> {
 async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> {
     caller.may(Operation::TrackHelpRequest)?;
     let reference = reference_of(&question)?;
-    let mut next = match here(app, question.clone()).await {
-        Ok(Came::PassedTo(owner)) => owner,
-        // Known here to nobody with this code: the point in the reference may know.
-        Err(Error::NotFound { noun }) => match intake_of(app, &reference).await? {
-            Some(point) if !app.keys.is_home(&point) => point,
-            _ => return Err(Error::NotFound { noun }),
-        },
+    let until = Instant::now() + DEADLINE;
+    let unknown = match here(app, question.clone()).await {
+        Ok(Came::PassedTo(passed)) => return walk(app, question, passed, until).await,
+        Err(unknown @ Error::NotFound { .. }) => unknown,
         done => return done,
     };
-    let until = Instant::now() + DEADLINE;
+    // Known here to nobody with this code: the point in the reference may know.
+    for owner in intakes_of(app, &reference).await? {
+        if app.keys.is_home(&owner) {
+            continue;
+        }
+        let passed = Passed { owner, reference: reference.clone() };
+        match walk(app, question.clone(), passed, until).await {
+            Err(Error::NotFound { .. }) => {}
+            done => return done,
+        }
+    }
+    Err(unknown)
+}
+
+/// Asks from point to point until one has the request.
+async fn walk(app: &App, mut question: Question, first: Passed, until: Instant) -> Result<Came> {
+    let mut next = first.owner;
+    ask_for(&mut question, &first.reference);
     for _ in 0..STEPS_MAX {
         let came = match app.keys.is_home(&next) {
             true => led_here(app, question.clone()).await?,
             false => ask(app, &next, question.clone(), until).await?,
         };
         match came {
-            Came::PassedTo(owner) if owner == next => break,
-            Came::PassedTo(owner) => next = owner,
+            Came::PassedTo(passed) if passed.owner == next => break,
+            Came::PassedTo(passed) => {
+                ask_for(&mut question, &passed.reference);
+                next = passed.owner;
+            }
             came => return Ok(came),
         }
     }
@@ -137,6 +156,7 @@ async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> 
 
 async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> Result<Came> {
     let tracked = matches!(question, Question::Track(_));
+    let asked = parts(&question).0.to_owned();
     let letter =
         Letter { kind: Some(letter::Kind::HelpLookup(HelpLookup { question: Some(question) })) };
     let wait = until.saturating_duration_since(Instant::now()).min(STEP);
@@ -151,7 +171,13 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
         return Err(refused(&answer));
     }
     if !answer.passed_to.is_empty() {
-        return Ok(Came::PassedTo(answer.passed_to.parse().map_err(|_| unreachable(app, to))?));
+        let asked =
+            Some(answer.passed_reference).filter(|other| !other.is_empty()).unwrap_or(asked);
+        let (owner, reference) = (answer.passed_to.parse(), Reference::parse(&asked, "reference"));
+        let (Ok(owner), Ok(reference)) = (owner, reference) else {
+            return Err(unreachable(app, to));
+        };
+        return Ok(Came::PassedTo(Passed { owner, reference }));
     }
     match (tracked, answer.track) {
         (true, Some(shown)) => Ok(Came::Shown(Box::new(shown))),
@@ -211,9 +237,11 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
     match led_here(app, question).await {
         Ok(Came::Shown(shown)) => HelpLookupAnswer { track: Some(*shown), ..Default::default() },
         Ok(Came::State(state)) => HelpLookupAnswer { state: state.number(), ..Default::default() },
-        Ok(Came::PassedTo(owner)) => {
-            HelpLookupAnswer { passed_to: owner.to_string(), ..Default::default() }
-        }
+        Ok(Came::PassedTo(passed)) => HelpLookupAnswer {
+            passed_to: passed.owner.to_string(),
+            passed_reference: passed.reference.to_string(),
+            ..Default::default()
+        },
         Err(error) => {
             let (code, reason) = error.kind();
             HelpLookupAnswer {
@@ -231,8 +259,16 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
 async fn here(app: &App, question: Question) -> Result<Came> {
     let reference = reference_of(&question)?;
     match answered(app, question).await {
-        Err(Error::NotFound { noun }) => match help_requests::stub_owner(app, &reference).await? {
-            Some(owner) => Ok(Came::PassedTo(owner)),
+        Err(Error::NotFound { noun }) => match help_requests::stub_of(app, &reference).await? {
+            Some(passed) => Ok(Came::PassedTo(passed)),
+            None if app.help.apart.may_be(app).await? => {
+                // It may lie beside the feeds, or come back with them.
+                let intakes = intakes_of(app, &reference).await?;
+                match intakes.iter().find(|point| app.keys.is_home(point)) {
+                    Some(point) => Err(unreachable(app, point)),
+                    None => Err(Error::NotFound { noun }),
+                }
+            }
             None => Err(Error::NotFound { noun }),
         },
         done => done,
@@ -272,9 +308,9 @@ async fn answered(app: &App, question: Question) -> Result<Came> {
     let secret = secret_of(&question)?;
     let anybody = Caller::Anonymous;
     if !matches!(question, Question::Track(_))
-        && let Some(owner) = help_requests::passed_to(app, &secret).await?
+        && let Some(passed) = help_requests::passed_to(app, &secret).await?
     {
-        return Ok(Came::PassedTo(owner));
+        return Ok(Came::PassedTo(passed));
     }
     let state = match question {
         Question::Track(request) => {
@@ -282,7 +318,7 @@ async fn answered(app: &App, question: Question) -> Result<Came> {
                 .map_err(|_| Invalid::new("message_limit", "negative"))?;
             return Ok(match help_requests::track(app, &anybody, &secret, limit).await? {
                 Tracked::Here(shown) => Came::Shown(shown),
-                Tracked::PassedTo(owner) => Came::PassedTo(owner),
+                Tracked::PassedTo(passed) => Came::PassedTo(passed),
             });
         }
         Question::Reply(request) => {
@@ -337,11 +373,28 @@ async fn answer_offer(app: &App, secret: &Secret, agree: bool) -> Result<HelpSta
     Err(Error::Busy)
 }
 
-/// The point whose node took the request in, by the short name in its reference.
-pub(super) async fn intake_of(app: &App, reference: &Reference) -> Result<Option<PointCode>> {
+/// Points whose node may have taken the request in, by the short name in its reference: whoever is
+/// called that today, then whoever was before the directory named it.
+pub(super) async fn intakes_of(app: &App, reference: &Reference) -> Result<Vec<PointCode>> {
     let short = reference.as_str().split('-').next().unwrap_or("");
     let desks = app.help.desks.get(app).await?;
-    Ok(desks.all.iter().find(|desk| desk.short == short).map(|desk| desk.code.clone()))
+    let today = desks.all.iter().filter(|desk| desk.short == short);
+    let before =
+        desks.all.iter().filter(|desk| desk.short != short && short_of_code(&desk.code) == short);
+    Ok(today.chain(before).take(INTAKES_MAX).map(|desk| desk.code.clone()).collect())
+}
+
+/// The same question about another reference.
+fn ask_for(question: &mut Question, reference: &Reference) {
+    let asked = match question {
+        Question::Track(q) => &mut q.reference,
+        Question::Reply(q) => &mut q.reference,
+        Question::Withdraw(q) => &mut q.reference,
+        Question::Rate(q) => &mut q.reference,
+        Question::Consent(q) => &mut q.reference,
+        Question::Notices(q) => &mut q.reference,
+    };
+    reference.as_str().clone_into(asked);
 }
 
 fn reference_of(question: &Question) -> Result<Reference> {

@@ -212,7 +212,7 @@ pub fn let_go(
 }
 
 /// The destination owns the request from here on. Clocks keep what has passed and go on in this
-/// point's hours; whoever handled it elsewhere does not any more.
+/// point's hours.
 pub fn take_over(
     noted: &mut Noted,
     word: &v1::HandoffWord,
@@ -235,8 +235,10 @@ pub fn take_over(
     request.assignee.clear();
     request.escalation = 0;
     request.updated = now;
-    if request.state.is_open() && request.state != HelpState::WaitingClient {
-        request.state = HelpState::Received;
+    request.passed = Some(now);
+    // Whoever handled it elsewhere does not any more; how far it has come stays.
+    if request.state == HelpState::Assigned {
+        request.state = HelpState::Triaged;
     }
     if noted.handoff.reference.is_empty() {
         noted.handoff.reference = request.reference.to_string();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{afar::intake_of, deciding::Follower, entering::Held, stored::all};
+use super::{afar::intakes_of, deciding::Follower, entering::Held, stored::all};
 use crate::{
     app::{App, error::Result},
     domain::{
@@ -78,5 +78,5 @@ async fn is_intake(app: &App, held: &Held, sender: &str) -> Result<bool> {
     }
     let reference = held.stub.as_ref().map(|stub| Reference::parse(&stub.reference, "reference"));
     let Some(Ok(reference)) = reference else { return Ok(false) };
-    Ok(intake_of(app, &reference).await?.is_some_and(|point| point.as_str() == sender))
+    Ok(intakes_of(app, &reference).await?.iter().any(|point| point.as_str() == sender))
 }

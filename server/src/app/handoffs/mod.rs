@@ -25,5 +25,5 @@ pub use files::send as send_files;
 pub use forgetting::anonymise;
 pub use passed::replay;
 pub use sending::{expire, send, send_messages};
-pub use stored::{Noted, ended_with};
+pub use stored::{Noted, asked, ended_with};
 pub use telling::client as tell_client;

@@ -20,14 +20,16 @@ use crate::{
         records::{self, Found},
     },
     domain::{
-        handoff::{HandoffMove, HandoffState, Side},
+        handoff::{self, HandoffMove, HandoffState, Side},
         id::{PointCode, RecordId},
         kind::Kind,
         notice::Fact,
+        time::Time,
     },
     feed::change::{Change, CommitError},
     parcel::office::SendError,
     store::handoffs,
+    wire::{help_request::clock_value, value},
 };
 
 /// Messages that are listed together, and looked at in one run.
@@ -76,22 +78,47 @@ async fn post(app: &App, home: &PointCode, to: &PointCode, word: v1::HandoffWord
     })
 }
 
-/// Offers that nobody answered in time end.
+/// Offers that nobody answered in time end; before that, whoever can help is told that they take long.
 pub async fn expire(app: &App) -> Result<()> {
     let now = app.outside.now();
     for home in app.keys.homes() {
         for mut noted in in_work(app, &home).await? {
-            let waits = matches!(noted.state()?, HandoffState::Asked | HandoffState::Offered);
-            if noted.side() == Side::Origin && waits && is_over(&noted.handoff, now) {
+            if !matches!(noted.state()?, HandoffState::Asked | HandoffState::Offered) {
+                continue;
+            }
+            // Told before the commit and named by the handoff: a crash between them tells nobody twice.
+            if noted.side() == Side::Origin && is_over(&noted.handoff, now) {
+                telling::desk(app, &noted, Fact::HandoffDecided).await?;
                 noted.step(HandoffMove::Expire, now)?;
-                match app.writer.commit(noted.put(Change::new())).await {
-                    Ok(_) | Err(CommitError::Stale) => {}
-                    Err(error) => return Err(error.into()),
-                }
+            } else if !noted.handoff.delay_told && is_late(&noted, now) {
+                telling::late(app, &noted).await?;
+                noted.handoff.delay_told = true;
+                noted.note_breach(now);
+            } else {
+                continue;
+            }
+            match app.writer.commit(noted.put(Change::new())).await {
+                Ok(_) | Err(CommitError::Stale) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
     Ok(())
+}
+
+/// Does it take longer than was promised at the destination, or than its origin should wait unheard?
+fn is_late(noted: &Noted, now: Time) -> bool {
+    match noted.side() {
+        Side::Origin => {
+            let offered = noted.handoff.offer_time;
+            let offered = offered.and_then(|at| value::time(at, "offer_time").ok());
+            offered.is_some_and(|offered| now.0 - offered.0 > handoff::OFFER_OLD_US)
+        }
+        Side::Destination => {
+            let ack = noted.handoff.ack.clone().and_then(|ack| clock_value(ack).ok());
+            ack.and_then(|ack| ack.due).is_some_and(|due| due < now)
+        }
+    }
 }
 
 /// Messages of requests that were passed on follow them. One whose owner cannot be written to now keeps

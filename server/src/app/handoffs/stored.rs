@@ -24,7 +24,7 @@ use crate::{
     store::StoreError,
     wire::{
         handoff::{self as wire, IN_WORK},
-        help_request::{clock_message, clock_value},
+        help_request::{clock_message, clock_state, clock_value},
         value::time_message,
     },
 };
@@ -87,6 +87,15 @@ impl Noted {
         }
     }
 
+    /// The promise to answer was not kept.
+    pub fn note_breach(&mut self, now: Time) {
+        let ack = self.handoff.ack.take().and_then(|ack| clock_value(ack).ok());
+        self.handoff.ack = ack.map(|mut ack| {
+            ack.note_breach(now);
+            clock_state(&ack)
+        });
+    }
+
     pub fn say(&mut self, word: Word) {
         self.handoff.outgoing = Some(wire::word(self.id, &self.handoff, word));
     }
@@ -113,6 +122,12 @@ pub async fn find(app: &App, home: &PointCode, id: RecordId) -> Result<Option<No
     let found =
         found.into_iter().find(|found| found.feed == feed && found.row.kind == Kind::HANDOFF);
     found.map(Noted::of).transpose()
+}
+
+/// The handoff that a client is asked about, if this is one.
+pub async fn asked(app: &App, home: &PointCode, id: RecordId) -> Result<Option<v1::Handoff>> {
+    let Some(noted) = find(app, home, id).await? else { return Ok(None) };
+    Ok((noted.state()? == HandoffState::Asked).then_some(noted.handoff))
 }
 
 /// Handoffs of a home that are open or have something to be sent.

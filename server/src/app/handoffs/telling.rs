@@ -12,12 +12,24 @@ use crate::{
         },
         notices::News,
     },
-    domain::{audience::FeedId, help_request::HelpRequest, id::RecordId, notice::Fact},
+    domain::{
+        audience::FeedId, handoff::Side, help_request::HelpRequest, id::RecordId, notice::Fact,
+    },
 };
 
 /// Tells the point's own robot, and the people of its desk.
 pub async fn desk(app: &App, noted: &Noted, fact: Fact) -> Result<()> {
-    let named = readers::desk(app, &noted.feed.home, false).await?;
+    tell(app, noted, fact, false).await
+}
+
+/// Tells whoever can help that it takes long: at the destination those who answer for its promises, at
+/// the origin the desk.
+pub async fn late(app: &App, noted: &Noted) -> Result<()> {
+    tell(app, noted, Fact::Escalated, noted.side() == Side::Destination).await
+}
+
+async fn tell(app: &App, noted: &Noted, fact: Fact, supervisors: bool) -> Result<()> {
+    let named = readers::desk(app, &noted.feed.home, supervisors).await?;
     let (app, point) = (app.clone(), noted.feed.home.to_string());
     let (reference, occasion) = (noted.handoff.reference.clone(), noted.id.to_string());
     let telling = tokio::spawn(async move {

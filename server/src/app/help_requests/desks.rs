@@ -28,6 +28,8 @@ use crate::{
 const FRESH: Duration = Duration::from_millis(100);
 /// The zone of points whose place has none of its own.
 const ZONE_DEFAULT: &str = "Asia/Shanghai";
+/// Characters of a short name.
+const SHORT_MAX: usize = 5;
 
 /// All desks at a moment.
 pub struct Desks {
@@ -110,7 +112,27 @@ async fn read(app: &App) -> Result<Desks> {
             all.push(of_code(&entry.code));
         }
     }
+    name_apart(&mut all);
     Ok(Desks { all, duty: app.keys.founder.clone() })
+}
+
+/// No two points take references under one short name. The directory's stands; of two alike, that of the
+/// point that was named first in the alphabet of codes.
+fn name_apart(all: &mut [Desk]) {
+    all.sort_by(|a, b| (a.names.is_empty(), &a.code).cmp(&(b.names.is_empty(), &b.code)));
+    for at in 1..all.len() {
+        let (before, rest) = all.split_at_mut(at);
+        let desk = &mut rest[0];
+        let is_free = |short: &String| before.iter().all(|one| one.short != *short);
+        if !is_free(&desk.short) {
+            let own = short_of_code(&desk.code);
+            let numbered = (2..).map(|n| format!("{}{n}", own.get(..3).unwrap_or(&own)));
+            desk.short = std::iter::once(own.clone())
+                .chain(numbered)
+                .find(is_free)
+                .expect("BUG: numbers do not end");
+        }
+    }
 }
 
 pub fn of_point(point: Point) -> Desk {
@@ -150,7 +172,7 @@ pub fn of_code(code: &PointCode) -> Desk {
     };
     let zone = zone_name(code).zone();
     Desk {
-        short: short(country, place),
+        short: short_of_code(code),
         names: LocalTexts::default(),
         state: PointState::Active,
         areas: areas.iter().filter_map(area).collect(),
@@ -167,13 +189,19 @@ pub fn of_code(code: &PointCode) -> Desk {
     }
 }
 
-/// `LON` of GB-LON, `HK` of HK, `C4401` of CN-440100.
-fn short(country: &str, place: &str) -> String {
-    match country {
+/// `LON` of GB-LON, `LON2` of GB-LON-2, `HK` of HK, `C4401` of CN-440100.
+pub fn short_of_code(code: &PointCode) -> String {
+    let mut parts = code.as_str().split('-');
+    let country = parts.next().unwrap_or("");
+    let (places, numbers): (Vec<&str>, Vec<&str>) =
+        parts.partition(|part| part.len() == 3 || country == "CN");
+    let place = places.first().copied().unwrap_or(country);
+    let name = match country {
         "CN" => format!("C{}", place.get(..4).unwrap_or("")),
-        _ if place.len() == 3 => place.to_owned(),
-        _ => country.to_owned(),
-    }
+        _ => place.to_owned(),
+    };
+    let number = numbers.first().copied().unwrap_or("");
+    format!("{name}{}", number.get(..SHORT_MAX - name.len()).unwrap_or(number))
 }
 
 fn zone_name(code: &PointCode) -> ZoneName {
@@ -196,4 +224,32 @@ pub fn zone_of(region: Region) -> Option<ZoneName> {
     });
     let mainland = region.code().as_bytes()[0].is_ascii_digit().then_some(ZONE_DEFAULT);
     ZoneName::parse(own.or(mainland)?, "tz").ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shorts(codes: &[&str]) -> Vec<String> {
+        let mut desks: Vec<Desk> =
+            codes.iter().map(|code| of_code(&code.parse().unwrap())).collect();
+        name_apart(&mut desks);
+        desks.into_iter().map(|desk| desk.short).collect()
+    }
+
+    #[test]
+    fn no_two_points_take_references_under_one_short_name() {
+        let codes = ["GB-LON", "GB-LON-2", "HK", "HK-2", "CN-440100"];
+        let mut told = shorts(&codes);
+        told.sort();
+        assert_eq!(told, ["C4401", "HK", "HK2", "LON", "LON2"]);
+        let alike = shorts(&["CN-440100", "CN-440103", "CA-LON", "GB-LON"]);
+        let mut apart = alike.clone();
+        apart.sort();
+        apart.dedup();
+        assert_eq!(apart.len(), 4, "{alike:?}");
+        for short in alike {
+            assert!(crate::domain::point::short_name(&short, "short").is_ok(), "{short}");
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! and the handling point can get at; what stands in clear names nobody.
 
 pub mod desks;
+#[cfg(test)]
+mod escalation_tests;
 pub mod numbers;
 pub mod past;
 pub mod posting;
@@ -13,7 +15,7 @@ pub mod retention;
 mod retention_tests;
 pub mod sealing;
 pub mod stored;
-mod submit;
+pub mod submit;
 pub mod telling;
 #[cfg(test)]
 mod telling_tests;
@@ -21,16 +23,20 @@ mod telling_tests;
 mod tests;
 mod track;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 pub use submit::{NewHelpRequest, Submitted, submit};
 use tokio::sync::Notify;
 pub use track::{
-    Secret, Tracked, categories, owned, passed_to, rate, reply, stub_owner, track, withdraw,
+    Passed, Secret, Tracked, categories, owned, passed_to, rate, reply, stub_of, track, withdraw,
 };
 
 use self::{desks::DeskCache, numbers::Numbers, sealing::IntakeKeys};
-use crate::{domain::retention::Periods, identity::keys::CaseKey};
+use super::{App, error::Result};
+use crate::{domain::retention::Periods, identity::keys::CaseKey, store::help_requests};
 
 /// What help requests need of a node besides the rest of it.
 pub struct Help {
@@ -39,6 +45,7 @@ pub struct Help {
     pub numbers: Numbers,
     /// Something has to be sent to another point, or has come from one.
     pub post: Notify,
+    pub apart: Apart,
     /// How long requests are kept.
     pub periods: Periods,
 }
@@ -50,7 +57,42 @@ impl Help {
             desks: DeskCache::default(),
             numbers: Numbers::default(),
             post: Notify::new(),
+            apart: Apart::default(),
             periods,
         })
+    }
+}
+
+/// Whether requests may lie beside the feeds: taken in while own feeds could not be written, and not
+/// entered yet. Those of an earlier run may, until it was looked.
+pub struct Apart(AtomicU64);
+
+impl Default for Apart {
+    fn default() -> Apart {
+        Apart(AtomicU64::new(1))
+    }
+}
+
+impl Apart {
+    /// One more lies there.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// May one be there? Looked at only until none was found.
+    pub async fn may_be(&self, app: &App) -> Result<bool> {
+        if !app.writer.recovery().is_over() {
+            return Ok(true);
+        }
+        let before = self.0.load(Ordering::SeqCst);
+        if before == 0 {
+            return Ok(false);
+        }
+        let some = help_requests::list_arrivals(&mut *app.db.reader().await?, FIRST_ARRIVAL, 1).await?;
+        if some.is_empty() {
+            // Unless one was added meanwhile.
+            let _ = self.0.compare_exchange(before, 0, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        Ok(!some.is_empty())
     }
 }

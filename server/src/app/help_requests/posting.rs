@@ -7,7 +7,10 @@ use prost::Message;
 use tracing::warn;
 use yizhan_proto::v1::{self, Letter, help_copies::Copy, letter};
 
-use super::stored::{Stored, found_at, put_key, sealed_feed, with_lookup};
+use super::{
+    stored::{Stored, found_at, put_key, sealed_feed, with_lookup},
+    submit::stub,
+};
 use crate::{
     app::{
         App,
@@ -85,6 +88,9 @@ async fn send_one(app: &App, home: &PointCode, found: &Found) -> Result<()> {
 
 /// Enters what has come into the feeds of its owners. One that cannot be entered keeps no other out.
 pub async fn enter(app: &App) -> Result<()> {
+    if !app.writer.recovery().is_over() {
+        return Ok(());
+    }
     let mut after = (i64::MIN, RecordId([0; 16]));
     for _ in 0..RUN_MAX / AT_ONCE {
         let arrivals = {
@@ -127,7 +133,10 @@ async fn enter_one(app: &App, arrival: &Arrival) -> Result<()> {
     let owner: PointCode = arrival.owner.parse().map_err(|_| damaged())?;
     let key_id = wire::id(&parcel.key_id, "key_id").map_err(|_| damaged())?;
     let mut request: HelpRequest =
-        parcel.request.and_then(|request| request.try_into().ok()).ok_or_else(damaged)?;
+        parcel.request.clone().and_then(|request| request.try_into().ok()).ok_or_else(damaged)?;
+    if !app.keys.is_home(&owner) {
+        return enter_stub(app, (&owner, arrival.id), &request, parcel).await;
+    }
     merge(app, &owner, arrival.id, &mut request).await?;
     let feed = sealed_feed(&owner);
     if records::find(app, arrival.id).await?.iter().any(|found| found.feed == feed) {
@@ -146,9 +155,27 @@ async fn enter_one(app: &App, arrival: &Arrival) -> Result<()> {
     Ok(app.writer.commit(change).await.map(drop)?)
 }
 
+/// Of what was taken in here while own feeds could not be written, and is for another point.
+async fn enter_stub(
+    app: &App,
+    (owner, id): (&PointCode, RecordId),
+    request: &HelpRequest,
+    parcel: v1::HelpParcel,
+) -> Result<()> {
+    let desks = app.help.desks.get(app).await?;
+    let feed = sealed_feed(&app.keys.point);
+    let payload = stub(&desks, request, owner, parcel).encode_to_vec();
+    let change =
+        Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_STUB, id, payload);
+    match app.writer.commit(change).await {
+        Ok(_) | Err(CommitError::Stale) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// One key of a client that tried at two nodes makes two references: the later is a double of the
 /// first, and both codes are one.
-async fn merge(
+pub async fn merge(
     app: &App,
     owner: &PointCode,
     id: RecordId,

@@ -71,6 +71,8 @@ pub struct IntakeKey {
     key: Key,
     hour: i64,
     deputy: Option<PointCode>,
+    /// Its record is in the owner's feed, or goes to the owner with each request.
+    is_kept: bool,
 }
 
 pub struct IntakeKeys {
@@ -91,20 +93,26 @@ impl IntakeKeys {
     }
 
     /// This hour's key for requests that `owner` handles. Where the owner's feed is written here, the
-    /// key's record is durable before anything is sealed under it.
+    /// key's record is durable before anything is sealed under it; while it cannot be written, whoever
+    /// takes the key keeps the record with what is sealed.
     pub async fn current(&self, app: &App, owner: &PointCode) -> Result<Arc<IntakeKey>> {
         let roster = app.keys.roster();
         let hour = app.outside.now().0.div_euclid(HOUR_US);
         let deputy = deputy_of(&roster, owner);
-        if let Some(key) = self.find(owner, hour, deputy.as_ref()) {
+        let is_home = app.keys.is_home(owner);
+        let writes = is_home && app.writer.recovery().is_over();
+        let find = || self.find(owner, hour, deputy.as_ref()).filter(|key| key.is_kept || !writes);
+        if let Some(key) = find() {
             return Ok(key);
         }
         let _one_at_a_time = self.making.lock().await;
-        if let Some(key) = self.find(owner, hour, deputy.as_ref()) {
+        if let Some(key) = find() {
             return Ok(key);
         }
-        let made = Arc::new(self.make(app, &roster, owner, deputy, hour)?);
-        if app.keys.is_home(owner) {
+        let mut made = self.make(app, &roster, owner, deputy.clone(), hour)?;
+        made.is_kept = writes || !is_home;
+        let made = Arc::new(made);
+        if writes {
             let feed = FeedId::new(owner.clone(), Audience::Sealed);
             let payload = made.record.encode_to_vec();
             app.writer.commit(Change::new().put(feed, Kind::HELP_KEY, made.id, payload)).await?;
@@ -143,7 +151,7 @@ impl IntakeKeys {
             let public = public.ok_or_else(|| no_key(point))?;
             wraps.push(wrap(&key, id, point, &public, app.outside.random())?);
         }
-        Ok(IntakeKey { id, record: v1::HelpKey { wraps }, key, hour, deputy })
+        Ok(IntakeKey { id, record: v1::HelpKey { wraps }, key, hour, deputy, is_kept: false })
     }
 
     /// The keys of a request of one of our homes.

@@ -7,6 +7,7 @@ use yizhan_proto::v1;
 
 use super::{
     desks::{Desks, zone_of},
+    posting::merge,
     sealing::{CONTENT, RequestKeys},
     stored::{Stored, sealed_feed},
 };
@@ -17,6 +18,7 @@ use crate::{
         records,
     },
     domain::{
+        deputy::deputy_of,
         help_category::HelpCategory,
         help_clock::{ClockKind, Clocks},
         help_reference::Reference,
@@ -27,12 +29,17 @@ use crate::{
         language::Language,
         policy::Operation,
         region::{self, Level, Region},
-        routing::{Ask, Decision, Route, route},
+        roster::Roster,
+        routing::{ALTERNATIVES_MAX, Alternative, Ask, Decision, Route, chosen, route},
         text::{self, Invalid},
         time::Time,
     },
     feed::change::{Change, CommitError},
     identity::caller::Caller,
+    store::{
+        StoreError,
+        help_requests::{self, Arrival},
+    },
     wire::{
         help_request as wire,
         value::{optional_point, time_message},
@@ -162,6 +169,9 @@ pub struct Submitted {
     pub emergency_first: bool,
     pub is_open: bool,
     pub warning: String,
+    /// RFC 3339; empty while it is open.
+    pub opens_at: String,
+    pub readers: Vec<v1::HelpReader>,
 }
 
 /// Takes a request in, for the point of this node. Durable when this returns.
@@ -177,9 +187,20 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         at: now,
     };
     let mut decision = route(&desks.all, &desks.duty, &ask);
-    let warning = prefer(&desks, &mut decision, new.point.as_ref())?;
+    let warning = prefer(&desks, &mut decision, new.point.as_ref(), now)?;
     let intake = app.keys.point.clone();
     let id = id_of(app, &intake, &new.key, now);
+    let asked = Asked { app, desks: &desks, new: &new, now };
+    // Own feeds are taken back from neighbours before anything is written into them.
+    let lies_apart = !app.writer.recovery().is_over();
+    // Files of a repetition would be claimed for a request that names others.
+    let may_be_there = !new.files.is_empty() || app.help.apart.may_be(app).await?;
+    if !new.key.is_empty()
+        && may_be_there
+        && let Some(before) = earlier(&asked, id).await?
+    {
+        return Ok(before);
+    }
     let year = year_at(&desks, &intake, now);
     let number = app.help.numbers.take(app, &intake, year).await?;
     let short = desks.find(&intake).map_or("C", |desk| &desk.short);
@@ -189,7 +210,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     let keys = RequestKeys { content: new.content_key.clone(), note: sealed::random_key() };
     let hours = desks.hours(&decision.owner);
     let content = sealed::seal(&new.content_key, CONTENT, &id.0, &new.content);
-    let request = HelpRequest {
+    let mut request = HelpRequest {
         reference,
         category: new.category,
         urgency: new.urgency,
@@ -228,19 +249,34 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         notices: Vec::new(),
         kept: None,
         kept_at: None,
+        passed: None,
     };
-    let answer = |request: &HelpRequest, owner: &PointCode| {
-        submitted(&desks, &new, request, owner, warning.clone(), now)
+    let answer =
+        |request: &HelpRequest, owner: &PointCode| asked.submitted(request, owner, warning.clone());
+    let parcel = v1::HelpParcel {
+        id: id.0.to_vec(),
+        request: Some(request.clone().into()),
+        key_id: key.id.0.to_vec(),
+        key: Some(key.record.clone()),
     };
-    let change = if app.keys.is_home(&decision.owner) {
+    if lies_apart {
+        attachments::claim(app, id, &new.files).await?;
+        if !keep_apart(app, id, &decision.owner, &parcel).await? {
+            return earlier(&asked, id).await?.ok_or(Error::Busy);
+        }
+        return Ok(answer(&request, &decision.owner));
+    }
+    let is_home = app.keys.is_home(&decision.owner);
+    if is_home && !new.key.is_empty() {
+        merge(app, &decision.owner, id, &mut request).await?;
+    }
+    let change = if is_home {
         let feed = sealed_feed(&decision.owner);
         let payload = v1::HelpRequest::from(request.clone()).encode_to_vec();
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_REQUEST, id, payload)
     } else {
         let feed = sealed_feed(&intake);
-        let first_answer_by = answer(&request, &decision.owner).first_answer_by;
-        let stub = stub(&request, id, &decision, (key.id, &key.record), first_answer_by);
-        let payload = stub.encode_to_vec();
+        let payload = stub(&desks, &request, &decision.owner, parcel).encode_to_vec();
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_STUB, id, payload)
     };
     let change = change.by(caller.deed(Operation::SubmitHelpRequest));
@@ -248,28 +284,58 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     attachments::claim(app, id, &new.files).await?;
     match app.writer.commit(change).await {
         Ok(_) => {
-            if !app.keys.is_home(&decision.owner) {
+            if !is_home {
                 app.help.post.notify_one();
             }
             Ok(answer(&request, &decision.owner))
         }
         // Submitted before under the same key: this is that answer again.
         Err(CommitError::Stale) if !new.key.is_empty() => {
-            repeated(app, &new, id, &desks, now).await
+            earlier(&asked, id).await?.ok_or(Error::Busy)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// The answer to a submission that was made before.
-async fn repeated(
+/// Keeps a request outside the feeds until they can be written; durable when this returns. False if
+/// one lies there under this id.
+async fn keep_apart(
     app: &App,
-    new: &NewHelpRequest,
     id: RecordId,
-    desks: &Desks,
-    now: Time,
-) -> Result<Submitted> {
+    owner: &PointCode,
+    parcel: &v1::HelpParcel,
+) -> Result<bool> {
+    let parcel = parcel.encode_to_vec();
+    let arrived_us = app.outside.now().0;
+    let arrival = Arrival { id, owner: owner.to_string(), parcel, arrived_us };
+    let app = app.clone();
+    // In a task of its own: a client that hangs up must not leave a statement half done.
+    let keeping = tokio::spawn(async move {
+        let mut db = app.db.local().await?;
+        let sender = app.keys.point.as_str();
+        let is_new = help_requests::put_arrival(&mut db, &arrival, sender).await?;
+        app.help.apart.add();
+        Ok(is_new)
+    });
+    keeping.await.map_err(|_| Error::Busy)?
+}
+
+/// The answer to a submission that was made before under the same key.
+async fn earlier(asked: &Asked<'_>, id: RecordId) -> Result<Option<Submitted>> {
+    let (app, new) = (asked.app, asked.new);
     let exists = || Error::Exists { noun: "help request under this key" };
+    let apart = help_requests::find_arrival(&mut *app.db.reader().await?, id).await?;
+    if let Some(arrival) = apart {
+        let damaged = || Error::Storage(StoreError::Damaged { what: "arrival" });
+        let parcel = v1::HelpParcel::decode(&arrival.parcel[..]).map_err(|_| damaged())?;
+        let request = parcel.request.and_then(|request| HelpRequest::try_from(request).ok());
+        let request = request.ok_or_else(damaged)?;
+        if request.lookup_hash != new.lookup_hash {
+            return Err(exists());
+        }
+        let owner: PointCode = arrival.owner.parse().map_err(|_| damaged())?;
+        return Ok(Some(asked.submitted(&request, &owner, String::new())));
+    }
     for found in records::find(app, id).await? {
         let (request, owner) = match found.row.kind {
             Kind::HELP_REQUEST => {
@@ -283,12 +349,12 @@ async fn repeated(
                 }
                 let owner: PointCode = stub.owner.parse().map_err(Error::from)?;
                 let reference = stub.reference.clone();
-                return Ok(Submitted {
+                return Ok(Some(Submitted {
                     reference,
                     route: stub.route.map(wire::route).unwrap_or_default(),
                     first_answer_by: stub.first_answer_by,
-                    ..promise(desks, new, &owner, String::new(), now)
-                });
+                    ..asked.promise(&owner, String::new())
+                }));
             }
             _ => continue,
         };
@@ -298,9 +364,9 @@ async fn repeated(
         if !is_same_text(app, (&owner, id), &request, new).await? {
             return Err(Error::Exists { noun: "help request of another text under this key" });
         }
-        return Ok(submitted(desks, new, &request, &owner, String::new(), now));
+        return Ok(Some(asked.submitted(&request, &owner, String::new())));
     }
-    Err(Error::Busy)
+    Ok(None)
 }
 
 /// Does a request say what is submitted again? Files are uploaded anew with every attempt, so they
@@ -322,50 +388,76 @@ async fn is_same_text(
     Ok(text(known) == text(said))
 }
 
-fn submitted(
-    desks: &Desks,
-    new: &NewHelpRequest,
-    request: &HelpRequest,
-    owner: &PointCode,
-    warning: String,
+/// A submission, and what its answer rests on.
+struct Asked<'a> {
+    app: &'a App,
+    desks: &'a Desks,
+    new: &'a NewHelpRequest,
     now: Time,
-) -> Submitted {
-    let promised = promise(desks, new, owner, warning, now);
-    let first = request.clocks.find(ClockKind::FirstResponse);
-    let due = first.and_then(|clock| clock.due);
-    Submitted {
-        reference: request.reference.to_string(),
-        route: request.route.clone(),
-        first_answer_by: due.map(|due| local(due, &promised.time_zone)).unwrap_or_default(),
-        ..promised
+}
+
+impl Asked<'_> {
+    fn submitted(&self, request: &HelpRequest, owner: &PointCode, warning: String) -> Submitted {
+        Submitted {
+            reference: request.reference.to_string(),
+            route: request.route.clone(),
+            first_answer_by: first_answer_by(self.desks, request, owner),
+            ..self.promise(owner, warning)
+        }
+    }
+
+    /// What does not depend on the stored request.
+    fn promise(&self, owner: &PointCode, warning: String) -> Submitted {
+        let new = self.new;
+        let hours = self.desks.hours(owner);
+        let time_zone = client_zone(self.desks, new.region, owner);
+        let is_open = hours.is_open(self.now);
+        let opens = hours.opens(self.now).filter(|_| !is_open);
+        Submitted {
+            reference: String::new(),
+            owner: owner.clone(),
+            route: Route::default(),
+            first_answer_by: String::new(),
+            emergency_numbers: emergency_numbers(new.country, new.region),
+            emergency_first: matches!(new.urgency, Urgency::Emergency | Urgency::Urgent)
+                || new.category == HelpCategory::MedicalAdvice,
+            is_open,
+            warning,
+            opens_at: opens.map(|opens| local(opens, &time_zone)).unwrap_or_default(),
+            time_zone,
+            readers: readers(&self.app.keys.roster(), owner),
+        }
     }
 }
 
-/// What does not depend on the stored request.
-fn promise(
-    desks: &Desks,
-    new: &NewHelpRequest,
-    owner: &PointCode,
-    warning: String,
-    now: Time,
-) -> Submitted {
-    let zone = zone_of(new.region).map(|zone| zone.as_str().to_owned());
+/// Who can read what is sealed for an owner.
+fn readers(roster: &Roster, owner: &PointCode) -> Vec<v1::HelpReader> {
+    use v1::help_reader::Role;
+    let host = roster.server_of(owner).filter(|host| *host != owner).cloned();
+    let others = [(host, Role::Host), (deputy_of(roster, owner), Role::Deputy)];
+    let others = others.into_iter().filter_map(|(point, role)| Some((point?, role)));
+    let reader = |(point, role): (PointCode, Role)| v1::HelpReader {
+        point: point.to_string(),
+        role: role.into(),
+    };
+    std::iter::once((owner.clone(), Role::Owner)).chain(others).map(reader).collect()
+}
+
+/// When the first answer is promised, in the client's zone.
+fn first_answer_by(desks: &Desks, request: &HelpRequest, owner: &PointCode) -> String {
+    let first = request.clocks.find(ClockKind::FirstResponse);
+    let due = first.and_then(|clock| clock.due);
+    due.map(|due| local(due, &client_zone(desks, request.region, owner))).unwrap_or_default()
+}
+
+/// The zone of the place a request is about, or of its owner.
+fn client_zone(desks: &Desks, region: Region, owner: &PointCode) -> String {
+    let zone = zone_of(region).map(|zone| zone.as_str().to_owned());
     let owners = || {
         let desk = desks.find(owner)?;
         Some(desk.zone.iana_name()?.to_owned())
     };
-    Submitted {
-        reference: String::new(),
-        owner: owner.clone(),
-        route: Route::default(),
-        first_answer_by: String::new(),
-        time_zone: zone.or_else(owners).unwrap_or_else(|| "UTC".to_owned()),
-        emergency_numbers: emergency_numbers(new.country, new.region),
-        emergency_first: matches!(new.urgency, Urgency::Emergency | Urgency::Urgent)
-            || new.category == HelpCategory::MedicalAdvice,
-        is_open: desks.hours(owner).is_open(now),
-        warning,
-    }
+    zone.or_else(owners).unwrap_or_else(|| "UTC".to_owned())
 }
 
 /// RFC 3339 with the offset of a zone.
@@ -382,48 +474,49 @@ fn prefer(
     desks: &Desks,
     decision: &mut Decision,
     wish: Option<&PointCode>,
+    now: Time,
 ) -> Result<String, Invalid> {
     let Some(wish) = wish.filter(|wish| **wish != decision.owner) else { return Ok(String::new()) };
     if desks.find(wish).is_none() {
         return Err(Invalid::new("point", "unknown_point"));
     }
-    let routed = std::mem::replace(&mut decision.owner, wish.clone());
-    decision.route.alternatives.insert(
-        0,
-        crate::domain::routing::Alternative {
-            point: routed.to_string(),
-            note: "routed".to_owned(),
-        },
-    );
-    decision.route.reason = format!("because the client chose {wish}; {}", decision.route.reason);
+    let none = || Invalid::new("point", "takes_no_requests").hint(wish);
+    let (desk, reason) = chosen(&desks.all, wish, now).ok_or_else(none)?;
+    decision.route.reason = format!("{reason}; {}", decision.route.reason);
     decision.route.rule = format!("chosen={wish} {}", decision.route.rule);
+    if desk.code == decision.owner {
+        return Ok(String::new());
+    }
+    let owner = &desk.code;
+    let routed = std::mem::replace(&mut decision.owner, owner.clone());
+    decision.route.alternatives.retain(|one| one.point != owner.as_str());
+    decision
+        .route
+        .alternatives
+        .insert(0, Alternative { point: routed.to_string(), note: "routed".to_owned() });
+    decision.route.alternatives.truncate(ALTERNATIVES_MAX);
     Ok(format!(
-        "{wish} was chosen; {routed} serves this place and may answer sooner · 您选择了 {wish}；本地由 {routed} 受理，可能更快"
+        "{owner} was chosen; {routed} serves this place and may answer sooner · 您选择了 {owner}；本地由 {routed} 受理，可能更快"
     ))
 }
 
-fn stub(
+/// What stays here of a request that another point handles; the parcel until it is sent.
+pub fn stub(
+    desks: &Desks,
     request: &HelpRequest,
-    id: RecordId,
-    decision: &Decision,
-    (key_id, key): (RecordId, &v1::HelpKey),
-    first_answer_by: String,
+    owner: &PointCode,
+    parcel: v1::HelpParcel,
 ) -> v1::HelpStub {
     v1::HelpStub {
         reference: request.reference.to_string(),
         lookup_hash: request.lookup_hash.clone(),
         mac_hash: request.mac_hash.clone(),
-        owner: decision.owner.to_string(),
-        parcel: Some(v1::HelpParcel {
-            id: id.0.to_vec(),
-            request: Some(request.clone().into()),
-            key_id: key_id.0.to_vec(),
-            key: Some(key.clone()),
-        }),
+        owner: owner.to_string(),
+        parcel: Some(parcel),
         key_hash: request.key_hash.clone(),
         received_time: Some(time_message(request.received)),
         route: Some(wire::route_message(request.route.clone())),
-        first_answer_by,
+        first_answer_by: first_answer_by(desks, request, owner),
         owner_number: 0,
     }
 }

@@ -4,11 +4,15 @@
 use subtle::ConstantTimeEq;
 use yizhan_proto::v1::{self, sealed_message::Author};
 
-use super::stored::{self, NewMessage, Stored, amend, in_order, not_found, with_lookup};
+use super::{
+    desks::Desks,
+    stored::{self, NewMessage, Stored, amend, in_order, message_records, not_found, with_lookup},
+};
 use crate::{
     app::{
         App,
         error::{Error, Result},
+        handoffs,
         records::Found,
     },
     domain::{
@@ -18,6 +22,7 @@ use crate::{
         help_state::{HelpMove, HelpState},
         id::{PointCode, RecordId},
         kind::Kind,
+        language::Language,
         policy::Operation,
         text::Invalid,
     },
@@ -31,6 +36,8 @@ use crate::{
 /// Messages that are shown unless more are asked for.
 const MESSAGES_DEFAULT: usize = 50;
 pub const MESSAGES_MAX: usize = 200;
+/// Languages that everything is told in.
+const TAGS: [&str; 3] = ["zh-Hans", "zh-Hant", "en"];
 
 /// A reference, and what was derived from the code that belongs to it.
 pub struct Secret {
@@ -55,11 +62,14 @@ impl Secret {
 
 /// What a code leads to.
 enum Led {
-    /// With its newest messages.
+    /// With the newest messages that were found on the way.
     Here(Box<Stored>, Vec<Found>),
     /// To a request that another point handles.
     On(Box<v1::HelpStub>),
 }
+
+/// Doubles of doubles that are followed.
+const DOUBLES_MAX: usize = 4;
 
 /// Looks up by the code alone: an unknown reference and a wrong code take the same way.
 async fn lead(app: &App, secret: &Secret, messages: usize) -> Result<Led> {
@@ -84,28 +94,93 @@ async fn lead(app: &App, secret: &Secret, messages: usize) -> Result<Led> {
         }
     }
     match (here, on) {
-        (Some(stored), _) => Ok(Led::Here(Box::new(stored), said)),
+        (Some(stored), _) => instead(app, stored, (said, messages)).await,
         (None, Some(stub)) => Ok(Led::On(Box::new(stub))),
         (None, None) => Err(not_found()),
     }
 }
 
-/// The point that a request was passed to, if it is not here any more; none if it is here.
-pub async fn passed_to(app: &App, secret: &Secret) -> Result<Option<PointCode>> {
+/// The request that goes on in the place of a client's double: a code leads to it by either reference.
+/// Of a double whose other has another client, or is gone, itself, with what it has `said`.
+async fn instead(
+    app: &App,
+    double: Stored,
+    (said, messages): (Vec<Found>, usize),
+) -> Result<Led> {
+    let (double_id, mut led) = (double.id(), double);
+    for _ in 0..DOUBLES_MAX {
+        match other(app, &led).await? {
+            Some(Led::Here(other, _)) if is_clients(&led, &other.request.lookup_hash) => {
+                led = *other;
+            }
+            Some(Led::On(stub)) if is_clients(&led, &stub.lookup_hash) => return Ok(Led::On(stub)),
+            Some(_) | None => break,
+        }
+    }
+    let said = match led.id() == double_id {
+        true => said,
+        false => message_records(app, led.id(), messages).await?,
+    };
+    Ok(Led::Here(Box::new(led), said))
+}
+
+/// The request that goes on in a double's place, at the double's point or passed on from there.
+async fn other(app: &App, double: &Stored) -> Result<Option<Led>> {
+    let Some(of) = &double.request.duplicate_of else { return Ok(None) };
+    for found in stored::with_reference(app, of).await? {
+        match found.row.kind {
+            _ if found.feed != *double.feed() => (),
+            Kind::HELP_REQUEST => {
+                return Ok(Some(Led::Here(Box::new(Stored::of(found)?), Vec::new())));
+            }
+            Kind::HELP_STUB => return Ok(Some(Led::On(Box::new(found.message()?)))),
+            _ => (),
+        }
+    }
+    Ok(None)
+}
+
+/// Does the same code lead to both?
+fn is_clients(double: &Stored, lookup_hash: &[u8]) -> bool {
+    double.request.lookup_hash == lookup_hash
+}
+
+/// Where a request was passed to, and the reference to ask for there.
+pub struct Passed {
+    pub owner: PointCode,
+    pub reference: Reference,
+}
+
+impl Passed {
+    fn of(stub: &v1::HelpStub) -> Result<Passed> {
+        let owner = stub.owner.parse().map_err(Error::from)?;
+        Ok(Passed { owner, reference: Reference::parse(&stub.reference, "reference")? })
+    }
+}
+
+/// Where a request was passed to, if it is not here any more; none if it is here.
+pub async fn passed_to(app: &App, secret: &Secret) -> Result<Option<Passed>> {
     match lead(app, secret, 0).await? {
         Led::Here(..) => Ok(None),
-        Led::On(stub) => Ok(Some(stub.owner.parse().map_err(Error::from)?)),
+        Led::On(stub) => Ok(Some(Passed::of(&stub)?)),
     }
 }
 
 /// Where the request of a reference was passed to, whatever the code; none if it is not known to have
 /// been.
-pub async fn stub_owner(app: &App, reference: &Reference) -> Result<Option<PointCode>> {
-    let found = stored::with_reference(app, reference).await?;
-    match found.iter().find(|found| found.row.kind == Kind::HELP_STUB) {
-        None => Ok(None),
-        Some(stub) => Ok(Some(stub.message::<v1::HelpStub>()?.owner.parse().map_err(Error::from)?)),
+pub async fn stub_of(app: &App, reference: &Reference) -> Result<Option<Passed>> {
+    for found in stored::with_reference(app, reference).await? {
+        match found.row.kind {
+            Kind::HELP_STUB => return Ok(Some(Passed::of(&found.message()?)?)),
+            Kind::HELP_REQUEST => {
+                if let Led::On(stub) = instead(app, Stored::of(found)?, (Vec::new(), 0)).await? {
+                    return Ok(Some(Passed::of(&stub)?));
+                }
+            }
+            _ => (),
+        }
     }
+    Ok(None)
 }
 
 /// The request that a code leads to, at its owner.
@@ -122,7 +197,7 @@ pub async fn owned(app: &App, secret: &Secret) -> Result<Box<Stored>> {
 /// How a request stands, or where it went.
 pub enum Tracked {
     Here(Box<v1::TrackHelpRequestResponse>),
-    PassedTo(PointCode),
+    PassedTo(Passed),
 }
 
 pub async fn track(app: &App, caller: &Caller, secret: &Secret, limit: usize) -> Result<Tracked> {
@@ -130,30 +205,43 @@ pub async fn track(app: &App, caller: &Caller, secret: &Secret, limit: usize) ->
     let limit = if limit == 0 { MESSAGES_DEFAULT } else { limit.min(MESSAGES_MAX) };
     match lead(app, secret, limit).await? {
         Led::Here(stored, said) => Ok(Tracked::Here(Box::new(shown(app, *stored, &said).await?))),
-        Led::On(stub) => Ok(Tracked::PassedTo(stub.owner.parse().map_err(Error::from)?)),
+        Led::On(stub) => Ok(Tracked::PassedTo(Passed::of(&stub)?)),
     }
 }
 
-async fn shown(app: &App, stored: Stored, said: &[Found]) -> Result<v1::TrackHelpRequestResponse> {
+async fn shown(
+    app: &App,
+    stored: Stored,
+    said: &[Found],
+) -> Result<v1::TrackHelpRequestResponse> {
     let (id, feed) = (stored.id(), stored.feed().clone());
-    let request = stored.request;
     let desks = app.help.desks.get(app).await?;
+    let (label_code, labels) = match other(app, &stored).await? {
+        // Of somebody else's request no more is told than how it stands.
+        Some(Led::Here(other, _)) => labels(&other.request, &feed.home, &desks),
+        Some(Led::On(stub)) => passed_on(&stub.owner.parse().map_err(Error::from)?, &desks),
+        None => labels(&stored.request, &feed.home, &desks),
+    };
+    let request = stored.request;
     let hours = desks.hours(&feed.home);
     let now = app.outside.now();
-    let shown =
-        in_order(said, &feed)?.into_iter().filter(|(_, message)| message.author() != Author::Note);
-    let (label_code, labels) = labels(&request, &feed.home);
+    let shown = in_order(said, &feed)?.into_iter().filter(|(_, message)| message.author() != Author::Note);
     let (closes, deleted) = super::retention::plan(app, &request);
+    let handoff_asked = match request.handoff {
+        Some(handoff) => handoffs::asked(app, &feed.home, handoff).await?,
+        None => None,
+    };
+    let names = |point: &PointCode| {
+        let desk = desks.find(point);
+        desk.map(|desk| texts_message(desk.names.clone())).unwrap_or_default()
+    };
     Ok(v1::TrackHelpRequestResponse {
         reference: request.reference.to_string(),
         state: request.state.number(),
         label_code,
         labels,
         owner: feed.home.to_string(),
-        owner_names: desks
-            .find(&feed.home)
-            .map(|desk| texts_message(desk.names.clone()))
-            .unwrap_or_default(),
+        owner_names: names(&feed.home),
         messages: shown
             .map(|(id, message)| v1::SealedMessage {
                 id: id.to_string(),
@@ -173,29 +261,44 @@ async fn shown(app: &App, stored: Stored, said: &[Found]) -> Result<v1::TrackHel
         route: Some(route_message(request.route)),
         close_due_time: closes.map(time_message),
         delete_due_time: deleted.map(time_message),
+        handoff_asked: handoff_asked.map(|asked| v1::HandoffAsked {
+            names: asked.to.parse().map(|to| names(&to)).unwrap_or_default(),
+            summary: asked.preview.map(|preview| preview.summary).unwrap_or_default(),
+            to: asked.to,
+            expire_time: asked.expire_time,
+        }),
     })
 }
 
-fn labels(request: &HelpRequest, owner: &PointCode) -> (String, Vec<v1::LocalText>) {
-    // Its first word about a request that came from elsewhere is that it came.
-    if request.state == HelpState::Received && request.intake != owner.as_str() {
-        return passed_on(owner);
+/// What a client is told of its request; that it was passed on, until the new owner takes it up.
+fn labels(request: &HelpRequest, owner: &PointCode, desks: &Desks) -> (String, Vec<v1::LocalText>) {
+    let waits = request.state == HelpState::WaitingClient;
+    if request.passed.is_some() && request.state.is_open() && !waits {
+        return passed_on(owner, desks);
     }
     let (code, texts) = request.state.label();
     (code.to_owned(), in_three(texts.map(str::to_owned)))
 }
 
-fn passed_on(owner: &PointCode) -> (String, Vec<v1::LocalText>) {
-    let texts =
-        [format!("已转交 {owner}"), format!("已轉交 {owner}"), format!("Passed to {owner}")];
+/// By the owner's name in each language, as far as the directory knows it.
+fn passed_on(owner: &PointCode, desks: &Desks) -> (String, Vec<v1::LocalText>) {
+    let named = |tag: &str| {
+        let names = &desks.find(owner)?.names;
+        names.best(&Language::parse(tag, "language").ok()?)
+    };
+    let text = |tag: &str, words: &str| match named(tag) {
+        Some(name) => format!("{words}{name}"),
+        None => format!("{} {owner}", words.trim_end()),
+    };
+    let [hans, hant, en] = TAGS;
+    let texts = [text(hans, "已转交"), text(hant, "已轉交"), text(en, "Passed to ")];
     ("passed_on".to_owned(), in_three(texts))
 }
 
-/// zh-Hans, zh-Hant, en.
+/// The same in each of `TAGS`.
 fn in_three(texts: [String; 3]) -> Vec<v1::LocalText> {
-    let tags = ["zh-Hans", "zh-Hant", "en"];
     let text = |(tag, text): (&str, String)| v1::LocalText { language: tag.to_owned(), text };
-    tags.into_iter().zip(texts).map(text).collect()
+    TAGS.into_iter().zip(texts).map(text).collect()
 }
 
 /// Adds a message that the client has sealed, and ends a pause.
@@ -304,4 +407,42 @@ pub fn categories(caller: &Caller) -> Result<Vec<v1::HelpCategory>> {
         questions: category.questions().iter().map(question).collect(),
     };
     Ok(HelpCategory::ALL.iter().map(category).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        help_request::samples::{always, request},
+        time::Time,
+    };
+
+    fn desks() -> Desks {
+        let mut desk = super::super::desks::of_code(&"CN-440100".parse().unwrap());
+        for (tag, name) in [("zh-Hans", "广州联络点"), ("en", "Guangzhou Contact Point")] {
+            let language = Language::parse(tag, "names").unwrap();
+            desk.names.add(language, name.into(), "names").unwrap();
+        }
+        Desks { all: vec![desk], duty: "CN-440000".parse().unwrap() }
+    }
+
+    fn said(request: &HelpRequest, owner: &str) -> [String; 3] {
+        let (_, labels) = labels(request, &owner.parse().unwrap(), &desks());
+        labels.into_iter().map(|label| label.text).collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    #[test]
+    fn what_was_passed_on_is_told_by_the_points_name_until_it_is_taken_up() {
+        let mut passed = request();
+        assert_eq!(said(&passed, "CN-440100")[2], "Received", "routed there, and passed by nobody");
+        passed.passed = Some(Time(1));
+        let told = ["已转交广州联络点", "已轉交广州联络点", "Passed to Guangzhou Contact Point"];
+        assert_eq!(said(&passed, "CN-440100"), told);
+        assert_eq!(said(&passed, "AU-SYD")[0], "已转交 AU-SYD", "the directory does not know it");
+        passed.step(HelpMove::Triage, Time(2), &always()).unwrap();
+        passed.step(HelpMove::Answer, Time(3), &always()).unwrap();
+        assert_eq!(said(&passed, "CN-440100"), told);
+        passed.step(HelpMove::Assign, Time(4), &always()).unwrap();
+        assert_eq!(said(&passed, "CN-440100")[2], "In progress");
+    }
 }

@@ -107,6 +107,7 @@ pub fn request(
         notices: Vec::new(),
         kept: None,
         kept_at: None,
+        passed: None,
     };
     let past = PastRequest {
         request,
