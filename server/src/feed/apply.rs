@@ -48,7 +48,7 @@ pub fn entries(copy: &Copy, rows: &[Row]) -> Vec<Entry> {
     rows.iter().filter(|row| !row.removed).map(|row| wire::entry::entry(&copy.feed, row)).collect()
 }
 
-/// Why a neighbour's page is refused before anything is done with it.
+/// Why a neighbour's page is not what a page must be, whatever it adds up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPage {
     #[error("rows are not in sequence order")]

@@ -35,6 +35,8 @@ pub struct Delivery {
     /// Verified seal of the state that the rows lead to.
     pub seal: Seal,
     pub reaches_seal: bool,
+    /// Not what a page must be: without rows, and the end of its pull.
+    pub bad: Option<BadPage>,
 }
 
 /// A pull that has been granted to one neighbour: one staging, one deliverer.
@@ -158,12 +160,24 @@ pub async fn fill<T: FeedTx>(
         return Ok(Outcome::Stored);
     }
     if !adds_up(copy, &sum, &delivery.seal) {
-        copy.state = CopyState::Retired;
-        return Ok(Outcome::Mismatch);
+        return give_up(tx, copy, true).await;
     }
     arrive(copy, &sum, &delivery.seal);
     copy.state = CopyState::Indexing;
     Ok(Outcome::Reached)
+}
+
+/// Drops everything that was put aside, or the copy that was being filled.
+pub async fn give_up<T: FeedTx>(
+    tx: &mut T,
+    copy: &mut Copy,
+    fills: bool,
+) -> Result<Outcome, StoreError> {
+    match fills {
+        true => copy.state = CopyState::Retired,
+        false => tx.unstage(copy.slot, Sequence::MAX, false).await?,
+    }
+    Ok(Outcome::Mismatch)
 }
 
 /// Takes a page for a copy that is in use; `staged`: rows have been put aside for it.
@@ -185,8 +199,7 @@ pub async fn update<T: FeedTx>(
     tx.stage(copy.slot, &delivery.rows).await?;
     let Some((_, count)) = tx.staged_extent(copy.slot).await? else { return Ok(Outcome::Stored) };
     if !staged_adds_up(tx, copy, &delivery.seal).await? {
-        tx.unstage(copy.slot, Sequence::MAX, false).await?;
-        return Ok(Outcome::Mismatch);
+        return give_up(tx, copy, false).await;
     }
     copy.target = delivery.seal.encode();
     copy.state = CopyState::CatchingUp;
@@ -282,10 +295,18 @@ pub fn delivery(
     rows: Vec<Row>,
     seal: Seal,
     reaches_seal: bool,
-) -> Result<Delivery, BadPage> {
-    apply::check_page(inflow_after, &rows, seal.statement().sequence)?;
+) -> Delivery {
+    if let Err(bad) = apply::check_page(inflow_after, &rows, seal.statement().sequence) {
+        return bad_delivery(feed, pull, seal, bad);
+    }
     let sum = Elements::of(&feed).sum(&rows);
-    Ok(Delivery { feed, pull, rows, sum, seal, reaches_seal })
+    Delivery { feed, pull, rows, sum, seal, reaches_seal, bad: None }
+}
+
+/// Stands in for a page that is not what a page must be.
+pub fn bad_delivery(feed: FeedId, pull: u64, seal: Seal, bad: BadPage) -> Delivery {
+    let (rows, sum) = (Vec::new(), Sum::empty());
+    Delivery { feed, pull, rows, sum, seal, reaches_seal: false, bad: Some(bad) }
 }
 
 /// Reads the rows of a page: `None` if they are not what a page may hold.

@@ -13,6 +13,14 @@ use crate::domain::{id::PointCode, time::Time};
 /// Precedes what is signed, so that a signature for one purpose never serves another.
 const CONTEXT: &[u8] = b"yizhan heads v1\0";
 
+/// Longest body accepted: a home has six feeds at most.
+const BODY_MAX: usize = 1_024;
+
+/// Has the size of a statement, whoever signed it. What cannot be verified yet is kept by its size.
+pub fn is_sound(message: &v1::SignedHeads) -> bool {
+    message.body.len() <= BODY_MAX && message.signature.len() == Signature::BYTE_SIZE
+}
+
 /// Signs the newest seals of one home's feeds.
 pub fn sign(
     network: &str,

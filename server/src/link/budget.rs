@@ -47,6 +47,8 @@ pub struct Window {
     total: Total,
     /// Granted and not yet arrived and stored.
     outstanding: u64,
+    /// Arrived beyond what was granted: the neighbour's next credit would only pay it off.
+    overdrawn: u64,
     arrived: VecDeque<(Instant, u64)>,
     /// The shortest that was seen. Before there is one, the line gets no more than at first.
     round_trip: Option<Duration>,
@@ -60,6 +62,7 @@ impl Window {
         Window {
             total,
             outstanding: 0,
+            overdrawn: 0,
             arrived: VecDeque::new(),
             round_trip: None,
             busy_since: None,
@@ -76,7 +79,13 @@ impl Window {
     pub fn stored(&mut self, bytes: u64) {
         let settled = bytes.min(self.outstanding);
         self.outstanding -= settled;
+        self.overdrawn += bytes - settled;
         self.total.0.fetch_sub(settled, Ordering::Relaxed);
+    }
+
+    /// What may have arrived and not be stored yet, by what was granted.
+    pub fn outstanding(&self) -> u64 {
+        self.outstanding
     }
 
     /// Notes that a page has arrived.
@@ -88,7 +97,7 @@ impl Window {
         }
     }
 
-    /// What may be granted on top of what is outstanding; noted as granted.
+    /// What may be granted on top of what is outstanding, and of what was overdrawn; noted as granted.
     pub fn grant(&mut self, now: Instant) -> u64 {
         let room = self.size(now).saturating_sub(self.outstanding);
         // Small grants cost a frame each and move nothing.
@@ -104,7 +113,7 @@ impl Window {
         }
         self.outstanding += room;
         self.total.0.fetch_add(room, Ordering::Relaxed);
-        room
+        room + std::mem::take(&mut self.overdrawn)
     }
 
     fn size(&self, now: Instant) -> u64 {
@@ -207,6 +216,22 @@ mod tests {
             window.grant(now);
         }
         assert!(window.outstanding <= 4 * 8_000, "{}", window.outstanding);
+    }
+
+    #[test]
+    fn a_page_beyond_the_credit_does_not_use_up_the_credit_to_come() {
+        let mut window = Window::new(Total::default());
+        window.answered(Duration::from_micros(200));
+        let start = Instant::now();
+        let mut left = window.grant(start) as i64;
+        for second in 1..=10 {
+            let now = start + Duration::from_secs(second);
+            left -= 1_000_000;
+            window.arrived(1_000_000, now);
+            window.stored(1_000_000);
+            left += window.grant(now) as i64;
+            assert!(left > 0, "{left} after {second} s");
+        }
     }
 
     #[test]

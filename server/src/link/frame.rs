@@ -15,6 +15,8 @@ pub const PAGE_ROWS: usize = 512;
 pub const PAGE_BYTES: usize = 256 * 1024;
 /// Bytes of an encoded page before compression: payloads, and for each row its fields.
 pub const PAGE_LEN_MAX: usize = PAGE_BYTES + PAYLOAD_MAX + PAGE_ROWS * 64;
+/// Bytes of the same after compression: what zstd cannot compress grows by less than this.
+pub const PACKED_LEN_MAX: usize = PAGE_LEN_MAX + PAGE_LEN_MAX / 128;
 /// Seals in one frame of heads.
 pub const HEADS_MAX: usize = 256;
 /// Bytes of one frame on the wire.

@@ -137,7 +137,9 @@ impl<S: FeedStore> Engine<S> {
             self.end_inflow(feed);
             return Ok(Outcome::Dropped);
         }
-        let outcome = if inflow.fills {
+        let outcome = if delivery.bad.is_some() {
+            inflow::give_up(tx, copy, inflow.fills).await?
+        } else if inflow.fills {
             inflow::fill(tx, copy, delivery).await?
         } else {
             // On a shared database another node may have put rows aside.
@@ -175,13 +177,14 @@ impl<S: FeedStore> Engine<S> {
             }
             Outcome::Mismatch => {
                 self.end_inflow(feed);
-                warn!(%feed, peer = %inflow.peer, mixed = inflow.mixed, "what was delivered does not add up");
+                warn!(%feed, peer = %inflow.peer, mixed = inflow.mixed, bad = ?delivery.bad, "what was delivered does not add up");
                 if state == CopyState::Retired {
                     touched.work.push(Work::Clear(feed.clone(), slot));
                 }
                 // The home itself has no one to blame: its own seal and its own rows disagree.
                 let home_node = self.keys.roster().server_of(&feed.home).cloned();
-                if !inflow.mixed && home_node.as_ref() == Some(&inflow.peer) {
+                let is_theirs = delivery.bad.is_some() || !inflow.mixed;
+                if is_theirs && home_node.as_ref() == Some(&inflow.peer) {
                     self.freeze(tx, touched, &delivery.seal, None).await?;
                 }
             }

@@ -33,9 +33,7 @@ impl<S: FeedStore> Session<S> {
             if self.theirs.len() + self.unchecked.len() > FEEDS_MAX {
                 return Err(Ended::Protocol("too many feeds"));
             }
-            if let Some(seal) = self.check(message) {
-                self.learn(seal).await;
-            }
+            self.head(message).await;
         }
         for message in heads.statements.into_iter().take(HEADS_MAX) {
             self.statement(message).await;
@@ -52,6 +50,9 @@ impl<S: FeedStore> Session<S> {
 
     pub(super) async fn statement(&mut self, message: v1::SignedHeads) {
         let now = self.parts.outside.now();
+        if !statement::is_sound(&message) {
+            return;
+        }
         let Some((home, heard)) = statement::verify(&message, &self.parts.keys, now) else {
             if self.unchecked_statements.len() < HEADS_MAX {
                 self.unchecked_statements.push(message);
@@ -64,24 +65,34 @@ impl<S: FeedStore> Session<S> {
         }
     }
 
-    /// A seal that its home has signed and this node may hold the feed of. One that no key fits yet
-    /// is kept for when the roster has come.
-    pub(super) fn check(&mut self, message: v1::Seal) -> Option<Arc<Seal>> {
+    /// A seal that the peer announces. One that no key fits yet is kept for when the roster has come.
+    async fn head(&mut self, message: v1::Seal) {
+        let Ok(seal) = Seal::read(message.clone()) else { return };
+        if let Some(seal) = self.check(message) {
+            return self.learn(seal).await;
+        }
+        let statement = seal.statement();
+        let feed = statement.feed.clone();
+        if feed.audience.is_shared()
+            && feed.audience != Audience::Roster
+            && statement.network == self.parts.keys.network
+            && self.parts.keys.verify(&seal).is_err()
+        {
+            self.unchecked.insert(feed, seal);
+        }
+    }
+
+    /// A seal that its home has signed and this node may hold the feed of.
+    pub(super) fn check(&self, message: v1::Seal) -> Option<Arc<Seal>> {
         let seal = Seal::read(message).ok()?;
-        let feed = seal.statement().feed.clone();
+        let feed = &seal.statement().feed;
         if !feed.audience.is_shared() {
             return None;
         }
         match self.parts.keys.verify(&seal) {
-            Ok(()) if self.parts.keys.may_hold(&feed) => Some(Arc::new(seal)),
-            Ok(()) => None,
+            Ok(()) => self.parts.keys.may_hold(feed).then(|| Arc::new(seal)),
             Err(error) => {
                 debug!(?seal, %error, peer = %self.peer.point, "seal not accepted");
-                if seal.statement().network == self.parts.keys.network
-                    && feed.audience != Audience::Roster
-                {
-                    self.unchecked.insert(feed, seal);
-                }
                 None
             }
         }
@@ -143,9 +154,7 @@ impl<S: FeedStore> Session<S> {
             self.statement(message).await;
         }
         for (_, seal) in std::mem::take(&mut self.unchecked) {
-            if let Some(seal) = self.check(seal.message().clone()) {
-                self.learn(seal).await;
-            }
+            self.head(seal.message().clone()).await;
         }
         Ok(())
     }

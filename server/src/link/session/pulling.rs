@@ -14,15 +14,28 @@ use crate::{
         position::Sequence,
     },
     feed::{
+        apply::BadPage,
         inflow::{self, Outcome},
         seal::Seal,
     },
-    link::{budget::STORING_MAX, frame::frame, outgoing::NotReading},
+    link::{
+        budget::STORING_MAX,
+        frame::{PACKED_LEN_MAX, PAGE_LEN_MAX, frame},
+        outgoing::NotReading,
+    },
     store::FeedStore,
 };
 
 /// Pulls this side has open with one peer.
 const PULLS_MAX: usize = 8;
+
+/// Compressed bytes that may arrive beyond what was granted: a page may exceed the credit, and each
+/// pull may have one under way.
+const OVERDRAFT_MAX: u64 = (PULLS_MAX * PACKED_LEN_MAX) as u64;
+
+/// Pages that wait to be stored, however small they are. Honest ones hold hundreds of rows each, the
+/// last of each pull excepted.
+const WAITING_MAX: usize = 4_096;
 
 /// Back-off after a delivery that did not add up.
 const MISMATCH_BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -33,11 +46,15 @@ const MISMATCH_BACKOFF_MAX: Duration = Duration::from_secs(300);
 pub(super) struct Pulling {
     pub(super) feed: FeedId,
     pub(super) after: Sequence,
+    /// Its last page has arrived.
+    pub(super) ends: bool,
 }
 
 /// Pages that have arrived and wait to be stored.
 pub(super) struct Waiting {
     pub(super) page: v1::Page,
+    /// The page's, not yet judged.
+    pub(super) seal: Seal,
     pub(super) arrived: usize,
 }
 
@@ -82,19 +99,20 @@ impl<S: FeedStore> Session<S> {
                 pull: granted.pull,
                 cancel: false,
             };
-            self.pulls.insert(granted.pull, Pulling { feed, after: granted.after });
+            self.pulls.insert(granted.pull, Pulling { feed, after: granted.after, ends: false });
             self.out.control(frame(Kind::Pull(pull)))?;
         }
         Ok(())
     }
 
-    pub(super) async fn page(&mut self, page: v1::Page) -> Result<(), Ended> {
-        self.window.arrived(page.rows_zstd.len() as u64, Instant::now());
+    pub(super) async fn page(&mut self, mut page: v1::Page) -> Result<(), Ended> {
+        let mut arrived = page.rows_zstd.len();
+        self.window.arrived(arrived as u64, Instant::now());
         // A page of a pull that was given up: its bytes have used up credit all the same.
-        if !self.pulls.contains_key(&page.pull) {
-            self.window.stored(page.rows_zstd.len() as u64);
+        let Some(pulling) = self.pulls.get_mut(&page.pull) else {
+            self.window.stored(arrived as u64);
             return self.grant();
-        }
+        };
         if page.gone {
             if let Some(pulling) = self.pulls.remove(&page.pull) {
                 self.theirs.remove(&pulling.feed);
@@ -102,8 +120,24 @@ impl<S: FeedStore> Session<S> {
             }
             return Ok(());
         }
-        let arrived = page.rows_zstd.len();
-        self.waiting.push_back(Waiting { page, arrived });
+        if std::mem::replace(&mut pulling.ends, page.reaches_seal) {
+            return Err(Ended::Protocol("page after the last"));
+        }
+        let seal = page.seal.take().and_then(|message| Seal::read(message).ok());
+        let seal = seal.filter(|seal| seal.statement().feed == pulling.feed);
+        let Some(seal) = seal else { return Err(Ended::Protocol("page without a good seal")) };
+        if page.rows_len as usize > PAGE_LEN_MAX || arrived > PACKED_LEN_MAX {
+            // What its size says is all that is wanted of it.
+            page.rows_zstd.clear();
+            self.window.stored(std::mem::take(&mut arrived) as u64);
+        }
+        self.waiting_bytes += arrived;
+        self.waiting.push_back(Waiting { page, seal, arrived });
+        let unstored = (self.waiting_bytes + self.storing) as u64;
+        if unstored > self.window.outstanding() + OVERDRAFT_MAX || self.waiting.len() > WAITING_MAX
+        {
+            return Err(Ended::Protocol("more pages than were granted"));
+        }
         self.store_waiting().await
     }
 
@@ -114,9 +148,10 @@ impl<S: FeedStore> Session<S> {
             if self.storing > 0 && self.storing + next.arrived > STORING_MAX {
                 break;
             }
-            let Some(Waiting { page, arrived }) = self.waiting.pop_front() else { break };
-            let number = page.pull;
-            let Some(delivery) = self.unpack(page)? else {
+            let Some(waiting) = self.waiting.pop_front() else { break };
+            let (number, arrived) = (waiting.page.pull, waiting.arrived);
+            self.waiting_bytes -= arrived;
+            let Some(delivery) = self.unpack(waiting)? else {
                 self.window.stored(arrived as u64);
                 self.grant()?;
                 continue;
@@ -139,20 +174,28 @@ impl<S: FeedStore> Session<S> {
         }
     }
 
-    pub(super) fn unpack(&mut self, page: v1::Page) -> Result<Option<inflow::Delivery>, Ended> {
+    /// None: its pull was given up meanwhile.
+    pub(super) fn unpack(&mut self, waiting: Waiting) -> Result<Option<inflow::Delivery>, Ended> {
+        let Waiting { page, seal, .. } = waiting;
         let Some(pulling) = self.pulls.get(&page.pull) else { return Ok(None) };
         let (feed, after) = (pulling.feed.clone(), pulling.after);
-        let seal = page
-            .seal
-            .and_then(|message| Seal::read(message).ok())
-            .filter(|seal| seal.statement().feed == feed)
-            .filter(|seal| self.parts.keys.verify(seal).is_ok());
-        let Some(seal) = seal else { return Err(Ended::Protocol("page without a good seal")) };
+        if self.parts.keys.verify(&seal).is_err() {
+            return Err(Ended::Protocol("page without a good seal"));
+        }
+        if page.rows_len as usize > PAGE_LEN_MAX {
+            // More than any rows of allowed size make: one of them is larger.
+            return Ok(Some(inflow::bad_delivery(feed, page.pull, seal, BadPage::TooLarge)));
+        }
         let rows = self.unpacker.unpack(&page.rows_zstd, page.rows_len);
         let Some(rows) = rows else { return Err(Ended::Protocol("page cannot be read")) };
+        if rows.is_empty() && !page.reaches_seal {
+            return Err(Ended::Protocol("page of nothing"));
+        }
         let last = rows.last().map(|row| row.sequence);
-        let delivery = inflow::delivery(after, feed, page.pull, rows, seal, page.reaches_seal)
-            .map_err(|_| Ended::Protocol("rows out of order"))?;
+        let delivery = inflow::delivery(after, feed, page.pull, rows, seal, page.reaches_seal);
+        if delivery.bad == Some(BadPage::OutOfOrder) {
+            return Err(Ended::Protocol("rows out of order"));
+        }
         if let (Some(last), Some(pulling)) = (last, self.pulls.get_mut(&page.pull)) {
             pulling.after = last;
         }
@@ -189,6 +232,7 @@ impl<S: FeedStore> Session<S> {
                         audience: pulling.feed.audience as u32,
                     };
                     self.out.control(frame(Kind::RecentSealsRequest(request)))?;
+                    self.seals_asked += 1;
                     let backoff = self
                         .backoff
                         .entry(pulling.feed)

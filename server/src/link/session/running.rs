@@ -15,10 +15,7 @@ use tokio::{
 use tracing::info;
 use yizhan_proto::v1::{self, Frame, frame::Kind};
 
-use super::{
-    pulling::{Backoff, Deliveries, Pulling, Waiting},
-    serving::RECENT_SEALS,
-};
+use super::pulling::{Backoff, Deliveries, Pulling, Waiting};
 use crate::{
     domain::{audience::FeedId, id::PointCode},
     feed::{heads::Heads, keyring::Keyring, seal::Seal, writer::Writer},
@@ -136,10 +133,14 @@ pub(super) struct Session<S: FeedStore> {
     /// In order, so that what happens does not depend on the hasher.
     pub(super) pulls: BTreeMap<u64, Pulling>,
     pub(super) waiting: VecDeque<Waiting>,
+    /// Compressed bytes of them.
+    pub(super) waiting_bytes: usize,
     pub(super) deliveries: Deliveries,
     /// Compressed bytes of the pages that are being stored.
     pub(super) storing: usize,
     pub(super) backoff: HashMap<FeedId, Backoff>,
+    /// Times that the peer was asked for the seals it keeps, and has not answered.
+    pub(super) seals_asked: usize,
     pub(super) window: Window,
     pub(super) credit: Arc<Credit>,
     pub(super) serving: JoinSet<u64>,
@@ -180,9 +181,11 @@ where
         revision: 0,
         pulls: BTreeMap::new(),
         waiting: VecDeque::new(),
+        waiting_bytes: 0,
         deliveries: FuturesUnordered::new(),
         storing: 0,
         backoff: HashMap::new(),
+        seals_asked: 0,
         credit: Arc::new(Credit::default()),
         serving: JoinSet::new(),
         served: HashMap::new(),
@@ -232,9 +235,7 @@ impl<S: FeedStore> Session<S> {
                 },
                 () = changed.changed(), if self.greeted => self.look(false).await,
                 Some(done) = self.serving.join_next() => {
-                    if let Ok(pull) = done {
-                        self.served.remove(&pull);
-                    }
+                    self.forget_served(done);
                     Ok(())
                 }
                 _ = tick.tick() => self.tick().await,
@@ -307,14 +308,7 @@ impl<S: FeedStore> Session<S> {
                 Ok(())
             }
             Kind::RecentSealsRequest(request) => self.recent_seals_asked(request).await,
-            Kind::RecentSeals(recent) => {
-                for message in recent.seals.into_iter().take(RECENT_SEALS) {
-                    if let Some(seal) = self.check(message) {
-                        self.parts.writer.remember(seal).await;
-                    }
-                }
-                Ok(())
-            }
+            Kind::RecentSeals(recent) => self.recent_seals(recent).await,
             Kind::Ping(ping) => {
                 Ok(self.out.control(frame(Kind::Pong(v1::Pong { nonce: ping.nonce })))?)
             }

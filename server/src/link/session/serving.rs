@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Seals handed over when a peer asks after a mismatch.
-pub(super) const RECENT_SEALS: usize = 1_024;
+const RECENT_SEALS: usize = 1_024;
 /// Pulls a peer may have open with this side.
 const SERVED_MAX: usize = 32;
 
@@ -29,7 +29,14 @@ impl<S: FeedStore> Session<S> {
             }
             return Ok(());
         }
-        if self.served.len() >= SERVED_MAX {
+        while let Some(done) = self.serving.try_join_next() {
+            self.forget_served(done);
+        }
+        if self.served.contains_key(&pull.pull) {
+            return Err(Ended::Protocol("two pulls of one number"));
+        }
+        // Tasks and not numbers: one that was cancelled a moment ago still holds its page.
+        if self.serving.len() >= SERVED_MAX {
             return Err(Ended::Protocol("too many pulls"));
         }
         let parsed = (|| {
@@ -56,6 +63,13 @@ impl<S: FeedStore> Session<S> {
         });
         self.served.insert(number, task);
         Ok(())
+    }
+
+    /// A pull has been answered to its end, or was cancelled.
+    pub(super) fn forget_served(&mut self, done: Result<u64, tokio::task::JoinError>) {
+        if let Ok(pull) = done {
+            self.served.remove(&pull);
+        }
     }
 
     /// The copy to serve from: one that the peer may hold, of the epoch it asks for, that can be
@@ -88,5 +102,19 @@ impl<S: FeedStore> Session<S> {
         let seals = kept.iter().filter_map(|bytes| prost::Message::decode(&bytes[..]).ok());
         let seals: Vec<v1::Seal> = seals.collect();
         Ok(self.out.control(frame(Kind::RecentSeals(v1::RecentSeals { seals })))?)
+    }
+
+    /// The answer to a question of ours.
+    pub(super) async fn recent_seals(&mut self, recent: v1::RecentSeals) -> Result<(), Ended> {
+        let Some(left) = self.seals_asked.checked_sub(1) else {
+            return Err(Ended::Protocol("seals that were not asked for"));
+        };
+        self.seals_asked = left;
+        for message in recent.seals.into_iter().take(RECENT_SEALS) {
+            if let Some(seal) = self.check(message) {
+                self.parts.writer.remember(seal).await;
+            }
+        }
+        Ok(())
     }
 }
