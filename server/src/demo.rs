@@ -154,7 +154,7 @@ async fn make(dir: &Path, point: &PointCode, hub: Option<&DemoNode>) -> Result<(
     let operator = Caller::Operator { point: hub.point.clone() };
     let authority = hub.running.authority;
     let (token, _) =
-        network::create_token(app, &operator, authority, point.clone(), TTL_DEFAULT).await?;
+        network::create_token(app, &operator, authority, point.clone(), None, TTL_DEFAULT).await?;
     let parent = Address { host: "127.0.0.1".to_owned(), port: hub.running.link.port() };
     found::join(dir, &token, &parent, any(), None, &outside).await?;
     Ok(())

@@ -105,7 +105,7 @@ impl World {
         let operator = Caller::Operator { point: code(HUB) };
         let ttl = Duration::from_secs(600);
         let (token, _) =
-            network::create_token(&hub.app, &operator, hub.authority, code(point), ttl)
+            network::create_token(&hub.app, &operator, hub.authority, code(point), None, ttl)
                 .await
                 .expect("a token");
         let outside = self.clock.outside();

@@ -22,14 +22,15 @@ fn is_connected(status: &Value, peer: &str) -> bool {
 }
 
 #[track_caller]
-fn assert_refused(what: &str, answer: Answer) {
+fn assert_refused(reason: &str, says: &str, answer: Answer) {
     let document = answer.expect_code(exit::REFUSED).json();
     let error = &document["error"];
     for key in ["code", "reason", "message"] {
         let text = error[key].as_str().unwrap_or_default();
-        assert!(!text.is_empty(), "{what}: no {key} in {document}");
+        assert!(!text.is_empty(), "{reason}: no {key} in {document}");
     }
-    eprintln!("{what}: {} ({})", error["reason"], error["message"]);
+    assert_eq!(error["reason"], reason, "{document}");
+    assert!(error["message"].to_string().contains(says), "{says}: {document}");
 }
 
 #[tokio::test]
@@ -68,22 +69,42 @@ async fn only_a_sound_unused_token_of_this_network_lets_a_point_in() {
     let good = cluster.token("CN-440000", "GB-LON").await;
 
     let truncated = &good[..good.len() - 20];
-    assert_refused("truncated", cluster.try_join("a", truncated, &line, DATABASE).await);
+    assert_refused(
+        "TOKEN_MALFORMED",
+        "not whole",
+        cluster.try_join("a", truncated, &line, DATABASE).await,
+    );
     let other_point = good.replace("GB-LON", "US-BOS");
-    assert_refused("other point", cluster.try_join("b", &other_point, &line, DATABASE).await);
+    assert_refused(
+        "JOIN_REFUSED",
+        "for another point",
+        cluster.try_join("b", &other_point, &line, DATABASE).await,
+    );
     let other_network = Cluster::found("CN-440000").await;
     let foreign = other_network.token("CN-440000", "GB-LON").await;
-    assert_refused("wrong authority", cluster.try_join("c", &foreign, &line, DATABASE).await);
+    assert_refused(
+        "PARENT_UNREACHABLE",
+        "not who it should be",
+        cluster.try_join("c", &foreign, &line, DATABASE).await,
+    );
 
     let short = cluster.yizhand("token", "CN-440000", &["--point", "HK", "--ttl", "1s"]).await;
     let short = short.expect_code(exit::DONE).json();
     let expired = short["token"].as_str().expect("a token");
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_refused("expired", cluster.try_join("d", expired, &line, DATABASE).await);
+    assert_refused(
+        "JOIN_REFUSED",
+        "has expired",
+        cluster.try_join("d", expired, &line, DATABASE).await,
+    );
 
     // None of the attempts has used the good one up, nor left the directory unusable.
     cluster.try_join("a", &good, &line, DATABASE).await.expect_code(exit::DONE);
-    assert_refused("reused", cluster.try_join("e", &good, &line, DATABASE).await);
+    assert_refused(
+        "JOIN_REFUSED",
+        "used by another key",
+        cluster.try_join("e", &good, &line, DATABASE).await,
+    );
 }
 
 #[tokio::test]

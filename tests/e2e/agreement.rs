@@ -2,16 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use yizhan_proto::v1;
 use yizhan_tests::{
     client::{Client, exit},
-    cluster::Cluster,
+    cluster::{ADMIN, Cluster},
     waiting::eventually,
 };
 
 use crate::people::{Person, demo_data, document, talk};
 
-/// Promised is a second; a machine that does other things is given more.
+/// Promised for most; a single one on a machine that does other things is given more.
+const TALK_FOUND_MOSTLY_WITHIN: Duration = Duration::from_secs(1);
 const TALK_FOUND_WITHIN: Duration = Duration::from_secs(5);
+/// Talks that are published, one after the other.
+const TALKS: usize = 7;
 
 const POINTS: [&str; 3] = ["CN-440000", "CN-440100", "GB-LON"];
 
@@ -64,19 +68,32 @@ async fn imported_tables_are_equal_and_found_everywhere() {
 async fn a_talk_published_in_guangzhou_is_found_in_london() {
     let cluster = three_nodes().await;
     let guangzhou = cluster.admin("CN-440100").await;
-    let london = cluster.admin("GB-LON").await;
-    let file = document(&cluster, "talk.json", &talk("学长说:到伦敦只要一秒"));
-    let made = guangzhou.ask(&["event", "create", "--file", &file]).await;
-    let id = made["id"].as_str().expect("an id");
-    assert!(!london.sees_event(id).await, "a draft is shown");
+    // Over one connection: starting a program for each look would be measured too.
+    let london = cluster.caller("GB-LON", ADMIN).await;
+    let found = async || {
+        let request = v1::ListEventsRequest { words: "伦敦".to_owned(), ..Default::default() };
+        let answer = london.events().list_events(request).await.expect("a list");
+        answer.into_inner().items.len()
+    };
+    let mut took = Vec::new();
+    for number in 0..TALKS {
+        let title = format!("学长说{number}:到伦敦只要一秒");
+        let file = document(&cluster, "talk.json", &talk(&title));
+        let made = guangzhou.ask(&["event", "create", "--file", &file]).await;
+        let id = made["id"].as_str().expect("an id");
+        assert_eq!(found().await, number, "a draft is shown");
 
-    guangzhou.ask(&["event", "publish", id]).await;
-    let published = Instant::now();
-    eventually("London finds the talk", TALK_FOUND_WITHIN, async || {
-        london.list(&["event", "list", "伦敦"]).await.iter().any(|event| event["id"] == id)
-    })
-    .await;
-    eprintln!("found in London {} ms after the answer", published.elapsed().as_millis());
+        guangzhou.ask(&["event", "publish", id]).await;
+        let published = Instant::now();
+        eventually("London finds the talk", TALK_FOUND_WITHIN, async || {
+            found().await == number + 1
+        })
+        .await;
+        took.push(published.elapsed());
+    }
+    took.sort();
+    eprintln!("found in London so long after the answer: {took:?}");
+    assert!(took[TALKS / 2] <= TALK_FOUND_MOSTLY_WITHIN, "{took:?}");
 }
 
 #[tokio::test]

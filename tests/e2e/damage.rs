@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{Connection, Executor, SqliteConnection};
 use yizhan_tests::{client::exit, cluster::Cluster};
 
-use crate::people::person;
+use crate::people::{NETWORK_PURPOSE, person};
 
 /// Written in capitals, as in a payload; an index keeps words in small letters.
 const NAME: &str = "Bitrotten";
@@ -54,6 +54,25 @@ async fn one_flipped_bit_in_the_file_is_named_by_its_feed() {
     let cluster = london_with_a_card_stopped().await;
     flip_a_bit(&cluster.path("GB-LON").join("yizhan.db"), NAME.as_bytes());
     assert_named(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_damaged_copy_is_fetched_anew_and_its_home_is_not_blamed() {
+    let mut cluster = london_with_a_card_stopped().await;
+    flip_a_bit(&cluster.path("GB-LON").join("yizhan.db"), NAME.as_bytes());
+    cluster.start("GB-LON").await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let id = guangdong.finds(NAME).await[0]["id"].as_str().expect("an id").to_owned();
+    // What replaces the row is held against what lies there.
+    guangdong.ask(&["member", "withdraw", &id, "--purpose", NETWORK_PURPOSE]).await;
+    cluster.agree().await;
+    assert!(cluster.log("GB-LON").contains("fetched anew"), "the damage was met");
+    let london = cluster.admin("GB-LON").await;
+    assert!(london.finds(NAME).await.is_empty(), "withdrawn");
+    let status = london.status().await;
+    let feeds = status["feeds"].as_array().expect("feeds");
+    assert!(feeds.iter().all(|feed| feed["state"] != "frozen"), "{status}");
+    cluster.yizhand("verify", "GB-LON", &[]).await.expect_code(exit::DONE);
 }
 
 fn flip_a_bit(file: &Path, within: &[u8]) {

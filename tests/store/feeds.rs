@@ -231,6 +231,17 @@ async fn seals_are_kept_and_contradictions_told(db: &Database) {
     assert_eq!(recent, [last.to_be_bytes().to_vec(), (last - 1).to_be_bytes().to_vec()]);
     let kept = db.recent_seals(&feed, usize::MAX >> 1).await.unwrap().len() as u64;
     assert_eq!(kept, SEALS_KEPT);
+
+    // Nobody's epoch has so many seals that its numbers alone would make room.
+    let mut tx = db.begin().await.unwrap();
+    for epoch in 2..=40 {
+        for number in 1..100_u64 {
+            tx.remember_seal(&feed, epoch, number, &number.to_be_bytes()).await.unwrap();
+        }
+    }
+    FeedTx::commit(tx).await.unwrap();
+    let kept = db.recent_seals(&feed, usize::MAX >> 1).await.unwrap().len() as u64;
+    assert!((SEALS_KEPT..SEALS_KEPT + 128).contains(&kept), "{kept}");
     assert_eq!(db.equivocations().await.unwrap(), [found]);
     assert_eq!(db.statements().await.unwrap(), [(b"two".to_vec(), 20)]);
 }

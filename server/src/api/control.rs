@@ -15,7 +15,7 @@ use crate::{
     feed::verify,
     identity::{caller::Caller, spki::Fingerprint, token::TTL_DEFAULT},
     store::{CopyState, FeedStore},
-    wire::value::time_message,
+    wire::{roster::public_host, value::time_message},
 };
 
 /// A copy that is written while it is checked is checked again, so often.
@@ -58,8 +58,13 @@ impl ControlService for ControlApi {
                 Error::from(crate::domain::text::Invalid::new("ttl", "out_of_range"))
             })?,
         };
+        let public_host = match request.public_host.as_str() {
+            "" => None,
+            host => Some(public_host(host).map_err(Error::from)?),
+        };
+        let (app, operator, authority) = (&self.app, self.operator(), self.authority);
         let (token, expires) =
-            network::create_token(&self.app, &self.operator(), self.authority, point.clone(), ttl)
+            network::create_token(app, &operator, authority, point.clone(), public_host, ttl)
                 .await?;
         Ok(Response::new(v1::CreateTokenResponse {
             token,

@@ -45,12 +45,14 @@ impl From<CommitError> for Error {
     }
 }
 
-/// Makes a join token for a point; who holds it can bring that point in, once, within its time.
+/// Makes a join token for a point; who holds it can bring that point in, once, within its time, under
+/// no public host but the one named here.
 pub async fn create_token(
     app: &App,
     caller: &Caller,
     authority: Fingerprint,
     point: PointCode,
+    public_host: Option<String>,
     ttl: Duration,
 ) -> Result<(String, Time)> {
     caller.may(Operation::AdmitPoint)?;
@@ -62,10 +64,16 @@ pub async fn create_token(
             ),
         });
     }
+    if let Some(host) = &public_host
+        && !app.keys.roster().is_host_free(&point, host)
+    {
+        return Err(text::Invalid::new("public_host", "taken").hint(host).into());
+    }
     let held = app.heads.find(&app.keys.roster_feed()).and_then(|view| view.held);
     let roster_sequence = held.map_or(0, |held| held.sequence.0);
     let now = app.outside.now();
     let (token, stored) = JoinToken::make(point, authority, roster_sequence, ttl, now)?;
+    let stored = tokens::StoredToken { public_host, ..stored };
     let mut db = app.db.local().await?;
     tokens::insert(&mut db, &stored).await.map_err(crate::store::StoreError::Database)?;
     Ok((token.reveal().to_string(), stored.expires))

@@ -23,6 +23,9 @@ pub struct Token {
     /// How long the token can be used: 90s, 10m, 2h; at most 24h
     #[arg(long, default_value = "10m", value_parser = ttl)]
     ttl: SignedDuration,
+    /// Host under which clients reach that node: the one that its public certificate may cover
+    #[arg(long, default_value = "", value_name = "HOST")]
+    public_host: String,
 }
 
 impl Token {
@@ -30,7 +33,7 @@ impl Token {
         let local = self.dir.connect().await?;
         let seconds = self.ttl.as_secs();
         let ttl = Some(prost_types::Duration { seconds, nanos: self.ttl.subsec_nanos() });
-        let request = CreateTokenRequest { point: self.point, ttl };
+        let request = CreateTokenRequest { point: self.point, ttl, public_host: self.public_host };
         let answer = once(local.node.control().create_token(request)).await?;
         let expires_at = time(answer.expire_time.as_ref())
             .ok_or_else(|| Error::failed("ANSWER_INCOMPLETE", "the token has no end"))?;

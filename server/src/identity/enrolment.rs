@@ -46,6 +46,8 @@ pub enum Refusal {
     TokenUsed,
     #[error("the token is for another point")]
     TokenForOther,
+    #[error("the token does not grant that public host; ask for one made with --public-host")]
+    HostNotGranted,
     #[error("the point is revoked")]
     Revoked,
     #[error("the roster does not know the point, the node or the key")]
@@ -74,6 +76,7 @@ impl Refusal {
             Refusal::TokenExpired => (Code::PermissionDenied, "TOKEN_EXPIRED"),
             Refusal::TokenUsed => (Code::PermissionDenied, "TOKEN_USED"),
             Refusal::TokenForOther => (Code::PermissionDenied, "TOKEN_FOR_OTHER_POINT"),
+            Refusal::HostNotGranted => (Code::PermissionDenied, "HOST_NOT_GRANTED"),
             Refusal::Revoked => (Code::PermissionDenied, "POINT_REVOKED"),
             Refusal::NotInRoster => (Code::PermissionDenied, "NOT_IN_ROSTER"),
             Refusal::NotBelow => (Code::PermissionDenied, "NOT_BELOW"),
@@ -224,6 +227,12 @@ impl Desk {
         let stored = tokens::find(db, token.id).await.map_err(Refusal::Storage)?;
         match judge(stored.as_ref(), token, &key, now) {
             Verdict::Fresh => {
+                // The name in a certificate is never the request's: who gave the token has named it.
+                let granted = stored.as_ref().and_then(|stored| stored.public_host.as_ref());
+                if application.public_host.is_some() && application.public_host.as_ref() != granted
+                {
+                    return Err(Refusal::HostNotGranted);
+                }
                 let claimed = tokens::claim(db, token.id, key, now, FAILURES_MAX).await;
                 if claimed.map_err(Refusal::Storage)? {
                     return Ok(Step::Go(Box::new(application)));

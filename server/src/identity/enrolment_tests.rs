@@ -69,8 +69,13 @@ impl World {
     }
 
     async fn token(&mut self, code: &str) -> JoinToken {
+        self.token_for(code, None).await
+    }
+
+    async fn token_for(&mut self, code: &str, host: Option<&str>) -> JoinToken {
         let authority = self.network.authority.fingerprint();
         let (token, stored) = JoinToken::make(point(code), authority, 3, TTL_DEFAULT, NOW).unwrap();
+        let stored = StoredToken { public_host: host.map(str::to_owned), ..stored };
         tokens::insert(&mut self.db, &stored).await.unwrap();
         token
     }
@@ -349,10 +354,27 @@ async fn a_public_host_is_granted_once() {
         ("GB-EDI", "cn-440000.0101010101010101.point.yizhan.internal", Some("MALFORMED")),
         ("GB-EDI", "localhost", Some("MALFORMED")),
     ] {
-        let token = world.token(code).await;
+        let token = world.token_for(code, Some(host)).await;
         let candidate = Candidate::new();
         let request = world.request_with(&token, &candidate, |body| body.public_host = host.into());
         assert_eq!(world.enrol(&request).await.err(), outcome, "{code} {host}");
+    }
+}
+
+#[tokio::test]
+async fn a_public_host_is_the_one_that_the_token_names() {
+    let mut world = World::new().await;
+    let candidate = Candidate::new();
+    for named in [None, Some("lon.example.org")] {
+        let token = world.token_for("GB-LON", named).await;
+        let request = world
+            .request_with(&token, &candidate, |body| body.public_host = "gd.example.org".into());
+        assert_eq!(world.enrol(&request).await.unwrap_err(), "HOST_NOT_GRANTED", "{named:?}");
+        // The token is not used up by it.
+        let request = world.request_with(&token, &candidate, |body| {
+            body.public_host = named.unwrap_or_default().into();
+        });
+        assert!(world.enrol(&request).await.is_ok(), "{named:?}");
     }
 }
 

@@ -69,6 +69,7 @@ impl JoinToken {
             id,
             secret_sha256: token.secret_sha256(),
             point: token.point.clone(),
+            public_host: None,
             created: now,
             expires: Time(now.0.saturating_add(ttl_us)),
             failures: 0,

@@ -444,6 +444,9 @@ pub async fn put_arrival(
     Ok(done.rows_affected() > 0)
 }
 
+/// From here on all arrivals are listed.
+pub const FIRST_ARRIVAL: (i64, RecordId) = (i64::MIN, RecordId([0; 16]));
+
 /// What has come and is not entered yet, oldest first, from just after an arrival.
 pub async fn list_arrivals(
     db: &mut AnyConnection,

@@ -5,8 +5,11 @@ use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 use super::{FoundEquivocation, StoreError, database::failed};
 use crate::domain::audience::{Audience, FeedId};
 
-/// Seals remembered of every feed.
+/// Seals remembered of every feed, of all its epochs together.
 pub const SEALS_KEPT: u64 = 1_024;
+/// Older seals go in batches, not one by one: whenever an epoch's numbers pass a multiple of this, and
+/// with the first seal of an epoch.
+const BATCH: u64 = 128;
 
 impl FromRow<'_, AnyRow> for FoundEquivocation {
     fn from_row(row: &AnyRow) -> Result<FoundEquivocation, sqlx::Error> {
@@ -80,6 +83,15 @@ pub async fn remember(
     if let Some(kept) = kept {
         return Ok((kept != seal).then_some(kept));
     }
+    let before: Option<i64> = sqlx::query_scalar(
+        "select max(number) from seals where home = $1 and audience = $2 and epoch_counter = $3",
+    )
+    .bind(feed.home.as_str())
+    .bind(feed.audience as i64)
+    .bind(epoch_counter as i64)
+    .fetch_one(&mut *db)
+    .await
+    .map_err(failed)?;
     sqlx::query(
         "insert into seals (home, audience, epoch_counter, number, seal)
          values ($1, $2, $3, $4, $5)",
@@ -92,21 +104,26 @@ pub async fn remember(
     .execute(&mut *db)
     .await
     .map_err(failed)?;
-    // Older seals go in batches, not one by one.
-    if number.is_multiple_of(128) && number > SEALS_KEPT {
-        sqlx::query(
-            "delete from seals where home = $1 and audience = $2 and epoch_counter = $3
-               and number <= $4",
-        )
-        .bind(feed.home.as_str())
-        .bind(feed.audience as i64)
-        .bind(epoch_counter as i64)
-        .bind((number - SEALS_KEPT) as i64)
-        .execute(&mut *db)
-        .await
-        .map_err(failed)?;
+    if before.is_none_or(|before| before as u64 / BATCH != number / BATCH) {
+        forget_old(db, feed).await?;
     }
     Ok(None)
+}
+
+/// Deletes all but the newest seals of a feed.
+async fn forget_old(db: &mut AnyConnection, feed: &FeedId) -> Result<(), StoreError> {
+    sqlx::query(
+        "delete from seals where home = $1 and audience = $2 and (epoch_counter, number) <
+           (select epoch_counter, number from seals where home = $1 and audience = $2
+            order by epoch_counter desc, number desc limit 1 offset $3)",
+    )
+    .bind(feed.home.as_str())
+    .bind(feed.audience as i64)
+    .bind((SEALS_KEPT - 1) as i64)
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 pub async fn insert_equivocation(

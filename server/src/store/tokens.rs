@@ -16,6 +16,8 @@ pub struct StoredToken {
     pub id: [u8; 5],
     pub secret_sha256: [u8; 32],
     pub point: PointCode,
+    /// Host that the joining node's public certificate may cover.
+    pub public_host: Option<String>,
     pub created: Time,
     pub expires: Time,
     pub failures: i64,
@@ -27,8 +29,8 @@ pub struct StoredToken {
 
 pub async fn insert(db: &mut Connection, token: &StoredToken) -> sqlx::Result<()> {
     let sql = "insert into join_tokens
-               (id, secret_sha256, point, created_us, expires_us, failures, used_by, answer)
-               values ($1, $2, $3, $4, $5, $6, $7, $8)";
+               (id, secret_sha256, point, created_us, expires_us, failures, used_by, answer, public_host)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     sqlx::query::<Any>(sql)
         .bind(token.id.to_vec())
         .bind(token.secret_sha256.to_vec())
@@ -38,13 +40,15 @@ pub async fn insert(db: &mut Connection, token: &StoredToken) -> sqlx::Result<()
         .bind(token.failures)
         .bind(token.used_by.map(Vec::from).unwrap_or_default())
         .bind(token.answer.clone().unwrap_or_default())
+        .bind(token.public_host.clone().unwrap_or_default())
         .execute(db)
         .await?;
     Ok(())
 }
 
 pub async fn find(db: &mut Connection, id: [u8; 5]) -> sqlx::Result<Option<StoredToken>> {
-    let sql = "select id, secret_sha256, point, created_us, expires_us, failures, used_by, answer
+    let sql = "select id, secret_sha256, point, created_us, expires_us, failures, used_by, answer,
+                 public_host
                from join_tokens where id = $1";
     sqlx::query_as::<Any, StoredToken>(sql).bind(id.to_vec()).fetch_optional(db).await
 }
@@ -105,10 +109,12 @@ impl FromRow<'_, AnyRow> for StoredToken {
         let point: String = row.try_get("point")?;
         let used_by: Vec<u8> = row.try_get("used_by")?;
         let answer: Vec<u8> = row.try_get("answer")?;
+        let public_host: String = row.try_get("public_host")?;
         Ok(StoredToken {
             id: array(row.try_get("id")?)?,
             secret_sha256: array(row.try_get("secret_sha256")?)?,
             point: point.parse().map_err(|_| sqlx::Error::Decode("point code".into()))?,
+            public_host: (!public_host.is_empty()).then_some(public_host),
             created: Time(row.try_get("created_us")?),
             expires: Time(row.try_get("expires_us")?),
             failures: row.try_get("failures")?,
@@ -131,8 +137,13 @@ pub(crate) mod tests {
     pub(crate) async fn database() -> AnyConnection {
         sqlx::any::install_default_drivers();
         let mut db = AnyConnection::connect("sqlite::memory:").await.unwrap();
-        let sql = include_str!("../../migrations/0002_tokens.sql").replace("bytea", "blob");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
+        for sql in [
+            include_str!("../../migrations/0002_tokens.sql"),
+            include_str!("../../migrations/0110_token_hosts.sql"),
+        ] {
+            let sql = sql.replace("bytea", "blob");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
+        }
         db
     }
 
@@ -141,6 +152,7 @@ pub(crate) mod tests {
             id: [1; 5],
             secret_sha256: [2; 32],
             point: "GB-LON".parse().unwrap(),
+            public_host: Some("lon.example.org".into()),
             created: Time(10),
             expires: Time(20),
             failures: 0,

@@ -88,7 +88,10 @@ impl Apart {
         if before == 0 {
             return Ok(false);
         }
-        let some = help_requests::list_arrivals(&mut *app.db.reader().await?, FIRST_ARRIVAL, 1).await?;
+        let some = {
+            let mut db = app.db.reader().await?;
+            help_requests::list_arrivals(&mut db, help_requests::FIRST_ARRIVAL, 1).await?
+        };
         if some.is_empty() {
             // Unless one was added meanwhile.
             let _ = self.0.compare_exchange(before, 0, Ordering::SeqCst, Ordering::SeqCst);

@@ -91,7 +91,7 @@ pub async fn enter(app: &App) -> Result<()> {
     if !app.writer.recovery().is_over() {
         return Ok(());
     }
-    let mut after = (i64::MIN, RecordId([0; 16]));
+    let mut after = help_requests::FIRST_ARRIVAL;
     for _ in 0..RUN_MAX / AT_ONCE {
         let arrivals = {
             let mut db = app.db.reader().await?;

@@ -50,6 +50,8 @@ pub(super) struct Engine<S> {
     pub(super) work: VecDeque<Work>,
     pub(super) indexing: Indexing,
     pub(super) unkept: Vec<Arc<Seal>>,
+    /// Numbers of the states in which copies have been added up anew and found intact.
+    pub(super) intact: BTreeMap<FeedId, u64>,
     /// Up to here it is known what other nodes have written.
     pub(super) turn: u64,
     /// When it was last read what other nodes have heard.

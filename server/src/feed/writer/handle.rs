@@ -113,6 +113,7 @@ impl Writer {
             work: VecDeque::new(),
             indexing: Indexing::default(),
             unkept: Vec::new(),
+            intact: BTreeMap::new(),
             turn: 0,
             heard: None,
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{
+    doubt::Doubt,
     engine::{Engine, Touched},
     group::{Answer, Prepared},
     handle::Granted,
@@ -182,9 +183,15 @@ impl<S: FeedStore> Engine<S> {
                     touched.work.push(Work::Clear(feed.clone(), slot));
                 }
                 // The home itself has no one to blame: its own seal and its own rows disagree.
-                let home_node = self.keys.roster().server_of(&feed.home).cloned();
                 let is_theirs = delivery.bad.is_some() || !inflow.mixed;
-                if is_theirs && home_node.as_ref() == Some(&inflow.peer) {
+                let home_node = self.keys.roster().server_of(&feed.home).cloned();
+                let blamed = is_theirs && home_node.as_ref() == Some(&inflow.peer);
+                if delivery.bad.is_none() && state == CopyState::Current {
+                    let blamed = blamed.then(|| delivery.seal.clone());
+                    let base = touched.copy(tx, feed, slot).await?;
+                    let doubt = base.map(|base| Doubt::of(base, blamed));
+                    doubt.into_iter().for_each(|doubt| self.doubt(touched, doubt));
+                } else if blamed {
                     self.freeze(tx, touched, &delivery.seal, None).await?;
                 }
             }

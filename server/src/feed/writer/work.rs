@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::engine::{Engine, Touched};
+use super::{
+    doubt::Doubt,
+    engine::{Engine, Touched},
+};
 use crate::{
     domain::audience::FeedId,
     feed::{continuity::Mark, heads::Held, inflow},
@@ -26,6 +29,7 @@ pub(super) enum Work {
     Retire(FeedId),
     Index(FeedId, Slot),
     Advance(FeedId, Slot),
+    Check(Box<Doubt>),
     Clear(FeedId, Slot),
 }
 
@@ -67,6 +71,10 @@ impl<S: FeedStore> Engine<S> {
                 if !done {
                     self.work.push_front(work);
                 }
+            }
+            Work::Check(doubt) => {
+                let rest = self.check(Doubt::clone(doubt)).await?;
+                self.work.extend(rest);
             }
             Work::Index(feed, slot) => {
                 if !self.index(feed, *slot).await? {
