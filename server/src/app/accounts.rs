@@ -16,7 +16,7 @@ use crate::{
         },
         audit::Act,
         id::{PointCode, RecordId},
-        policy::{Operation, Reach, Role, persons},
+        policy::{Operation, Reach, Role},
         text::Invalid,
         time::Time,
     },
@@ -332,7 +332,7 @@ fn grantable(caller: &Caller, role: Role) -> Result<()> {
     };
     match caller.reach(needed) {
         Reach::Nothing => Err(Error::Denied),
-        _ if persons(caller.role(), needed) > 1 => Err(Error::TwoPersons {
+        _ if caller.persons(needed) > 1 => Err(Error::TwoPersons {
             hint: "add the account with another role, then `yizhan user role` asks a second person",
         }),
         _ => Ok(()),

@@ -5,6 +5,7 @@ use yizhan_proto::v1;
 use super::{
     App, approvals,
     audit::{Asked, list, verify},
+    desk,
     error::Error,
     members::{self, ErasureAnswer, Wish},
     roles::{self, Changed, RoleChange},
@@ -13,11 +14,14 @@ use super::{
 use crate::{
     app::accounts::NewAccount,
     domain::{
+        account::RoleGrant,
         approval::{ApprovalState, OPEN_US},
         audience::{Audience, FeedId},
+        help_reference::Reference,
         id::RecordId,
         kind::Kind,
         policy::{Operation, Role},
+        time::Time,
     },
     feed::change::Change,
     identity::caller::Caller,
@@ -98,6 +102,83 @@ async fn somebody_else_is_erased_by_two_persons_and_once() {
     let of_order = lines(order).await;
     assert_eq!(of_order[0].actor, "ann + bob");
     assert_eq!(verify(app, &bob).await.unwrap().faults, 0);
+}
+
+#[tokio::test]
+async fn a_second_role_does_not_let_one_person_act_alone() {
+    let node = founder().await;
+    let app = &node.app;
+    let ann = named("ann", Role::Staff, None);
+    let id = person(app, &ann).await;
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let new = NewAccount {
+        name: "gov".into(),
+        password: "long enough".into(),
+        role: Role::Staff,
+        point: None,
+        member: None,
+    };
+    app.accounts.create(&operator, new, app.outside.now(), [1; 32]).await.unwrap();
+    for (first, second) in [
+        (Role::Staff, Role::PointAdmin),
+        (Role::Member, Role::PointAdmin),
+        (Role::Auditor, Role::PointAdmin),
+    ] {
+        let both = also(named("bob", first, None), second, FOUNDER);
+        asked(app, &both, id).await;
+        assert!(members::access(app, &both, id).await.unwrap().member.is_none());
+        let change = RoleChange { role: "provincial_admin".into(), ..RoleChange::default() };
+        let changed = roles::set_role(app, &both, "gov", change).await.unwrap();
+        assert!(matches!(changed, Changed::Asked(_)), "{first:?}");
+        let glass = desk::BreakGlass {
+            reference: Reference::new("GD", 2026, 1).to_string(),
+            reason: "urgent".into(),
+            key_lost: false,
+        };
+        let broken = desk::break_glass(app, &both, glass).await.map(|_| ());
+        assert!(
+            matches!(broken, Err(Error::Precondition { reason: "TWO_PERSONS_NEEDED", .. })),
+            "{broken:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_is_staff_too_works_others_as_staff_and_the_own_record_alone() {
+    let node = founder().await;
+    let app = &node.app;
+    let ann = named("ann", Role::Staff, None);
+    let (own, other) = (person(app, &ann).await, named_person(app, &ann, "若云").await);
+    let both = also(named("eve", Role::Member, Some(own)), Role::Staff, FOUNDER);
+    asked(app, &both, other).await;
+    members::get(app, &both, other).await.unwrap();
+    let bob = named("bob", Role::PointAdmin, None);
+    let of_other = Asked { record: Some(other), ..Asked::default() };
+    let lines = list(app, &bob, of_other).await.unwrap().lines;
+    let seen = lines.iter().find(|line| line.operation == "read_member").unwrap();
+    assert_eq!((seen.role.as_str(), seen.purpose.as_str()), ("staff", "service"));
+    // Who has seen the own record, and what one has done oneself.
+    let of_own = Asked { record: Some(own), ..Asked::default() };
+    assert!(list(app, &both, of_own).await.unwrap().lines.iter().all(|line| line.record == own));
+    let held = members::access(app, &both, own).await.unwrap();
+    assert!(held.member.is_some() && held.approval.is_empty());
+    let erased = members::erase(app, &both, own, Wish::default()).await.unwrap();
+    assert!(matches!(erased, ErasureAnswer::Done(_)));
+}
+
+/// The same caller with one role more.
+fn also(mut caller: Caller, role: Role, point: &str) -> Caller {
+    if let Caller::Account { also, .. } = &mut caller {
+        also.push(RoleGrant {
+            role,
+            point: code(point),
+            categories: Vec::new(),
+            from: Time(0),
+            to: None,
+            granted_by: "operator".into(),
+        });
+    }
+    caller
 }
 
 #[tokio::test]

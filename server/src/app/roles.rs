@@ -14,7 +14,7 @@ use crate::{
         audit::Deed,
         code::codes,
         id::{PointCode, RecordId},
-        policy::{Operation, Reach, Role, persons},
+        policy::{Operation, Reach, Role},
         text::Invalid,
         time::Time,
     },
@@ -53,7 +53,7 @@ pub async fn set_role(
 ) -> Result<Changed> {
     let (account, point) = app.accounts.check_role(caller, name, &change).await?;
     if needed(&account, &change) == Operation::GrantProvincialAdmin
-        && persons(caller.role(), Operation::GrantProvincialAdmin) > 1
+        && caller.persons(Operation::GrantProvincialAdmin) > 1
     {
         let task = Task::SetRole { name: account.name.clone(), change };
         let about = (&point, account.name.as_str());

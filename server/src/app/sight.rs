@@ -24,8 +24,8 @@ use crate::{
 pub struct Sight {
     /// Homes whose own records the caller works with.
     pub own: Vec<PointCode>,
-    /// The caller's own record, if it reaches that.
-    record: Option<RecordId>,
+    /// The caller's own record, if it reaches that, and where it lies.
+    record: Option<(PointCode, RecordId)>,
     /// The point that the caller reads for, if it may read what other homes disclosed to points.
     reader: Option<PointCode>,
     roster: Arc<Roster>,
@@ -40,8 +40,8 @@ impl Sight {
             Reach::Network | Reach::Everything => caller.point().cloned(),
             Reach::Nothing | Reach::Public | Reach::Own | Reach::Assigned | Reach::OwnPoint => None,
         };
-        let is_own = caller.reach(inner) == Reach::Own;
-        let record = caller.member().filter(|_| is_own);
+        let reaches_own = caller.reach(inner) >= Reach::Own;
+        let record = caller.point().cloned().zip(caller.member()).filter(|_| reaches_own);
         Ok(Sight { own: homes(app, caller, inner), record, reader, roster: app.keys.roster() })
     }
 
@@ -63,10 +63,15 @@ impl Sight {
         }
     }
 
-    /// May this very record be shown? The caller's own, wherever it lies, and what `allows` does.
+    /// May this very record be shown? The caller's own at its home, and what `allows` does.
     pub fn allows_record(&self, feed: &FeedId, id: RecordId) -> bool {
         let personal = !matches!(feed.audience, Audience::Sealed | Audience::Roster);
-        self.allows(feed) || (personal && self.record == Some(id))
+        self.allows(feed) || (personal && self.home_of(id) == Some(&feed.home))
+    }
+
+    /// Where the record of this id lies, if it is the caller's own.
+    pub fn home_of(&self, id: RecordId) -> Option<&PointCode> {
+        self.record.as_ref().filter(|(_, own)| *own == id).map(|(home, _)| home)
     }
 
     /// Does the caller read more than what anybody may?

@@ -73,12 +73,38 @@ impl Caller {
         }
     }
 
+    /// Every role that the caller has now, with the point that it is for. Whoever has a record here
+    /// is also a member, whatever else it is.
+    fn roles(&self) -> impl Iterator<Item = (Role, Option<&PointCode>)> {
+        let also: &[RoleGrant] = match self {
+            Caller::Account { also, .. } => also,
+            _ => &[],
+        };
+        let person = self.member().map(|_| (Role::Member, self.point()));
+        let also = also.iter().map(|grant| (grant.role, Some(&grant.point)));
+        std::iter::once((self.role(), self.point())).chain(person).chain(also)
+    }
+
+    /// The roles that it has at its own point.
+    fn roles_here(&self) -> impl Iterator<Item = Role> {
+        self.roles().filter(|(_, point)| *point == self.point()).map(|(role, _)| role)
+    }
+
+    pub fn holds(&self, role: Role, point: &PointCode) -> bool {
+        self.roles().any(|held| held == (role, Some(point)))
+    }
+
     /// How far the caller reaches, without refusing: as far as the widest of its roles.
     pub fn reach(&self, operation: Operation) -> Reach {
-        let first = policy::reach(self.role(), operation);
-        let Caller::Account { also, point, .. } = self else { return first };
-        let here = also.iter().filter(|grant| grant.point == *point);
-        here.map(|grant| policy::reach(grant.role, operation)).fold(first, Reach::max)
+        let reaches = self.roles_here().map(|role| policy::reach(role, operation));
+        reaches.fold(Reach::Nothing, Reach::max)
+    }
+
+    /// How many persons it takes where the caller does this to others: as many as the strictest of
+    /// the roles by which it reaches them, at whichever point. One role more never takes one less.
+    pub fn persons(&self, operation: Operation) -> u8 {
+        let wide = self.roles().filter(|(role, _)| policy::reach(*role, operation) > Reach::Own);
+        wide.map(|(role, _)| policy::persons(role, operation)).max().unwrap_or(1)
     }
 
     /// The person whose account it is.
@@ -87,6 +113,18 @@ impl Caller {
             Caller::Account { member, .. } => *member,
             _ => None,
         }
+    }
+
+    /// Is this the caller's own record? It lies where the account does, and nowhere else.
+    pub fn is_person(&self, home: &PointCode, record: RecordId) -> bool {
+        self.member() == Some(record) && self.point() == Some(home)
+    }
+
+    /// The role by which the caller does something: the first of those that reach furthest.
+    fn acting(&self, operation: Operation) -> Role {
+        let reach = self.reach(operation);
+        let mut roles = self.roles_here();
+        roles.find(|role| policy::reach(*role, operation) == reach).unwrap_or(self.role())
     }
 
     /// Who the caller is, in the audit. A member's account has a name that may be the person's.
@@ -106,15 +144,16 @@ impl Caller {
 
     /// What the caller does and why, for the audit.
     pub fn deed(&self, operation: Operation) -> Deed {
+        let role = self.acting(operation);
         let stated = match self {
-            Caller::Account { purpose, role, .. } => match role {
-                Role::Member => Some(AccessPurpose::Own),
-                _ => *purpose,
-            },
+            _ if role == Role::Member => Some(AccessPurpose::Own),
+            // Nobody looks at others for the own record's sake.
+            Caller::Account { purpose, .. } => purpose.filter(|one| *one != AccessPurpose::Own),
             _ => None,
         };
         let purpose = stated.unwrap_or_else(|| AccessPurpose::of(operation)).name();
-        Deed { author: self.author(), operation: operation.name(), purpose }
+        let author = Author { role: role.name(), ..self.author() };
+        Deed { author, operation: operation.name(), purpose }
     }
 
     /// How far the caller reaches; refused if nowhere. Asked before anything is looked up.
@@ -148,6 +187,73 @@ mod tests {
         assert_eq!(Caller::Anonymous.may(Operation::Import), Err(Refused::Unauthenticated));
         assert_eq!(operator.may(Operation::Import), Err(Refused::Denied));
         assert_eq!(operator.may(Operation::KeepNode), Ok(Reach::Everything));
+    }
+
+    fn account(role: Role, also: &[(Role, &str)], member: Option<RecordId>) -> Caller {
+        let grant = |(role, point): &(Role, &str)| RoleGrant {
+            role: *role,
+            point: point.parse().unwrap(),
+            categories: Vec::new(),
+            from: Time(0),
+            to: None,
+            granted_by: String::new(),
+        };
+        Caller::Account {
+            account: AccountId([1; 16]),
+            name: "ann".into(),
+            role,
+            point: "HK".parse().unwrap(),
+            also: also.iter().map(grant).collect(),
+            member,
+            purpose: None,
+            expires: Time(i64::MAX),
+        }
+    }
+
+    #[test]
+    fn no_second_role_makes_two_persons_one() {
+        let own = Some(RecordId([7; 16]));
+        for &operation in Operation::ALL {
+            for first in Role::OF_ACCOUNTS {
+                for second in Role::OF_ACCOUNTS {
+                    let wide = |role: &Role| policy::reach(*role, operation) > Reach::Own;
+                    let needed = [first, second].into_iter().filter(wide);
+                    let needed = needed.map(|role| policy::persons(role, operation)).max();
+                    for (point, member) in [("HK", None), ("GB-LON", None), ("HK", own)] {
+                        let both = account(first, &[(second, point)], member);
+                        let persons = both.persons(operation);
+                        assert_eq!(persons, needed.unwrap_or(1), "{operation:?} as {both:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_is_its_persons_own_at_the_accounts_point_alone() {
+        let (own, other) = (RecordId([7; 16]), RecordId([8; 16]));
+        let (home, elsewhere) = ("HK".parse().unwrap(), "GB-LON".parse().unwrap());
+        for role in Role::OF_ACCOUNTS {
+            let caller = account(role, &[], Some(own));
+            assert!(caller.is_person(&home, own));
+            assert!(!caller.is_person(&elsewhere, own) && !caller.is_person(&home, other));
+            assert!(caller.may(Operation::AccessMember).is_ok(), "{role:?}");
+        }
+    }
+
+    #[test]
+    fn the_audit_names_the_role_that_reached_and_no_purpose_that_cannot_be() {
+        let own = Some(RecordId([7; 16]));
+        let both = account(Role::Member, &[(Role::Staff, "HK")], own);
+        let reading = both.deed(Operation::ReadMember);
+        assert_eq!((reading.author.role, reading.purpose), ("staff", "service"));
+        let person = account(Role::Volunteer, &[], own).deed(Operation::ReadMember);
+        assert_eq!((person.author.role, person.purpose), ("member", "own"));
+        let mut pretending = account(Role::Staff, &[], None);
+        if let Caller::Account { purpose, .. } = &mut pretending {
+            *purpose = Some(AccessPurpose::Own);
+        }
+        assert_eq!(pretending.deed(Operation::ReadCard).purpose, "matching");
     }
 
     #[test]

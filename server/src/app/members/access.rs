@@ -32,7 +32,9 @@ pub async fn access(app: &App, caller: &Caller, id: RecordId) -> Result<v1::Acce
     let home = found.feed.home.clone();
     let subject = id.to_string();
     let about = (&home, subject.as_str());
-    if let Permit::Asked(asked) = permit(app, caller, Operation::AccessMember, about).await? {
+    if !caller.is_person(&home, id)
+        && let Permit::Asked(asked) = permit(app, caller, Operation::AccessMember, about).await?
+    {
         let approval = asked.to_string();
         return Ok(v1::AccessMemberResponse { approval, ..Default::default() });
     }

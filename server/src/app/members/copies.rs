@@ -39,8 +39,11 @@ pub struct Where {
 pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Where> {
     caller.may(Operation::ReadCopies)?;
     let mut homes = sight::homes(app, caller, Operation::ReadCopies);
-    if caller.member() == Some(id) {
-        homes = app.keys.homes();
+    if let Some(own) = caller.point().filter(|point| caller.is_person(point, id))
+        && app.keys.is_home(own)
+        && !homes.contains(own)
+    {
+        homes.push(own.clone());
     }
     let copies = Copies { db: app.db.clone(), heads: app.heads.clone(), keys: app.keys.clone() };
     let mut elsewhere = None;

@@ -29,7 +29,7 @@ use crate::{
         group::Place,
         id::{PointCode, RecordId},
         kind::Kind,
-        policy::{Operation, persons},
+        policy::Operation,
         text::Invalid,
     },
     feed::change::{Change, CommitError},
@@ -92,12 +92,13 @@ pub async fn erase(app: &App, caller: &Caller, id: RecordId, wish: Wish) -> Resu
         Err(error) => return Err(error),
     };
     let state = ErasureState::Requested;
-    check_identity(caller, id, &wish.identity)?;
+    let is_own = caller.is_person(&home, id);
+    check_identity(is_own, &wish.identity)?;
     let state = state.after(ErasureMove::CheckIdentity)?.after(ErasureMove::Preview)?;
     if wish.preview {
         return Ok(Answer::Preview(preview(app, &home, id).await?));
     }
-    if persons(caller.role(), Operation::EraseMember) > 1 {
+    if !is_own && caller.persons(Operation::EraseMember) > 1 {
         let subject = id.to_string();
         let task = Task::EraseMember { home: home.to_string(), member: subject.clone() };
         let about = (&home, subject.as_str());
@@ -119,8 +120,7 @@ fn known(app: &App, caller: &Caller, id: RecordId) -> Result<Option<Erased>> {
     Ok(known.map(|erasure| Erased { order: erasure.order, removed: 0 }))
 }
 
-fn check_identity(caller: &Caller, id: RecordId, identity: &str) -> Result<Identity> {
-    let is_own = caller.member() == Some(id);
+fn check_identity(is_own: bool, identity: &str) -> Result<Identity> {
     let identity = match identity {
         "" if is_own => Identity::SignedIn,
         "" => Identity::InPerson,

@@ -82,7 +82,7 @@ pub(super) async fn looked(
 
 /// Where a member has gone from one of the caller's own homes: all that those still know.
 async fn moved_to(app: &App, sight: &Sight, id: RecordId) -> Result<Option<PointCode>> {
-    for home in &sight.own {
+    for home in sight.own.iter().chain(sight.home_of(id)) {
         if let Some((to, _)) = moves::gone_to(app, home, id).await? {
             return Ok(Some(to));
         }
@@ -152,7 +152,7 @@ pub(super) async fn find_own(
             elsewhere = Some(home);
         } else if rank(&found) < NOT_A_MEMBER && !is_transfer(&found) {
             let is_ours = app.keys.is_home(&found.feed.home);
-            if sight.is_own(&found.feed.home) || (is_ours && caller.member() == Some(id)) {
+            if sight.is_own(&found.feed.home) || caller.is_person(&found.feed.home, id) {
                 cards.push(found);
             } else if !is_ours {
                 elsewhere = Some(found.feed.home);

@@ -18,7 +18,7 @@ use crate::{
         kind::Kind,
         member::{Member, MemberMove, MemberState},
         member_move::{self, MoveState, MoveStep},
-        policy::{Operation, Role},
+        policy::Operation,
         text::Invalid,
         transfer,
     },
@@ -59,7 +59,7 @@ pub async fn start(app: &App, caller: &Caller, wish: Wish) -> Result<v1::MoveVie
             handoff::summary(text).map_err(|invalid| Invalid { field: "note".into(), ..invalid })?
         }
     };
-    let is_own = caller.member() == Some(id) && caller.role() == Role::Member;
+    let is_own = caller.is_person(&home, id);
     let now = app.outside.now();
     let open = of_member(app, &home, id).await?;
     let open = open
@@ -170,7 +170,7 @@ pub async fn list(app: &App, caller: &Caller, ended_too: bool) -> Result<Vec<v1:
     for home in homes(app, caller) {
         let noted = if ended_too { all(app, &home).await? } else { in_work(app, &home).await? };
         for noted in noted {
-            if (ended_too || noted.state()?.is_open()) && may_see(caller, &noted) {
+            if (ended_too || noted.state()?.is_open()) && may_see(app, caller, &noted) {
                 views.push(noted.view());
             }
         }
@@ -180,17 +180,24 @@ pub async fn list(app: &App, caller: &Caller, ended_too: bool) -> Result<Vec<v1:
     Ok(views)
 }
 
-/// Staff sees the moves of its points; a member the own.
+/// Where the caller may know of moves: staff at its points, a member where the own record lies.
 fn homes(app: &App, caller: &Caller) -> Vec<PointCode> {
-    match caller.role() {
-        Role::Member => app.keys.homes(),
-        _ => sight::homes(app, caller, Operation::MoveMember),
+    let mut homes = sight::homes(app, caller, Operation::MoveMember);
+    if let Some(own) = caller.point().filter(|_| caller.member().is_some())
+        && app.keys.is_home(own)
+        && !homes.contains(own)
+    {
+        homes.push(own.clone());
     }
+    homes
 }
 
-fn may_see(caller: &Caller, noted: &Noted) -> bool {
-    let is_own = caller.member().is_some_and(|id| noted.moving.member == id.to_string());
-    caller.role() != Role::Member || (is_own && noted.side() == Side::Origin)
+/// Staff sees the moves of its points; a member the own.
+fn may_see(app: &App, caller: &Caller, noted: &Noted) -> bool {
+    let home = &noted.feed.home;
+    let is_own = noted.member().is_ok_and(|id| caller.is_person(home, id));
+    (is_own && noted.side() == Side::Origin)
+        || sight::homes(app, caller, Operation::MoveMember).contains(home)
 }
 
 /// The caller's record of a move, at this end of it. One that was taken back is not there any more for
@@ -201,7 +208,7 @@ async fn at(app: &App, caller: &Caller, id: RecordId, side: Side) -> Result<Note
         let Some(noted) = find(app, &home, id).await? else { continue };
         let gone = matches!(noted.state()?, MoveState::Recalled | MoveState::Expired)
             && side == Side::Destination;
-        if noted.side() == side && !gone && may_see(caller, &noted) {
+        if noted.side() == side && !gone && may_see(app, caller, &noted) {
             return Ok(noted);
         }
     }
