@@ -7,6 +7,7 @@ use super::{
     audit::{Asked, list, verify},
     desk,
     error::Error,
+    holders,
     members::{self, ErasureAnswer, Wish},
     roles::{self, Changed, RoleChange},
     samples::{FOUNDER, admin, code, founder, named},
@@ -164,6 +165,78 @@ async fn a_person_who_is_staff_too_works_others_as_staff_and_the_own_record_alon
     assert!(held.member.is_some() && held.approval.is_empty());
     let erased = members::erase(app, &both, own, Wish::default()).await.unwrap();
     assert!(matches!(erased, ErasureAnswer::Done(_)));
+}
+
+#[tokio::test]
+async fn who_was_given_the_password_speaks_for_nobody_until_it_is_changed() {
+    let node = founder().await;
+    let app = &node.app;
+    let id = person(app, &named("ann", Role::Staff, None)).await;
+    let mut own = named("eve", Role::Member, Some(id));
+    if let Caller::Account { password_given, .. } = &mut own {
+        *password_given = true;
+    }
+    assert!(members::get(app, &own, id).await.is_ok(), "who reads is shown the own record");
+    let preview = Wish { preview: true, ..Wish::default() };
+    assert!(members::erase(app, &own, id, preview).await.is_ok());
+    let erased = members::erase(app, &own, id, Wish::default()).await.map(|_| ());
+    let held = members::access(app, &own, id).await.map(|_| ());
+    for refused in [erased, held] {
+        assert!(
+            matches!(refused, Err(Error::Precondition { reason: "PASSWORD_NOT_OWN", .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_tied_to_one_member_who_is_at_home_there() {
+    let node = founder().await;
+    let app = &node.app;
+    let ann = named("ann", Role::PointAdmin, None);
+    let id = person(app, &ann).await;
+    let new = |name: &str, member, point: Option<&str>| NewAccount {
+        name: name.into(),
+        password: "long enough".into(),
+        role: Role::Member,
+        point: point.map(code),
+        member: Some(member),
+    };
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    for (caller, member, point) in
+        [(&ann, RecordId([9; 16]), None), (&operator, id, Some("HK")), (&admin("HK"), id, None)]
+    {
+        let made = holders::create(app, caller, new("eve", member, point)).await.map(|_| ());
+        assert!(matches!(made, Err(Error::NotFound { noun: "member" })), "{made:?}");
+    }
+    holders::create(app, &ann, new("eve", id, None)).await.unwrap();
+    let second = holders::create(app, &ann, new("eva", id, None)).await.map(|_| ());
+    assert!(matches!(second, Err(Error::Precondition { reason: "MEMBER_HAS_ACCOUNT", .. })));
+    app.accounts.disable(&ann, "eve", app.outside.now()).await.unwrap();
+    holders::create(app, &ann, new("eva", id, None)).await.unwrap();
+
+    // Tied to a record that lies elsewhere, as accounts made before this rule may be.
+    let Caller::Account {
+        account, name, role, also, member, password_given, purpose, expires, ..
+    } = named("eve", Role::Member, Some(id))
+    else {
+        unreachable!()
+    };
+    let point = code("HK");
+    let stray = Caller::Account {
+        account,
+        name,
+        role,
+        point,
+        also,
+        member,
+        password_given,
+        purpose,
+        expires,
+    };
+    assert!(matches!(members::get(app, &stray, id).await, Err(Error::NotFound { .. })));
+    let erased = members::erase(app, &stray, id, Wish::default()).await.map(|_| ());
+    assert!(matches!(erased, Err(Error::NotFound { .. })));
 }
 
 /// The same caller with one role more.

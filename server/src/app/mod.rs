@@ -17,6 +17,7 @@ pub mod groups;
 pub mod handing_over;
 pub mod handoffs;
 pub mod help_requests;
+pub mod holders;
 pub mod import;
 #[cfg(all(test, feature = "planted-faults"))]
 mod invariants;

@@ -23,8 +23,10 @@ pub enum Caller {
         point: PointCode,
         /// Roles that it has besides, of those in force now.
         also: Vec<RoleGrant>,
-        /// The record of the person whose account it is; members only.
+        /// The record of the person whose account it is.
         member: Option<RecordId>,
+        /// Somebody else has set the password, and its owner has not changed it yet.
+        password_given: bool,
         /// Why the caller calls, if it says so.
         purpose: Option<AccessPurpose>,
         /// When the session ends at the latest.
@@ -120,6 +122,11 @@ impl Caller {
         self.member() == Some(record) && self.point() == Some(home)
     }
 
+    /// Is it the owner who signs in here? Whoever has given the password knows it as well.
+    pub fn speaks_for_itself(&self) -> bool {
+        !matches!(self, Caller::Account { password_given: true, .. })
+    }
+
     /// The role by which the caller does something: the first of those that reach furthest.
     fn acting(&self, operation: Operation) -> Role {
         let reach = self.reach(operation);
@@ -205,6 +212,7 @@ mod tests {
             point: "HK".parse().unwrap(),
             also: also.iter().map(grant).collect(),
             member,
+            password_given: false,
             purpose: None,
             expires: Time(i64::MAX),
         }

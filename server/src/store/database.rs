@@ -46,6 +46,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (63, None, include_str!("../../migrations/0063_notice_marks.sql")),
     (64, None, include_str!("../../migrations/0064_words.sql")),
     (65, None, include_str!("../../migrations/0065_retention.sql")),
+    (120, None, include_str!("../../migrations/0120_passwords.sql")),
 ];
 
 /// Settings of every SQLite connection.
