@@ -10,7 +10,8 @@ use super::{
     holders,
     members::{self, ErasureAnswer, Wish},
     roles::{self, Changed, RoleChange},
-    samples::{FOUNDER, admin, code, founder, named},
+    samples::{FOUNDER, account, admin, code, founder, named},
+    sight,
 };
 use crate::{
     app::accounts::NewAccount,
@@ -237,6 +238,24 @@ async fn an_account_is_tied_to_one_member_who_is_at_home_there() {
     assert!(matches!(members::get(app, &stray, id).await, Err(Error::NotFound { .. })));
     let erased = members::erase(app, &stray, id, Wish::default()).await.map(|_| ());
     assert!(matches!(erased, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn who_audits_a_hosted_point_reads_nothing_of_its_host() {
+    let node = founder().await;
+    let app = &node.app;
+    let id = person(app, &named("ann", Role::Staff, None)).await;
+    let lines = async |caller: &Caller| list(app, caller, Asked::default()).await.unwrap().lines;
+    for role in [Role::Auditor, Role::ProvincialAdmin] {
+        assert!(!lines(&named("kim", role, None)).await.is_empty());
+        assert!(lines(&account(role, "HK")).await.is_empty(), "{role:?}");
+    }
+    assert!(members::list_copies(app, &named("kim", Role::Auditor, None), id).await.is_ok());
+    let foreign = members::list_copies(app, &account(Role::Auditor, "HK"), id).await.map(|_| ());
+    assert!(matches!(foreign, Err(Error::NotFound { .. })));
+    let province = account(Role::ProvincialAdmin, "HK");
+    let closable = sight::homes(app, &province, Operation::OpenPoint);
+    assert!(closable.is_empty(), "{closable:?}");
 }
 
 /// The same caller with one role more.

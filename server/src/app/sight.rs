@@ -104,8 +104,19 @@ pub fn homes(app: &App, caller: &Caller, operation: Operation) -> Vec<PointCode>
     homes
 }
 
+/// How far the caller reaches among what this node keeps. Whoever belongs to a point that is only
+/// hosted here reaches that point's and no other's, whatever the role says of a node.
+pub fn reach_here(app: &App, caller: &Caller, operation: Operation) -> Reach {
+    match (caller.reach(operation), caller) {
+        (Reach::Everything, Caller::Account { point, .. }) if *point != app.keys.point => {
+            Reach::OwnPoint
+        }
+        (reach, _) => reach,
+    }
+}
+
 fn homes_of_first(app: &App, caller: &Caller, operation: Operation) -> Vec<PointCode> {
-    match (caller.reach(operation), caller.point()) {
+    match (reach_here(app, caller, operation), caller.point()) {
         (Reach::Everything, _) => app.keys.homes(),
         (Reach::OwnPoint | Reach::Network, Some(point)) if *point == app.keys.point => {
             app.keys.homes()
