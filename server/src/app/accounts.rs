@@ -117,9 +117,15 @@ impl Accounts {
         if now.millis() - session.used.millis() >= TOUCH_MS {
             store::accounts::touch_session(&mut *self.db.local().await?, &hash, now).await?;
         }
-        let Account { id, name, role, point, member, password_given, .. } = session.account;
+        self.caller_of(session.account, session.expires, now).await
+    }
+
+    /// What an account is as a caller, with the roles in force now.
+    async fn caller_of(&self, account: Account, expires: Time, now: Time) -> Result<Caller> {
+        let Account { id, name, role, point, member, password_given, .. } = account;
         let mut also = store::accounts::grants(&mut *self.db.reader().await?, id).await?;
         also.retain(|grant| grant.holds_at(now));
+        let purpose = None;
         Ok(Caller::Account {
             account: id,
             name,
@@ -128,8 +134,8 @@ impl Accounts {
             also,
             member,
             password_given,
-            purpose: None,
-            expires: session.expires,
+            purpose,
+            expires,
         })
     }
 
@@ -207,10 +213,14 @@ impl Accounts {
         Ok(accounts)
     }
 
-    /// An account by its name, for use cases that hand work to somebody.
-    pub(super) async fn find(&self, name: &str) -> Result<Option<Account>> {
-        let mut db = self.db.reader().await?;
-        Ok(store::accounts::find(&mut db, name).await?.map(|(account, _)| account))
+    /// Whoever has an account of this name, as a caller, for use cases that hand work to somebody.
+    /// None if the account is disabled.
+    pub(super) async fn find_caller(&self, name: &str, now: Time) -> Result<Option<Caller>> {
+        let found = store::accounts::find(&mut *self.db.reader().await?, name).await?;
+        match found.filter(|(account, _)| account.disabled.is_none()) {
+            Some((account, _)) => Ok(Some(self.caller_of(account, now, now).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Closes an account for good and ends its sessions.

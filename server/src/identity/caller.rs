@@ -42,6 +42,16 @@ pub enum Caller {
     },
 }
 
+/// A role that a caller has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held<'a> {
+    pub role: Role,
+    /// The point that it is for; none for whoever belongs to none.
+    pub point: Option<&'a PointCode>,
+    /// Categories of help requests that it is limited to; empty: all.
+    pub categories: &'a [String],
+}
+
 /// Why a caller may not go on. Alike for every operation and every record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
@@ -75,25 +85,30 @@ impl Caller {
         }
     }
 
-    /// Every role that the caller has now, with the point that it is for. Whoever has a record here
-    /// is also a member, whatever else it is.
-    fn roles(&self) -> impl Iterator<Item = (Role, Option<&PointCode>)> {
+    /// Every role that the caller has now. Whoever has a record here is also a member, whatever else
+    /// it is.
+    pub fn roles(&self) -> impl Iterator<Item = Held<'_>> {
         let also: &[RoleGrant] = match self {
             Caller::Account { also, .. } => also,
             _ => &[],
         };
-        let person = self.member().map(|_| (Role::Member, self.point()));
-        let also = also.iter().map(|grant| (grant.role, Some(&grant.point)));
-        std::iter::once((self.role(), self.point())).chain(person).chain(also)
+        let here = |role| Held { role, point: self.point(), categories: &[] };
+        let also = also.iter().map(|grant| Held {
+            role: grant.role,
+            point: Some(&grant.point),
+            categories: &grant.categories,
+        });
+        let person = self.member().map(|_| here(Role::Member));
+        std::iter::once(here(self.role())).chain(person).chain(also)
     }
 
     /// The roles that it has at its own point.
     fn roles_here(&self) -> impl Iterator<Item = Role> {
-        self.roles().filter(|(_, point)| *point == self.point()).map(|(role, _)| role)
+        self.roles().filter(|held| held.point == self.point()).map(|held| held.role)
     }
 
     pub fn holds(&self, role: Role, point: &PointCode) -> bool {
-        self.roles().any(|held| held == (role, Some(point)))
+        self.roles().any(|held| held.role == role && held.point == Some(point))
     }
 
     /// How far the caller reaches, without refusing: as far as the widest of its roles.
@@ -105,8 +120,8 @@ impl Caller {
     /// How many persons it takes where the caller does this to others: as many as the strictest of
     /// the roles by which it reaches them, at whichever point. One role more never takes one less.
     pub fn persons(&self, operation: Operation) -> u8 {
-        let wide = self.roles().filter(|(role, _)| policy::reach(*role, operation) > Reach::Own);
-        wide.map(|(role, _)| policy::persons(role, operation)).max().unwrap_or(1)
+        let wide = self.roles().filter(|held| policy::reach(held.role, operation) > Reach::Own);
+        wide.map(|held| policy::persons(held.role, operation)).max().unwrap_or(1)
     }
 
     /// The person whose account it is.
