@@ -218,6 +218,8 @@ operations!(
     Import,
     /// Take records out as a table: those that the caller may see.
     Export,
+    /// The same of members.
+    ExportMembers,
     /// Who wrote what and who looked at whom: the own record's lines, the own acts, or all.
     ReadAudit,
     /// Check the audit's chain.
@@ -307,6 +309,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
 
         (Export, Staff | PointAdmin | ProvincialAdmin) => Network,
+        // The province counts people in reports, and takes no list of them along.
+        (ExportMembers, Staff | PointAdmin) => Network,
 
         (ReadAudit, Member | Staff) => Own,
         (ReadAudit, PointAdmin) => OwnPoint,
@@ -323,10 +327,10 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember | AccessMember
             | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries | ReadOrgDetail
             | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import | Export
-            | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember | DeclareBasis
-            | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest | ReplyHelpRequest
-            | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff
-            | OverrideConsent | BreakGlass | ReceiveNotices,
+            | ExportMembers | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember
+            | DeclareBasis | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest
+            | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures
+            | SimulateRoutes | OfferHandoff | OverrideConsent | BreakGlass | ReceiveNotices,
             _,
         ) => Nothing,
     }
