@@ -258,6 +258,35 @@ async fn who_audits_a_hosted_point_reads_nothing_of_its_host() {
     assert!(closable.is_empty(), "{closable:?}");
 }
 
+#[tokio::test]
+async fn who_audits_reads_the_ledger_of_consents_and_not_the_person() {
+    let node = founder().await;
+    let app = &node.app;
+    let ann = named("ann", Role::Staff, None);
+    let id = person(app, &ann).await;
+    let grant = v1::Grant {
+        member: id.to_string(),
+        purpose: "profile.network".into(),
+        text_version: "v1".into(),
+        text_language: "zh-Hans".into(),
+        given_via: 3,
+        ..v1::Grant::default()
+    };
+    members::give(app, &ann, grant, "").await.unwrap();
+    for (role, point, may) in [
+        (Role::Auditor, FOUNDER, true),
+        (Role::Auditor, "HK", false),
+        (Role::ProvincialAdmin, FOUNDER, false),
+        (Role::Volunteer, FOUNDER, false),
+    ] {
+        let caller = account(role, point);
+        let listed = members::list_grants(app, &caller, id, 0, "").await;
+        assert_eq!(listed.is_ok_and(|(grants, _)| grants.len() == 1), may, "{role:?} {point}");
+    }
+    let seen = members::get(app, &account(Role::Auditor, FOUNDER), id).await.map(|_| ());
+    assert!(matches!(seen, Err(Error::NotFound { .. })));
+}
+
 /// The same caller with one role more.
 fn also(mut caller: Caller, role: Role, point: &str) -> Caller {
     if let Caller::Account { also, .. } = &mut caller {

@@ -164,6 +164,8 @@ operations!(
     CreateMember,
     EditMember,
     GiveConsent,
+    /// Read which consents a member has given and taken back.
+    ReadGrants,
     EraseMember,
     /// Everything that is held about a member, in one document.
     AccessMember,
@@ -273,9 +275,9 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (CreateMember, Staff | PointAdmin) => OwnPoint,
         (TransferMember | MoveMember, Member) => Own,
         (TransferMember | MoveMember, Staff | PointAdmin) => OwnPoint,
-        (ReadCopies, Member) => Own,
-        (ReadCopies, Staff | PointAdmin) => OwnPoint,
-        (ReadCopies, Auditor) => Everything,
+        (ReadCopies | ReadGrants, Member) => Own,
+        (ReadCopies | ReadGrants, Staff | PointAdmin) => OwnPoint,
+        (ReadCopies | ReadGrants, Auditor) => Everything,
 
         (ReadEvent, Staff | PointAdmin) => OwnPoint,
         (ReadEvent, Client | Member | Volunteer | ProvincialAdmin | Auditor | Peer) => Public,
@@ -325,10 +327,10 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             ChangePassword | ManageAccounts | GrantProvincialAdmin | GiveApproval | ReadStatus
             | OpenPoint | ProposePoint | EditPoint | ApproveAreas | ReadPointDetail | ReadCard
             | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember | AccessMember
-            | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries | ReadOrgDetail
-            | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import | Export
-            | ExportMembers | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember
-            | DeclareBasis | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest
+            | ReadCopies | ReadGrants | ReadEvent | EditEvent | PublishEvent | CreateSeries
+            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import
+            | Export | ExportMembers | ReadAudit | VerifyAudit | OpenLink | TransferMember
+            | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest
             | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures
             | SimulateRoutes | OfferHandoff | OverrideConsent | BreakGlass | ReceiveNotices,
             _,
@@ -374,7 +376,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.MemberService/LeaveMember", Operation::EditMember),
     ("/yizhan.v1.MemberService/GiveConsent", Operation::GiveConsent),
     ("/yizhan.v1.MemberService/WithdrawConsent", Operation::GiveConsent),
-    ("/yizhan.v1.MemberService/ListGrants", Operation::ReadMember),
+    ("/yizhan.v1.MemberService/ListGrants", Operation::ReadGrants),
     ("/yizhan.v1.MemberService/EraseMember", Operation::EraseMember),
     ("/yizhan.v1.MemberService/AccessMember", Operation::AccessMember),
     ("/yizhan.v1.MemberService/ListMemberCopies", Operation::ReadCopies),

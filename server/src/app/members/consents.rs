@@ -253,11 +253,11 @@ pub async fn list_grants(
     asked_size: i32,
     page_token: &str,
 ) -> Result<(Vec<v1::Grant>, String)> {
-    caller.may(Operation::ReadMember)?;
+    caller.may(Operation::ReadGrants)?;
     let size = page_size(asked_size)?;
     let question = Question::new("grants").with(&member.to_string());
     let after: Option<[u8; 24]> = question.place(page_token)?;
-    let member = own(app, caller, Operation::ReadMember, member).await?;
+    let member = own(app, caller, Operation::ReadGrants, member).await?;
     let mut all = Vec::new();
     for found in records::grants_of(app, &member.feed.home, member.row.id).await? {
         let grant: Grant = found.value::<v1::Grant, _>()?;
@@ -271,7 +271,7 @@ pub async fn list_grants(
     };
     all.truncate(size);
     let shown_of = [(Kind::MEMBER, member.row.id)];
-    app.audit.looked(caller, Operation::ReadMember, shown_of).await?;
+    app.audit.looked(caller, Operation::ReadGrants, shown_of).await?;
     let items = all.iter().map(|(_, found)| shown(found)).collect::<Result<_>>()?;
     Ok((items, next))
 }
