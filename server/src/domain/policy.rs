@@ -261,7 +261,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (OpenPoint, ProvincialAdmin) => Everything,
         (OpenPoint, PointAdmin) => OwnPoint,
         (ProposePoint, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
-        (EditPoint, PointAdmin | ProvincialAdmin) => OwnPoint,
+        (EditPoint, PointAdmin) => OwnPoint,
         (ApproveAreas, ProvincialAdmin) => OwnPoint,
         (ReadPointDetail, Staff | PointAdmin | ProvincialAdmin) => Network,
 
