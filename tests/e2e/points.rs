@@ -93,6 +93,7 @@ async fn a_point_is_set_read_proposed_and_vouched_for() {
         ),
         (json!({"areas": [{"prefix": "445500"}]}), "point.areas.prefix", "unknown_region_code"),
         (json!({"verified_on": "9999-01-01"}), "point.verified_on", "in_future"),
+        (json!({"state": "paused"}), "point.cover", "required"),
         (json!({"phone": "12345"}), "point.phone", "phone_malformed"),
         (json!({"contacts": [{"names": {"en": "Desk"}}]}), "detail.contacts.phone", "required"),
     ] {

@@ -148,6 +148,7 @@ async fn check(
         return Err(Invalid::new("point.state", "move_refused").hint(before.state.ways()).into());
     }
     check_days(app, &point)?;
+    point.check_cover().map_err(|invalid| invalid.under("point"))?;
     // What was named before may be gone by now; what is new has to be there.
     for (field, named) in point.named_points() {
         if !before.named_points().any(|known| known == (field, named)) {
