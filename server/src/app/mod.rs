@@ -31,6 +31,7 @@ pub mod notices;
 pub mod orgs;
 mod otp;
 pub mod passwords;
+pub mod peers;
 mod people;
 pub mod points;
 pub mod records;

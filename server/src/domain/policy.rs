@@ -233,6 +233,8 @@ operations!(
     /// Make a join token.
     AdmitPoint,
     RevokePoint,
+    /// Who is in the network and who was put out.
+    ReadPeers,
     /// Declare on what basis a point may have what others disclose.
     DeclareBasis,
     /// Check and back up the whole node.
@@ -320,6 +322,9 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (VerifyAudit, PointAdmin | ProvincialAdmin | Auditor | Operator) => Everything,
 
         (OpenLink, Peer) => Everything,
+        // A point proposes; the province agrees.
+        (AdmitPoint | RevokePoint, PointAdmin | ProvincialAdmin) => OwnPoint,
+        (ReadPeers, PointAdmin | ProvincialAdmin | Auditor) => Everything,
         (AdmitPoint | RevokePoint | DeclareBasis | KeepNode, Operator) => Everything,
 
         // Named, so that a new operation does not compile until somebody decides about it.
@@ -330,9 +335,10 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | ReadCopies | ReadGrants | ReadEvent | EditEvent | PublishEvent | CreateSeries
             | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | TryImport | Import
             | Export | ExportMembers | ReadAudit | VerifyAudit | OpenLink | TransferMember
-            | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest
-            | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures
-            | SimulateRoutes | OfferHandoff | OverrideConsent | BreakGlass | ReceiveNotices,
+            | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | ReadPeers | KeepNode
+            | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
+            | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent | BreakGlass
+            | ReceiveNotices,
             _,
         ) => Nothing,
     }
@@ -343,7 +349,10 @@ pub fn persons(role: Role, operation: Operation) -> u8 {
     use {Operation::*, Role::*};
     match (operation, role) {
         (EraseMember | AccessMember, Staff | PointAdmin) => 2,
-        (GrantProvincialAdmin | BreakGlass, PointAdmin | ProvincialAdmin) => 2,
+        (
+            GrantProvincialAdmin | BreakGlass | AdmitPoint | RevokePoint,
+            PointAdmin | ProvincialAdmin,
+        ) => 2,
         (OverrideConsent, PointAdmin) => 2,
         _ => 1,
     }
@@ -363,6 +372,9 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.AccountService/SetOtp", Operation::ChangePassword),
     ("/yizhan.v1.ApprovalService/ListApprovals", Operation::GiveApproval),
     ("/yizhan.v1.ApprovalService/GiveApproval", Operation::GiveApproval),
+    ("/yizhan.v1.PeerService/AdmitPeer", Operation::AdmitPoint),
+    ("/yizhan.v1.PeerService/RevokePeer", Operation::RevokePoint),
+    ("/yizhan.v1.PeerService/ListPeers", Operation::ReadPeers),
     ("/yizhan.v1.NodeService/GetStatus", Operation::ReadStatus),
     ("/yizhan.v1.PointService/ListPoints", Operation::ReadDirectory),
     ("/yizhan.v1.PointService/GetPoint", Operation::ReadDirectory),
