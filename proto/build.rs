@@ -20,7 +20,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".yizhan.v1.Page.rows_zstd")
         .bytes(".yizhan.v1.HomeHandOver.rows_zstd")
         // They hold a join token, which never gets into a log.
-        .skip_debug([".yizhan.v1.EnrolBody", ".yizhan.v1.EnrolRequest"])
+        .skip_debug([
+            ".yizhan.v1.AdmitPeerResponse",
+            ".yizhan.v1.EnrolBody",
+            ".yizhan.v1.EnrolRequest",
+        ])
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -24,8 +24,9 @@ use yizhan_proto::v1::{
     import_service_client::ImportServiceClient, member_service_client::MemberServiceClient,
     move_service_client::MoveServiceClient, node_service_client::NodeServiceClient,
     notice_service_client::NoticeServiceClient, org_service_client::OrgServiceClient,
-    point_service_client::PointServiceClient, report_service_client::ReportServiceClient,
-    series_service_client::SeriesServiceClient, transfer_service_client::TransferServiceClient,
+    peer_service_client::PeerServiceClient, point_service_client::PointServiceClient,
+    report_service_client::ReportServiceClient, series_service_client::SeriesServiceClient,
+    transfer_service_client::TransferServiceClient,
 };
 
 use crate::error::{Error, Result, innermost};
@@ -87,6 +88,7 @@ services!(
     accounts: AccountServiceClient,
     nodes: NodeServiceClient,
     points: PointServiceClient,
+    peers: PeerServiceClient,
     members: MemberServiceClient,
     events: EventServiceClient,
     series: SeriesServiceClient,

@@ -288,7 +288,8 @@ impl Node {
             security: Security::Tls(public_tls),
             access: Access::Anybody,
         };
-        let public_routes = api::routes::public(&self.app);
+        let authority = self.credentials.chain().authority_fingerprint();
+        let public_routes = api::routes::public(&self.app, authority);
         let serving = vec![
             listen::serve(TcpIncoming(link_listener), link_routes, link_options),
             listen::serve(TcpIncoming(public_listener), public_routes, public_options),

@@ -80,6 +80,7 @@ fn admin(point: &str) -> Caller {
         point: code(point),
         also: Vec::new(),
         member: None,
+        password_given: false,
         purpose: None,
         expires: Time(i64::MAX),
     }

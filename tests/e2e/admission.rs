@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use yizhan_tests::{
-    client::{Answer, exit},
+    client::{Answer, Client, exit},
     cluster::Cluster,
     proxy::Proxy,
     waiting::{eventually, throughout},
@@ -60,6 +60,58 @@ async fn a_revoked_point_is_put_out_within_seconds_and_stays_out() {
             && london.finds("Afterwards").await.is_empty()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_point_is_let_in_and_put_out_by_two_persons_of_whom_one_is_the_provinces() {
+    let cluster = Cluster::found("CN-440000").await;
+    for (name, role) in [
+        ("desk", "staff"),
+        ("gov-a", "provincial_admin"),
+        ("gov-b", "provincial_admin"),
+        ("audit", "auditor"),
+    ] {
+        cluster.add_user("CN-440000", name, role).await;
+    }
+    let user = async |name: &str| cluster.user("CN-440000", name).await;
+    let (desk, audit) = (user("desk").await, user("audit").await);
+    let (admin, gov_a, gov_b) = (user("admin").await, user("gov-a").await, user("gov-b").await);
+    let admit = ["point", "admit", "GB-LON"];
+    for nobody in [&desk, &audit] {
+        assert_eq!(nobody.refused(&admit).await, "DENIED");
+    }
+
+    // The province asks: not who has asked, nor a point's administrator can agree.
+    let asked = gov_a.ask(&admit).await;
+    let approval = asked["approval"].as_str().expect("an approval").to_owned();
+    assert!(asked["token"].is_null(), "{asked}");
+    let give = ["approval", "give", &approval];
+    assert_eq!(gov_a.refused(&give).await, "OWN_APPROVAL");
+    assert_eq!(admin.refused(&give).await, "NOT_FOUND");
+    assert_eq!(gov_a.ask(&admit).await["approval"], approval.as_str(), "nothing has changed");
+    assert_eq!(gov_b.ask(&give).await["state"], "given");
+    let token = gov_a.ask(&admit).await["token"].as_str().expect("a token").to_owned();
+    let line = Proxy::start(cluster.addresses("CN-440000").link).await.expect("a line");
+    cluster.try_join("joined", &token, &line, DATABASE).await.expect_code(exit::DONE);
+    assert!(gov_a.ask(&admit).await["token"].is_null(), "one agreement, one token");
+
+    // A point's administrator proposes; one of the province agrees, and it is done.
+    let revoke = ["point", "revoke", "GB-LON", "--reason", "closed down"];
+    let asked = admin.ask(&revoke).await["approval"].as_str().expect("an approval").to_owned();
+    let state = async |client: &Client| {
+        let peers = client.list(&["point", "peers"]).await;
+        peers.iter().find(|peer| peer["point"] == "GB-LON").expect("London")["state"].clone()
+    };
+    assert_eq!(state(&audit).await, "admitted");
+    assert_eq!(gov_a.ask(&["approval", "give", &asked]).await["state"], "done");
+    assert_eq!(state(&audit).await, "revoked");
+    assert!(!admin.ask(&revoke).await["revoked_at"].is_null());
+    assert_eq!(gov_a.refused(&admit).await, "POINT_REVOKED");
+    assert_eq!(gov_a.refused(&["point", "revoke", "CN-440000"]).await, "FOUNDING_POINT");
+    assert_eq!(desk.refused(&["point", "peers"]).await, "DENIED");
+
+    // Who can open the node's socket needs nobody else.
+    cluster.token("CN-440000", "HK").await;
 }
 
 #[tokio::test]

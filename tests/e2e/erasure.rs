@@ -11,7 +11,7 @@ use yizhan_tests::{
     cluster::{ADMIN, Cluster},
 };
 
-use crate::people::{NETWORK_PURPOSE, Person, person, scratch, text, traces};
+use crate::people::{NETWORK_PURPOSE, Person, own_account, person, scratch, text, traces};
 
 const HOME: &str = "CN-440100";
 const NOBODY: &str = "01890000-0000-7000-8000-000000000001";
@@ -36,10 +36,7 @@ async fn a_person_orders_the_erasure_and_no_old_backup_undoes_it() {
     let mut cluster = network().await;
     let home = cluster.admin(HOME).await;
     let id = person("Vanishing").create_shown(&cluster, &home).await;
-    let password = text(&cluster.password_file());
-    let account = ["user", "add", "--name", "own", "--role", "member", "--member", &id];
-    home.ask(&[&account[..], &["--password-file", &password]].concat()).await;
-    let own = cluster.user(HOME, "own").await;
+    let own = own_account(&cluster, HOME, &id).await;
     assert_eq!(own.ask(&["member", "get", &id]).await["id"], id.as_str());
     for point in ["CN-440000", "GB-LON"] {
         let client = cluster.admin(point).await;
@@ -105,6 +102,7 @@ async fn a_person_orders_the_erasure_and_no_old_backup_undoes_it() {
             traces(&cluster.path(HOME), &marks).iter().all(|trace| trace.contains("before-restore"))
         })
         .await;
+    let password = text(&scratch(&cluster).join("own-password"));
     let wrong = ["login", "--name", "own", "--password-file", &password];
     assert_eq!(cluster.visitor(HOME).refused(&wrong).await, "SIGN_IN_FAILED");
     cluster.assert_faults_fired();

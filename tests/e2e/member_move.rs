@@ -7,7 +7,7 @@ use yizhan_tests::{
     cluster::Cluster,
 };
 
-use crate::people::{document, person, scratch, text, traces};
+use crate::people::{document, own_account, person, scratch, text, traces};
 
 const OLD: &str = "CN-440100";
 const NEW: &str = "CN-440300";
@@ -187,10 +187,7 @@ async fn a_move_needs_all_three_and_any_of_them_may_end_it() {
     let cluster = network().await;
     let (old, new) = (cluster.admin(OLD).await, cluster.admin(NEW).await);
     let id = somebody(&cluster, &old, "Hesitant", "+8615400022222").await;
-    let password = text(&cluster.password_file());
-    let account = ["user", "add", "--name", "own", "--role", "member", "--member", &id];
-    old.ask(&[&account[..], &["--password-file", &password]].concat()).await;
-    let own = cluster.user(OLD, "own").await;
+    let own = own_account(&cluster, OLD, &id).await;
     let wish = ["member", "move", &id, "--to", NEW];
 
     // The person asks; the home agrees; the other point says no.

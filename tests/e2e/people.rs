@@ -96,6 +96,22 @@ pub fn demo_data() -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/../server/data/demo").to_owned()
 }
 
+/// Gives a member an account and signs the member in, who has changed the password that was given.
+pub async fn own_account(cluster: &Cluster, point: &str, id: &str) -> Client {
+    let given = text(&cluster.password_file());
+    let changed = scratch(cluster).join("own-password");
+    fs::write(&changed, "nobody else knows it").expect("a password file");
+    let account = ["user", "add", "--name", "own", "--role", "member", "--member", id];
+    let admin = cluster.admin(point).await;
+    admin.ask(&[&account[..], &["--password-file", &given]].concat()).await;
+    let own = cluster.user(point, "own").await;
+    assert_eq!(own.refused(&["member", "erase", id]).await, "PASSWORD_NOT_OWN");
+    let changing = ["user", "passwd", "--current-password-file", &given];
+    own.ask(&[&changing[..], &["--password-file", &text(&changed)]].concat()).await;
+    own.sign_in("own", &changed).await;
+    own
+}
+
 /// Erases somebody at a point: its administrator asks, and the node's operator agrees.
 pub async fn erase_by_two(cluster: &Cluster, point: &str, id: &str) {
     let admin = cluster.admin(point).await;

@@ -93,6 +93,7 @@ async fn a_point_is_set_read_proposed_and_vouched_for() {
         ),
         (json!({"areas": [{"prefix": "445500"}]}), "areas.prefix", "unknown_region_code"),
         (json!({"verified_on": "9999-01-01"}), "verified_on", "in_future"),
+        (json!({"state": "paused"}), "cover", "required"),
         (json!({"phone": "12345"}), "phone", "phone_malformed"),
         (json!({"contacts": [{"names": {"en": "Desk"}}]}), "contacts.phone", "required"),
     ] {
@@ -119,6 +120,13 @@ async fn a_point_is_set_read_proposed_and_vouched_for() {
     assert_eq!(admin.ask(&["point", "get", POINT]).await["areas"][0]["prefix"], "CATOR");
     assert_eq!(province.ask(&["approval", "give", &asked]).await["state"], "done");
     assert_eq!(admin.ask(&["point", "get", POINT]).await["areas"][0]["prefix"], "CA");
+
+    // The province says whom a point serves, and nothing else of it alone.
+    let change = document(&cluster, "change.json", &json!({"phone": "+14165550101"}));
+    let update = ["point", "update", POINT, "--file", &change];
+    let asked = province.ask(&update).await["approval"].as_str().expect("an approval").to_owned();
+    assert_eq!(admin.ask(&["point", "get", POINT]).await["phone"], "+14165550100");
+    assert_eq!(admin.ask(&["approval", "give", &asked]).await["state"], "done");
 
     // Somebody checks the entry again.
     let verified = ["point", "update", POINT, "--verified-on", "2026-03-01"];

@@ -7,7 +7,7 @@ use yizhan_tests::{
     cluster::Cluster,
 };
 
-use crate::people::{document, person, text, traces};
+use crate::people::{document, own_account, person, traces};
 
 const PURPOSE: &str = "transfer.to";
 
@@ -160,10 +160,7 @@ async fn a_copy_ends_with_its_basis_and_with_its_person() {
         .eventually("the basis is back", async || guangzhou.run(&send).await.code == exit::DONE)
         .await;
     cluster.eventually("it is there", async || hongkong.finds("Vanishing").await.len() == 1).await;
-    let password = text(&cluster.password_file());
-    let account = ["user", "add", "--name", "own", "--role", "member", "--member", &second];
-    guangzhou.ask(&[&account[..], &["--password-file", &password]].concat()).await;
-    let own = cluster.user("CN-440100", "own").await;
+    let own = own_account(&cluster, "CN-440100", &second).await;
     cluster.kill("HK").await;
     own.ask(&["member", "erase", &second]).await;
     let state = async |client: &Client| {

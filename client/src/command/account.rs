@@ -10,6 +10,7 @@ use yizhan_client::{
     document::{self, account::user},
     error::{Error, Result, present},
     profiles::Session,
+    progress::note,
     secret::password,
 };
 use yizhan_proto::v1::{GetCallerRequest, SignInRequest, SignOutRequest};
@@ -38,6 +39,9 @@ impl Login {
         let answer = once(node.accounts().sign_in(request)).await?;
 
         let signed_in = present(answer.user)?;
+        if signed_in.password_given {
+            note("an administrator has set your password: change it with yizhan user passwd");
+        }
         let expires_at = document::time(answer.expire_time.as_ref()).unwrap_or_default();
         let session = Session {
             ca: target.ca,

@@ -14,6 +14,7 @@ pub mod import;
 pub mod member;
 mod member_move;
 pub mod org;
+mod peer;
 pub mod point;
 pub mod report;
 pub mod search;

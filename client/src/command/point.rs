@@ -21,7 +21,7 @@ use yizhan_proto::v1::{
     ListPointsRequest, UpdatePointRequest,
 };
 
-use super::{Context, read_json, request_id};
+use super::{Context, peer, read_json, request_id};
 
 #[derive(Subcommand)]
 pub enum Point {
@@ -42,6 +42,12 @@ pub enum Point {
     Update(Update),
     /// Close a point for good
     Close(Close),
+    /// Let a point into the network; a second person has to agree
+    Admit(peer::Admit),
+    /// Put a point out of the network; a second person has to agree
+    Revoke(peer::Revoke),
+    /// Who is in the network, and who was put out
+    Peers(peer::Peers),
 }
 
 #[derive(Args)]
@@ -108,6 +114,9 @@ impl Point {
             }
             Point::Update(update) => update.run(&node).await,
             Point::Close(close) => close.run(&node).await,
+            Point::Admit(admit) => admit.run(&node).await,
+            Point::Revoke(revoke) => revoke.run(&node).await,
+            Point::Peers(peers) => peers.run(&node).await,
         }
     }
 }

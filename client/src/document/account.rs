@@ -18,6 +18,7 @@ pub fn user(user: &User) -> Value {
         "disabled_at": time(user.disable_time.as_ref()),
         "member": user.member,
         "otp": user.otp,
+        "password_given": user.password_given,
         "grants": user.grants.iter().map(grant).collect::<Vec<_>>(),
     })
 }

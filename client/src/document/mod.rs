@@ -16,6 +16,7 @@ pub mod member;
 pub mod member_move;
 pub mod node;
 pub mod org;
+pub mod peer;
 pub mod point;
 pub mod report;
 pub mod reports;
@@ -43,6 +44,23 @@ pub fn parse_time(text: &str, field: &str) -> Result<Timestamp> {
             .advice("RFC 3339, such as 2023-04-22T06:30:00Z")
     })?;
     Ok(Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() })
+}
+
+/// Reads a length of time such as `90s`, `10m` or `2h`.
+pub fn duration(text: &str, field: &str) -> Result<prost_types::Duration> {
+    let wrong = || {
+        Error::field(
+            field,
+            "out_of_range",
+            "is not a time such as 90s, 10m or 2h",
+            "不是有效的时长",
+        )
+    };
+    let length: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    if !length.is_positive() {
+        return Err(wrong());
+    }
+    Ok(prost_types::Duration { seconds: length.as_secs(), nanos: length.subsec_nanos() })
 }
 
 fn parse_optional_time(text: &Option<String>, field: &str) -> Result<Option<Timestamp>> {

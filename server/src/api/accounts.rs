@@ -14,6 +14,7 @@ use crate::{
         App,
         accounts::{Accounts, NewAccount},
         error::Error,
+        holders,
         roles::{self, Changed, RoleChange},
     },
     domain::{account::USER_NAME_MAX, id::RecordId, text::Invalid},
@@ -68,7 +69,9 @@ impl AccountService for AccountApi {
         let caller = Caller::of(&request);
         let made = self.accounts.made(&caller).await?;
         let answer = match caller {
-            Caller::Account { name, role, point, also, member, expires, .. } => {
+            Caller::Account {
+                name, role, point, also, member, password_given, expires, ..
+            } => {
                 let user = User {
                     name,
                     role: role_message(role).into(),
@@ -76,6 +79,7 @@ impl AccountService for AccountApi {
                     grants: also.into_iter().map(v1::RoleGrant::from).collect(),
                     member: member.map(|member| member.to_string()).unwrap_or_default(),
                     create_time: made.map(time_message),
+                    password_given,
                     ..User::default()
                 };
                 GetCallerResponse { user: Some(user), expire_time: Some(time_message(expires)) }
@@ -101,8 +105,7 @@ impl AccountService for AccountApi {
             member: optional(&request.member, |id| RecordId::parse(id, "member"))
                 .map_err(Error::from)?,
         };
-        let (now, random) = (self.outside.now(), self.outside.random());
-        let account = self.accounts.create(&caller, new, now, random).await?;
+        let account = holders::create(&self.app, &caller, new).await?;
         Ok(Response::new(CreateUserResponse { user: Some(account.into()) }))
     }
 

@@ -20,6 +20,7 @@ pub mod moves;
 pub mod nodes;
 pub mod notices;
 pub mod orgs;
+pub mod peers;
 pub mod points;
 pub mod policy;
 mod records;

@@ -5,6 +5,7 @@ use tonic::service::Routes;
 use yizhan_proto::v1::{
     account_service_server::AccountServiceServer, approval_service_server::ApprovalServiceServer,
     control_service_server::ControlServiceServer, node_service_server::NodeServiceServer,
+    peer_service_server::PeerServiceServer,
 };
 
 use super::{
@@ -13,13 +14,14 @@ use super::{
     control::ControlApi,
     cross_origin::cross_origin,
     nodes::NodeApi,
+    peers::PeerApi,
     policy::{Callers, guard},
     shelter::{Shelter, shelter},
 };
-use crate::app::App;
+use crate::{app::App, identity::spki::Fingerprint};
 
-/// Clients over TLS.
-pub fn public(app: &App) -> Router {
+/// Clients over TLS. Join tokens that they are given name the network's `authority`.
+pub fn public(app: &App, authority: Fingerprint) -> Router {
     let described = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(yizhan_proto::FILE_DESCRIPTOR_SET)
@@ -32,6 +34,7 @@ pub fn public(app: &App) -> Router {
     let (_, health) = tonic_health::server::health_reporter();
     let routes = Routes::new(accounts(app))
         .add_service(NodeServiceServer::new(NodeApi { app: app.clone() }))
+        .add_service(PeerServiceServer::new(PeerApi { app: app.clone(), authority }))
         .add_service(health)
         .add_service(reflection)
         .add_service(before);

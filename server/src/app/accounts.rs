@@ -117,9 +117,15 @@ impl Accounts {
         if now.millis() - session.used.millis() >= TOUCH_MS {
             store::accounts::touch_session(&mut *self.db.local().await?, &hash, now).await?;
         }
-        let Account { id, name, role, point, member, .. } = session.account;
+        self.caller_of(session.account, session.expires, now).await
+    }
+
+    /// What an account is as a caller, with the roles in force now.
+    async fn caller_of(&self, account: Account, expires: Time, now: Time) -> Result<Caller> {
+        let Account { id, name, role, point, member, password_given, .. } = account;
         let mut also = store::accounts::grants(&mut *self.db.reader().await?, id).await?;
         also.retain(|grant| grant.holds_at(now));
+        let purpose = None;
         Ok(Caller::Account {
             account: id,
             name,
@@ -127,8 +133,9 @@ impl Accounts {
             point,
             also,
             member,
-            purpose: None,
-            expires: session.expires,
+            password_given,
+            purpose,
+            expires,
         })
     }
 
@@ -146,7 +153,7 @@ impl Accounts {
         let own = caller.point().ok_or(Error::Denied)?;
         let point = new.point.unwrap_or_else(|| own.clone());
         within(caller, reach, &point)?;
-        grantable(caller, new.role)?;
+        grantable(caller, new.role, BY_TWO)?;
         if new.member.is_some() && new.role != Role::Member {
             return Err(Invalid::new("member", "not_a_members_account").into());
         }
@@ -164,19 +171,32 @@ impl Accounts {
             disabled: None,
             member: new.member,
             otp: false,
+            password_given: is_given(caller),
             grants: Vec::new(),
         };
         let act = caller.deed(Operation::ManageAccounts).on_nothing(said("account_added", id));
-        let added = account.clone();
-        if !self
-            .write(act, now, move |db| {
-                Box::pin(async move { store::accounts::insert(db, &added, &hash).await })
+        let new = account.clone();
+        let added = self.write(act, now, move |db| {
+            Box::pin(async move {
+                if let Some(member) = new.member
+                    && store::accounts::has_account(db, member).await?
+                {
+                    return Ok(Added::MemberHasOne);
+                }
+                Ok(match store::accounts::insert(db, &new, &hash).await? {
+                    true => Added::Yes,
+                    false => Added::NameTaken,
+                })
             })
-            .await?
-        {
-            return Err(Error::Exists { noun: "user" });
+        });
+        match added.await? {
+            Added::Yes => Ok(account),
+            Added::NameTaken => Err(Error::Exists { noun: "user" }),
+            Added::MemberHasOne => Err(Error::Precondition {
+                reason: "MEMBER_HAS_ACCOUNT",
+                message: "the member has an account already: disable that one first".to_owned(),
+            }),
         }
-        Ok(account)
     }
 
     /// Accounts by name, from just after `after` (empty: from the first).
@@ -193,21 +213,26 @@ impl Accounts {
         Ok(accounts)
     }
 
-    /// An account by its name, for use cases that hand work to somebody.
-    pub(super) async fn find(&self, name: &str) -> Result<Option<Account>> {
-        let mut db = self.db.reader().await?;
-        Ok(store::accounts::find(&mut db, name).await?.map(|(account, _)| account))
+    /// Whoever has an account of this name, as a caller, for use cases that hand work to somebody.
+    /// None if the account is disabled.
+    pub(super) async fn find_caller(&self, name: &str, now: Time) -> Result<Option<Caller>> {
+        let found = store::accounts::find(&mut *self.db.reader().await?, name).await?;
+        match found.filter(|(account, _)| account.disabled.is_none()) {
+            Some((account, _)) => Ok(Some(self.caller_of(account, now, now).await?)),
+            None => Ok(None),
+        }
     }
 
     /// When the caller's own account was made; none for whoever has none.
     pub async fn made(&self, caller: &Caller) -> Result<Option<Time>> {
         let Caller::Account { name, .. } = caller else { return Ok(None) };
-        Ok(self.find(name).await?.map(|account| account.created))
+        let found = store::accounts::find(&mut *self.db.reader().await?, name).await?;
+        Ok(found.map(|(account, _)| account.created))
     }
 
     /// Closes an account for good and ends its sessions.
     pub async fn disable(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
-        let (mut account, _) = self.administered(caller, name).await?;
+        let mut account = self.administered(caller, name, now).await?;
         let id = account.id;
         let act = caller.deed(Operation::ManageAccounts).on_nothing(said("account_disabled", id));
         self.write(act, now, move |db| {
@@ -222,7 +247,8 @@ impl Accounts {
     }
 
     /// Replaces a password and ends the account's sessions. For the own account (`name` empty or
-    /// the caller's) the current password is needed: an unattended screen is not enough.
+    /// the caller's) the current password is needed: an unattended screen is not enough. What an
+    /// administrator sets is for once: its owner speaks for nobody until it is changed.
     pub async fn set_password(
         &self,
         caller: &Caller,
@@ -234,18 +260,21 @@ impl Accounts {
     ) -> Result<()> {
         caller.may(Operation::ChangePassword)?;
         account::new_password(new, "new_password")?;
-        let account = match caller {
+        let (account, is_given) = match caller {
             Caller::Account { name: own, .. } if name.is_empty() || name.to_lowercase() == *own => {
-                self.own(own, current, now).await?
+                (self.own(own, current, now).await?, false)
             }
-            _ => self.administered(caller, name).await?.0,
+            _ => (self.administered(caller, name, now).await?, is_given(caller)),
         };
+        if account.password_given && new == current {
+            return Err(Invalid::new("new_password", "same_password").into());
+        }
         let hash = self.passwords.hash(new, salt).await?;
         let id = account.id;
         let act = caller.deed(Operation::ChangePassword).on_nothing(said("password_changed", id));
         self.write(act, now, move |db| {
             Box::pin(async move {
-                store::accounts::update_password(db, id, &hash).await?;
+                store::accounts::update_password(db, id, &hash, is_given).await?;
                 store::accounts::delete_sessions_of(db, id).await
             })
         })
@@ -272,19 +301,22 @@ impl Accounts {
         &self,
         caller: &Caller,
         name: &str,
-    ) -> Result<(Account, String)> {
+        now: Time,
+    ) -> Result<Account> {
         let reach = caller.may(Operation::ManageAccounts)?;
-        let not_found = Error::NotFound { noun: "user" };
         let name = account::user_name(name, "name")?;
-        let found = store::accounts::find(&mut *self.db.reader().await?, &name).await?;
-        match found {
-            Some(found) if within(caller, reach, &found.0.point).is_ok() => {
-                // Not even the password of somebody whose role the caller could not give.
-                grantable(caller, found.0.role)?;
-                Ok(found)
-            }
-            _ => Err(not_found),
+        let db = &mut *self.db.reader().await?;
+        let found = store::accounts::find(db, &name).await?.map(|(account, _)| account);
+        let found = found.filter(|account| within(caller, reach, &account.point).is_ok());
+        let account = found.ok_or(Error::NotFound { noun: "user" })?;
+        // Not even the password of somebody who has a role that the caller could not give.
+        grantable(caller, account.role, BY_THE_OPERATOR)?;
+        let grants = store::accounts::grants(db, account.id).await?;
+        for grant in grants.iter().filter(|grant| grant.to.is_none_or(|to| now < to)) {
+            grantable(caller, grant.role, BY_THE_OPERATOR)?;
+            within(caller, reach, &grant.point)?;
         }
+        Ok(account)
     }
 
     /// One transaction in a task of its own, with its line in the audit.
@@ -306,6 +338,19 @@ impl Accounts {
         });
         Ok(writing.await.map_err(|_| Error::Busy)??)
     }
+}
+
+/// What became of a new account.
+enum Added {
+    Yes,
+    NameTaken,
+    MemberHasOne,
+}
+
+/// Does somebody else know the password that this caller sets for an account? Who operates the node
+/// could read everything anyway.
+fn is_given(caller: &Caller) -> bool {
+    !matches!(caller, Caller::Operator { .. })
 }
 
 /// A connection in a transaction, and what is done with it.
@@ -330,17 +375,20 @@ pub(super) fn within(caller: &Caller, reach: Reach, point: &PointCode) -> Result
     }
 }
 
-/// May the caller give this role to somebody, alone?
-fn grantable(caller: &Caller, role: Role) -> Result<()> {
+/// What to do where one person may not.
+const BY_TWO: &str =
+    "add the account with another role, then `yizhan user role` asks a second person";
+const BY_THE_OPERATOR: &str = "the node's operator can: yizhand user passwd, yizhand user disable";
+
+/// May the caller give this role to somebody, alone? `hint` says what else there is.
+fn grantable(caller: &Caller, role: Role, hint: &'static str) -> Result<()> {
     let needed = match role {
         Role::ProvincialAdmin => Operation::GrantProvincialAdmin,
         _ => Operation::ManageAccounts,
     };
     match caller.reach(needed) {
         Reach::Nothing => Err(Error::Denied),
-        _ if caller.persons(needed) > 1 => Err(Error::TwoPersons {
-            hint: "add the account with another role, then `yizhan user role` asks a second person",
-        }),
+        _ if caller.persons(needed) > 1 => Err(Error::TwoPersons { hint }),
         _ => Ok(()),
     }
 }
@@ -348,6 +396,7 @@ fn grantable(caller: &Caller, role: Role) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::roles::RoleChange;
 
     const HOUR: i64 = 60 * 60 * 1_000;
 
@@ -367,6 +416,7 @@ mod tests {
             point: point.parse().unwrap(),
             also: Vec::new(),
             member: None,
+            password_given: false,
             purpose: None,
             expires: at(HOUR),
         }
@@ -498,6 +548,54 @@ mod tests {
         let wanted = new("gov", Role::ProvincialAdmin);
         accounts.create(&operator(), wanted, at(1), [8; 32]).await.unwrap();
         assert!(accounts.disable(&admin, "gov", at(2)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_role_besides_the_first_guards_the_password_too() {
+        let accounts = accounts().await;
+        let (admin, operator) = (admin_of("CN-440100"), operator());
+        for (n, (name, role, point, to)) in (10..).zip([
+            ("gov", "provincial_admin", None, None),
+            ("far", "staff", Some("HK"), None),
+            ("was", "provincial_admin", None, Some(at(1).0)),
+        ]) {
+            let added = accounts.create(&operator, new(name, Role::Staff), at(0), [n; 32]);
+            let mut account = added.await.unwrap();
+            let change = RoleChange {
+                role: role.into(),
+                also: true,
+                point: point.map(str::to_owned),
+                to_us: to,
+                ..RoleChange::default()
+            };
+            let deed = operator.deed(Operation::ManageAccounts);
+            account = accounts.change_role(&account.name, &change, deed, at(0)).await.unwrap();
+            assert_eq!(account.grants.len(), 1);
+            let set = accounts.set_password(&admin, name, "another one", "", at(2), [7; 16]).await;
+            assert_eq!(set.is_ok(), to.is_some(), "{name}");
+            assert_eq!(accounts.disable(&admin, name, at(2)).await.is_ok(), to.is_some(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_that_was_given_is_the_owners_once_it_is_changed() {
+        let accounts = accounts().await;
+        let (admin, salt) = (admin_of("CN-440100"), [7; 16]);
+        let speaks = async |password: &str, n: u8| {
+            let signed = accounts.sign_in("bob", password, "", at(1), [n; 32]).await.unwrap();
+            accounts.caller(&signed.token.reveal(), at(1)).await.unwrap()
+        };
+        accounts.create(&admin, new("bob", Role::Staff), at(0), [8; 32]).await.unwrap();
+        let given = speaks("long enough", 1).await;
+        assert!(!given.speaks_for_itself());
+        let set = |new, current| accounts.set_password(&given, "", new, current, at(1), salt);
+        assert!(matches!(set("long enough", "long enough").await, Err(Error::Invalid(_))));
+        set("quite another", "long enough").await.unwrap();
+        assert!(speaks("quite another", 2).await.speaks_for_itself());
+        accounts.set_password(&admin, "bob", "given again", "", at(1), salt).await.unwrap();
+        assert!(!speaks("given again", 3).await.speaks_for_itself());
+        accounts.set_password(&operator(), "bob", "at the node", "", at(1), salt).await.unwrap();
+        assert!(speaks("at the node", 4).await.speaks_for_itself());
     }
 
     #[tokio::test]

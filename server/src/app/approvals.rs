@@ -11,7 +11,7 @@ use tracing::warn;
 use super::{
     App,
     error::{Error, Result},
-    members, points,
+    members, network, points,
     roles::RoleChange,
     sight,
 };
@@ -53,6 +53,10 @@ pub enum Task {
     SetRole {
         name: String,
         change: RoleChange,
+    },
+    RevokePoint {
+        point: String,
+        reason: String,
     },
 }
 
@@ -190,11 +194,15 @@ fn may_give(app: &App, caller: &Caller, approval: &Approval) -> bool {
     }
     let operation = Operation::ALL.iter().find(|known| known.name() == approval.operation);
     operation.is_some_and(|operation| {
-        // Nobody of the province alone: one of the two answers for the point.
-        let administers = |point| caller.holds(Role::PointAdmin, point);
-        let answers = *operation != Operation::BreakGlass
-            || administers(&approval.point)
-            || administers(&app.keys.point);
+        let holds =
+            |role| caller.holds(role, &approval.point) || caller.holds(role, &app.keys.point);
+        let answers = match operation {
+            // Nobody of the province alone: one of the two answers for the point.
+            Operation::BreakGlass => holds(Role::PointAdmin),
+            // A point proposes who is in the network; the province agrees.
+            Operation::AdmitPoint | Operation::RevokePoint => holds(Role::ProvincialAdmin),
+            _ => true,
+        };
         answers && sight::homes(app, caller, *operation).contains(&approval.point)
     })
 }
@@ -311,6 +319,11 @@ async fn execute(app: &App, approval: &Approval, task: Task) -> Result<String> {
             let deed = Deed { purpose: "data_quality", ..deed(approval) };
             points::carry_out(app, deed, &point, &request).await?;
             Ok("entry changed".to_owned())
+        }
+        Task::RevokePoint { point, reason } => {
+            let deed = Deed { purpose: "security", ..deed(approval) };
+            network::put_out(app, deed, point.parse()?, &reason).await?;
+            Ok("put out".to_owned())
         }
         Task::SetRole { name, change } => {
             let deed = Deed { purpose: "security", ..deed(approval) };

@@ -7,9 +7,11 @@ use super::{
     audit::{Asked, list, verify},
     desk,
     error::Error,
+    holders,
     members::{self, ErasureAnswer, Wish},
     roles::{self, Changed, RoleChange},
-    samples::{FOUNDER, admin, code, founder, named},
+    samples::{FOUNDER, account, admin, code, founder, named},
+    sight,
 };
 use crate::{
     app::accounts::NewAccount,
@@ -164,6 +166,125 @@ async fn a_person_who_is_staff_too_works_others_as_staff_and_the_own_record_alon
     assert!(held.member.is_some() && held.approval.is_empty());
     let erased = members::erase(app, &both, own, Wish::default()).await.unwrap();
     assert!(matches!(erased, ErasureAnswer::Done(_)));
+}
+
+#[tokio::test]
+async fn who_was_given_the_password_speaks_for_nobody_until_it_is_changed() {
+    let node = founder().await;
+    let app = &node.app;
+    let id = person(app, &named("ann", Role::Staff, None)).await;
+    let mut own = named("eve", Role::Member, Some(id));
+    if let Caller::Account { password_given, .. } = &mut own {
+        *password_given = true;
+    }
+    assert!(members::get(app, &own, id).await.is_ok(), "who reads is shown the own record");
+    let preview = Wish { preview: true, ..Wish::default() };
+    assert!(members::erase(app, &own, id, preview).await.is_ok());
+    let erased = members::erase(app, &own, id, Wish::default()).await.map(|_| ());
+    let held = members::access(app, &own, id).await.map(|_| ());
+    for refused in [erased, held] {
+        assert!(
+            matches!(refused, Err(Error::Precondition { reason: "PASSWORD_NOT_OWN", .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_tied_to_one_member_who_is_at_home_there() {
+    let node = founder().await;
+    let app = &node.app;
+    let ann = named("ann", Role::PointAdmin, None);
+    let id = person(app, &ann).await;
+    let new = |name: &str, member, point: Option<&str>| NewAccount {
+        name: name.into(),
+        password: "long enough".into(),
+        role: Role::Member,
+        point: point.map(code),
+        member: Some(member),
+    };
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    for (caller, member, point) in
+        [(&ann, RecordId([9; 16]), None), (&operator, id, Some("HK")), (&admin("HK"), id, None)]
+    {
+        let made = holders::create(app, caller, new("eve", member, point)).await.map(|_| ());
+        assert!(matches!(made, Err(Error::NotFound { noun: "member" })), "{made:?}");
+    }
+    holders::create(app, &ann, new("eve", id, None)).await.unwrap();
+    let second = holders::create(app, &ann, new("eva", id, None)).await.map(|_| ());
+    assert!(matches!(second, Err(Error::Precondition { reason: "MEMBER_HAS_ACCOUNT", .. })));
+    app.accounts.disable(&ann, "eve", app.outside.now()).await.unwrap();
+    holders::create(app, &ann, new("eva", id, None)).await.unwrap();
+
+    // Tied to a record that lies elsewhere, as accounts made before this rule may be.
+    let Caller::Account {
+        account, name, role, also, member, password_given, purpose, expires, ..
+    } = named("eve", Role::Member, Some(id))
+    else {
+        unreachable!()
+    };
+    let point = code("HK");
+    let stray = Caller::Account {
+        account,
+        name,
+        role,
+        point,
+        also,
+        member,
+        password_given,
+        purpose,
+        expires,
+    };
+    assert!(matches!(members::get(app, &stray, id).await, Err(Error::NotFound { .. })));
+    let erased = members::erase(app, &stray, id, Wish::default()).await.map(|_| ());
+    assert!(matches!(erased, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn who_audits_a_hosted_point_reads_nothing_of_its_host() {
+    let node = founder().await;
+    let app = &node.app;
+    let id = person(app, &named("ann", Role::Staff, None)).await;
+    let lines = async |caller: &Caller| list(app, caller, Asked::default()).await.unwrap().lines;
+    for role in [Role::Auditor, Role::ProvincialAdmin] {
+        assert!(!lines(&named("kim", role, None)).await.is_empty());
+        assert!(lines(&account(role, "HK")).await.is_empty(), "{role:?}");
+    }
+    assert!(members::list_copies(app, &named("kim", Role::Auditor, None), id).await.is_ok());
+    let foreign = members::list_copies(app, &account(Role::Auditor, "HK"), id).await.map(|_| ());
+    assert!(matches!(foreign, Err(Error::NotFound { .. })));
+    let province = account(Role::ProvincialAdmin, "HK");
+    let closable = sight::homes(app, &province, Operation::OpenPoint);
+    assert!(closable.is_empty(), "{closable:?}");
+}
+
+#[tokio::test]
+async fn who_audits_reads_the_ledger_of_consents_and_not_the_person() {
+    let node = founder().await;
+    let app = &node.app;
+    let ann = named("ann", Role::Staff, None);
+    let id = person(app, &ann).await;
+    let grant = v1::Grant {
+        member: id.to_string(),
+        purpose: "profile.network".into(),
+        text_version: "v1".into(),
+        text_language: "zh-Hans".into(),
+        given_via: 3,
+        ..v1::Grant::default()
+    };
+    members::give(app, &ann, grant, "").await.unwrap();
+    for (role, point, may) in [
+        (Role::Auditor, FOUNDER, true),
+        (Role::Auditor, "HK", false),
+        (Role::ProvincialAdmin, FOUNDER, false),
+        (Role::Volunteer, FOUNDER, false),
+    ] {
+        let caller = account(role, point);
+        let listed = members::list_grants(app, &caller, id, 0, "").await;
+        assert_eq!(listed.is_ok_and(|(grants, _)| grants.len() == 1), may, "{role:?} {point}");
+    }
+    let seen = members::get(app, &account(Role::Auditor, FOUNDER), id).await.map(|_| ());
+    assert!(matches!(seen, Err(Error::NotFound { .. })));
 }
 
 /// The same caller with one role more.

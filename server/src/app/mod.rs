@@ -17,6 +17,7 @@ pub mod groups;
 pub mod handing_over;
 pub mod handoffs;
 pub mod help_requests;
+pub mod holders;
 pub mod import;
 #[cfg(all(test, feature = "planted-faults"))]
 mod invariants;
@@ -32,6 +33,7 @@ pub mod notices;
 pub mod orgs;
 mod otp;
 pub mod passwords;
+pub mod peers;
 mod people;
 pub mod points;
 pub mod records;

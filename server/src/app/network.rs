@@ -13,10 +13,11 @@ use super::{
 use crate::{
     domain::policy::Operation,
     domain::{
+        audit::Deed,
         basis,
         id::PointCode,
         kind::Kind,
-        roster::{BASES_MAX, Basis, Jurisdiction, PAIR_BASES_MAX, Revocation},
+        roster::{BASES_MAX, Basis, Jurisdiction, PAIR_BASES_MAX, Revocation, RosterEntry},
         text,
         time::Time,
     },
@@ -56,14 +57,7 @@ pub async fn create_token(
     ttl: Duration,
 ) -> Result<(String, Time)> {
     caller.may(Operation::AdmitPoint)?;
-    if app.keys.roster().is_revoked(&point) {
-        return Err(Error::Precondition {
-            reason: "POINT_REVOKED",
-            message: format!(
-                "{point} was put out of the network and does not come back under this code"
-            ),
-        });
-    }
+    check_admissible(app, &point)?;
     if let Some(host) = &public_host
         && !app.keys.roster().is_host_free(&point, host)
     {
@@ -77,6 +71,19 @@ pub async fn create_token(
     let mut db = app.db.local().await?;
     tokens::insert(&mut db, &stored).await.map_err(crate::store::StoreError::Database)?;
     Ok((token.reveal().to_string(), stored.expires))
+}
+
+/// A point that was put out does not come back.
+pub fn check_admissible(app: &App, point: &PointCode) -> Result<()> {
+    if !app.keys.roster().is_revoked(point) {
+        return Ok(());
+    }
+    Err(Error::Precondition {
+        reason: "POINT_REVOKED",
+        message: format!(
+            "{point} was put out of the network and does not come back under this code"
+        ),
+    })
 }
 
 /// Declares on what basis a point may have what others disclose: for one home, or for all homes of a
@@ -145,19 +152,40 @@ pub async fn revoke_point(
     reason: &str,
 ) -> Result<Time> {
     caller.may(Operation::RevokePoint)?;
-    let reason = text::line(reason, "reason", REASON_MAX)?;
+    put_out(app, caller.deed(Operation::RevokePoint), point, reason).await
+}
+
+/// Who signs the roster decides who is in.
+pub fn check_founder(app: &App) -> Result<()> {
     let feed = app.keys.roster_feed();
-    if app.keys.signer(&feed).is_none() {
-        return Err(Error::NotHome { home: feed.home.to_string() });
+    match app.keys.signer(&feed) {
+        Some(_) => Ok(()),
+        None => Err(Error::NotHome { home: feed.home.to_string() }),
     }
+}
+
+/// The entry of a point that can be put out, or was already.
+pub fn revocable(app: &App, point: &PointCode) -> Result<RosterEntry> {
+    check_founder(app)?;
     let roster = app.keys.roster();
-    let mut entry = roster.get(&point).cloned().ok_or(Error::NotFound { noun: "point" })?;
-    if entry.parent.is_none() {
-        return Err(Error::Precondition {
+    let entry = roster.get(point).cloned().ok_or(Error::NotFound { noun: "point" })?;
+    match entry.parent {
+        Some(_) => Ok(entry),
+        None => Err(Error::Precondition {
             reason: "FOUNDING_POINT",
             message: "the founding point cannot be put out".into(),
-        });
+        }),
     }
+}
+
+pub fn reason(text: &str) -> Result<String> {
+    Ok(text::line(text, "reason", REASON_MAX)?)
+}
+
+/// Writes the revocation. Whoever calls has authorised it; done twice it is done once.
+pub async fn put_out(app: &App, deed: Deed, point: PointCode, text: &str) -> Result<Time> {
+    let reason = reason(text)?;
+    let mut entry = revocable(app, &point)?;
     let now = app.outside.now();
     if let Some(revoked) = &entry.revoked {
         return Ok(revoked.at);
@@ -165,7 +193,7 @@ pub async fn revoke_point(
     entry.revoked = Some(Revocation { at: now, reason });
     let id = roster_id(&app.keys.network, &point);
     let payload = v1::RosterPoint::from(entry).encode_to_vec();
-    let change = Change::new().put(feed, Kind::ROSTER_POINT, id, payload);
-    app.writer.commit(change.by(caller.deed(Operation::RevokePoint))).await?;
+    let change = Change::new().put(app.keys.roster_feed(), Kind::ROSTER_POINT, id, payload);
+    app.writer.commit(change.by(deed)).await?;
     Ok(now)
 }

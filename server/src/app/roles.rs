@@ -13,6 +13,7 @@ use crate::{
         account::{self, Account, CATEGORIES_MAX, GRANTS_MAX, RoleGrant},
         audit::Deed,
         code::codes,
+        help_category::HelpCategory,
         id::{PointCode, RecordId},
         policy::{Operation, Reach, Role},
         text::Invalid,
@@ -85,6 +86,9 @@ impl Accounts {
         caller.may(Operation::GrantProvincialAdmin)?;
         Role::of_account(&change.role, "role")?;
         codes(change.categories.iter().map(String::as_str), "categories", CATEGORIES_MAX)?;
+        for category in &change.categories {
+            HelpCategory::parse(category, "categories")?;
+        }
         if change.from_us.zip(change.to_us).is_some_and(|(from, to)| to <= from) {
             return Err(Invalid::new("to_time", "end_before_start").into());
         }

@@ -81,6 +81,7 @@ pub fn account(role: Role, point: &str) -> Caller {
         point: code(point),
         also: Vec::new(),
         member: None,
+        password_given: false,
         purpose: None,
         expires: Time(i64::MAX),
     }
@@ -97,6 +98,7 @@ pub fn named(name: &str, role: Role, member: Option<RecordId>) -> Caller {
         point: code(FOUNDER),
         also: Vec::new(),
         member,
+        password_given: false,
         purpose: None,
         expires: Time(i64::MAX),
     }

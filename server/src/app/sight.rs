@@ -12,6 +12,7 @@ use super::{
 use crate::{
     domain::{
         audience::{Audience, FeedId},
+        help_category::HelpCategory,
         id::{PointCode, RecordId},
         policy::{Operation, Reach, reach},
         roster::Roster,
@@ -104,8 +105,19 @@ pub fn homes(app: &App, caller: &Caller, operation: Operation) -> Vec<PointCode>
     homes
 }
 
+/// How far the caller reaches among what this node keeps. Whoever belongs to a point that is only
+/// hosted here reaches that point's and no other's, whatever the role says of a node.
+pub fn reach_here(app: &App, caller: &Caller, operation: Operation) -> Reach {
+    match (caller.reach(operation), caller) {
+        (Reach::Everything, Caller::Account { point, .. }) if *point != app.keys.point => {
+            Reach::OwnPoint
+        }
+        (reach, _) => reach,
+    }
+}
+
 fn homes_of_first(app: &App, caller: &Caller, operation: Operation) -> Vec<PointCode> {
-    match (caller.reach(operation), caller.point()) {
+    match (reach_here(app, caller, operation), caller.point()) {
         (Reach::Everything, _) => app.keys.homes(),
         (Reach::OwnPoint | Reach::Network, Some(point)) if *point == app.keys.point => {
             app.keys.homes()
@@ -115,6 +127,31 @@ fn homes_of_first(app: &App, caller: &Caller, operation: Operation) -> Vec<Point
         }
         _ => Vec::new(),
     }
+}
+
+/// May the caller do this to help requests of a category at a home? `is_assigned` says whether it is
+/// about one that was given to the caller. A role that is limited to categories reaches no other, and
+/// none whose category is not known any more.
+pub fn handles(
+    app: &App,
+    caller: &Caller,
+    operation: Operation,
+    (home, category): (&PointCode, Option<HelpCategory>),
+    is_assigned: bool,
+) -> bool {
+    let is_host = caller.point() == Some(&app.keys.point) && app.keys.is_home(home);
+    caller.roles().any(|held| {
+        let reaches = match reach(held.role, operation) {
+            Reach::OwnPoint | Reach::Network | Reach::Everything => {
+                held.point == Some(home) || (is_host && held.point == caller.point())
+            }
+            Reach::Assigned => is_assigned && held.point == Some(home),
+            Reach::Nothing | Reach::Public | Reach::Own => false,
+        };
+        let named = category.map(HelpCategory::name);
+        let names_it = |known: &String| named == Some(known);
+        reaches && (held.categories.is_empty() || held.categories.iter().any(names_it))
+    })
 }
 
 /// The home that something new is for: the one asked for, or the caller's own point.

@@ -43,6 +43,8 @@ pub struct Account {
     pub member: Option<RecordId>,
     /// Sign-in also needs a one-time code.
     pub otp: bool,
+    /// Somebody else has set the password, and its owner has not changed it yet.
+    pub password_given: bool,
     /// Roles besides the first, also those that are over or have yet to begin.
     pub grants: Vec<RoleGrant>,
 }

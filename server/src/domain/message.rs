@@ -135,6 +135,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("region_not_prefecture", "须精确到地级市", "has to be a prefecture, not a province"),
     ("required", "必填", "is required"),
     ("row_too_long", "该行过长", "is a row that is too long"),
+    ("same_password", "与原密码相同", "is the one that you have"),
     ("scope_malformed", "不是有效的范围", "is not what a consent can be limited to"),
     ("sent_beyond_pledge", "发出数量超过承诺", "sends more than is pledged"),
     ("series_code_malformed", "不是有效的系列代码", "is not the code of a series"),

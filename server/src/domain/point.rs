@@ -210,6 +210,15 @@ impl Point {
         closures.map(|code| ("closures.cover", code)).chain(cover).chain(successor)
     }
 
+    /// Whoever pauses names who stands in. Asked where an entry is written, not where one is read: older
+    /// entries may lack it.
+    pub fn check_cover(&self) -> Result<(), Invalid> {
+        match self.state == PointState::Paused && self.cover.is_none() {
+            true => Err(Invalid::new("cover", "required")),
+            false => Ok(()),
+        }
+    }
+
     /// What no field can say alone.
     pub fn checked(self) -> Result<Point, Invalid> {
         let required = |missing: bool, field| match missing {

@@ -164,6 +164,8 @@ operations!(
     CreateMember,
     EditMember,
     GiveConsent,
+    /// Read which consents a member has given and taken back.
+    ReadGrants,
     EraseMember,
     /// Everything that is held about a member, in one document.
     AccessMember,
@@ -220,6 +222,8 @@ operations!(
     Import,
     /// Take records out as a table: those that the caller may see.
     Export,
+    /// The same of members.
+    ExportMembers,
     /// Who wrote what and who looked at whom: the own record's lines, the own acts, or all.
     ReadAudit,
     /// Check the audit's chain.
@@ -231,6 +235,8 @@ operations!(
     /// Make a join token.
     AdmitPoint,
     RevokePoint,
+    /// Who is in the network and who was put out.
+    ReadPeers,
     /// Declare on what basis a point may have what others disclose.
     DeclareBasis,
     /// Check and back up the whole node.
@@ -259,7 +265,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (OpenPoint, ProvincialAdmin) => Everything,
         (OpenPoint, PointAdmin) => OwnPoint,
         (ProposePoint, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
-        (EditPoint, PointAdmin | ProvincialAdmin) => OwnPoint,
+        (EditPoint, PointAdmin) => OwnPoint,
         (ApproveAreas, ProvincialAdmin) => OwnPoint,
         (ReadPointDetail, Staff | PointAdmin | ProvincialAdmin) => Network,
 
@@ -273,9 +279,9 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (CreateMember, Staff | PointAdmin) => OwnPoint,
         (TransferMember | MoveMember, Member) => Own,
         (TransferMember | MoveMember, Staff | PointAdmin) => OwnPoint,
-        (ReadCopies, Member) => Own,
-        (ReadCopies, Staff | PointAdmin) => OwnPoint,
-        (ReadCopies, Auditor) => Everything,
+        (ReadCopies | ReadGrants, Member) => Own,
+        (ReadCopies | ReadGrants, Staff | PointAdmin) => OwnPoint,
+        (ReadCopies | ReadGrants, Auditor) => Everything,
 
         (ReadEvent, Staff | PointAdmin) => OwnPoint,
         (ReadEvent, Client | Member | Volunteer | ProvincialAdmin | Auditor | Peer) => Public,
@@ -313,6 +319,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
 
         (Export, Staff | PointAdmin | ProvincialAdmin) => Network,
+        // The province counts people in reports, and takes no list of them along.
+        (ExportMembers, Staff | PointAdmin) => Network,
 
         (ReadAudit, Member | Staff) => Own,
         (ReadAudit, PointAdmin) => OwnPoint,
@@ -320,6 +328,9 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (VerifyAudit, PointAdmin | ProvincialAdmin | Auditor | Operator) => Everything,
 
         (OpenLink, Peer) => Everything,
+        // A point proposes; the province agrees.
+        (AdmitPoint | RevokePoint, PointAdmin | ProvincialAdmin) => OwnPoint,
+        (ReadPeers, PointAdmin | ProvincialAdmin | Auditor) => Everything,
         (AdmitPoint | RevokePoint | DeclareBasis | KeepNode, Operator) => Everything,
 
         // Named, so that a new operation does not compile until somebody decides about it.
@@ -327,12 +338,13 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             ChangePassword | ManageAccounts | GrantProvincialAdmin | GiveApproval | ReadStatus
             | OpenPoint | ProposePoint | EditPoint | ApproveAreas | ReadPointDetail | ReadCard
             | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember | AccessMember
-            | ReadCopies | ReadEvent | EditEvent | PublishEvent | CreateSeries | ReadOrgDetail
-            | EditOrg | ReadGroup | EditGroup | ReadReport | AskHomes | TryImport | Import | Export
-            | ReadAudit | VerifyAudit | OpenLink | TransferMember | MoveMember | DeclareBasis
-            | AdmitPoint | RevokePoint | KeepNode | ReadHelpRequest | ReplyHelpRequest
-            | AssignHelpRequest | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff
-            | OverrideConsent | BreakGlass | ReceiveNotices,
+            | ReadCopies | ReadGrants | ReadEvent | EditEvent | PublishEvent | CreateSeries
+            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | AskHomes | TryImport | Import
+            | Export | ExportMembers | ReadAudit | VerifyAudit | OpenLink | TransferMember
+            | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | ReadPeers | KeepNode
+            | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
+            | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent | BreakGlass
+            | ReceiveNotices,
             _,
         ) => Nothing,
     }
@@ -343,7 +355,10 @@ pub fn persons(role: Role, operation: Operation) -> u8 {
     use {Operation::*, Role::*};
     match (operation, role) {
         (EraseMember | AccessMember, Staff | PointAdmin) => 2,
-        (GrantProvincialAdmin | BreakGlass, PointAdmin | ProvincialAdmin) => 2,
+        (
+            GrantProvincialAdmin | BreakGlass | AdmitPoint | RevokePoint,
+            PointAdmin | ProvincialAdmin,
+        ) => 2,
         (OverrideConsent, PointAdmin) => 2,
         _ => 1,
     }
@@ -363,6 +378,9 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.AccountService/SetOtp", Operation::ChangePassword),
     ("/yizhan.v1.ApprovalService/ListApprovals", Operation::GiveApproval),
     ("/yizhan.v1.ApprovalService/GiveApproval", Operation::GiveApproval),
+    ("/yizhan.v1.PeerService/AdmitPeer", Operation::AdmitPoint),
+    ("/yizhan.v1.PeerService/RevokePeer", Operation::RevokePoint),
+    ("/yizhan.v1.PeerService/ListPeers", Operation::ReadPeers),
     ("/yizhan.v1.NodeService/GetStatus", Operation::ReadStatus),
     ("/yizhan.v1.PointService/ListPoints", Operation::ReadDirectory),
     ("/yizhan.v1.PointService/GetPoint", Operation::ReadDirectory),
@@ -376,7 +394,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.MemberService/LeaveMember", Operation::EditMember),
     ("/yizhan.v1.MemberService/GiveConsent", Operation::GiveConsent),
     ("/yizhan.v1.MemberService/WithdrawConsent", Operation::GiveConsent),
-    ("/yizhan.v1.MemberService/ListGrants", Operation::ReadMember),
+    ("/yizhan.v1.MemberService/ListGrants", Operation::ReadGrants),
     ("/yizhan.v1.MemberService/EraseMember", Operation::EraseMember),
     ("/yizhan.v1.MemberService/AccessMember", Operation::AccessMember),
     ("/yizhan.v1.MemberService/ListMemberCopies", Operation::ReadCopies),

@@ -23,8 +23,10 @@ pub enum Caller {
         point: PointCode,
         /// Roles that it has besides, of those in force now.
         also: Vec<RoleGrant>,
-        /// The record of the person whose account it is; members only.
+        /// The record of the person whose account it is.
         member: Option<RecordId>,
+        /// Somebody else has set the password, and its owner has not changed it yet.
+        password_given: bool,
         /// Why the caller calls, if it says so.
         purpose: Option<AccessPurpose>,
         /// When the session ends at the latest.
@@ -38,6 +40,16 @@ pub enum Caller {
     Operator {
         point: PointCode,
     },
+}
+
+/// A role that a caller has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held<'a> {
+    pub role: Role,
+    /// The point that it is for; none for whoever belongs to none.
+    pub point: Option<&'a PointCode>,
+    /// Categories of help requests that it is limited to; empty: all.
+    pub categories: &'a [String],
 }
 
 /// Why a caller may not go on. Alike for every operation and every record.
@@ -73,25 +85,30 @@ impl Caller {
         }
     }
 
-    /// Every role that the caller has now, with the point that it is for. Whoever has a record here
-    /// is also a member, whatever else it is.
-    fn roles(&self) -> impl Iterator<Item = (Role, Option<&PointCode>)> {
+    /// Every role that the caller has now. Whoever has a record here is also a member, whatever else
+    /// it is.
+    pub fn roles(&self) -> impl Iterator<Item = Held<'_>> {
         let also: &[RoleGrant] = match self {
             Caller::Account { also, .. } => also,
             _ => &[],
         };
-        let person = self.member().map(|_| (Role::Member, self.point()));
-        let also = also.iter().map(|grant| (grant.role, Some(&grant.point)));
-        std::iter::once((self.role(), self.point())).chain(person).chain(also)
+        let here = |role| Held { role, point: self.point(), categories: &[] };
+        let also = also.iter().map(|grant| Held {
+            role: grant.role,
+            point: Some(&grant.point),
+            categories: &grant.categories,
+        });
+        let person = self.member().map(|_| here(Role::Member));
+        std::iter::once(here(self.role())).chain(person).chain(also)
     }
 
     /// The roles that it has at its own point.
     fn roles_here(&self) -> impl Iterator<Item = Role> {
-        self.roles().filter(|(_, point)| *point == self.point()).map(|(role, _)| role)
+        self.roles().filter(|held| held.point == self.point()).map(|held| held.role)
     }
 
     pub fn holds(&self, role: Role, point: &PointCode) -> bool {
-        self.roles().any(|held| held == (role, Some(point)))
+        self.roles().any(|held| held.role == role && held.point == Some(point))
     }
 
     /// How far the caller reaches, without refusing: as far as the widest of its roles.
@@ -103,8 +120,8 @@ impl Caller {
     /// How many persons it takes where the caller does this to others: as many as the strictest of
     /// the roles by which it reaches them, at whichever point. One role more never takes one less.
     pub fn persons(&self, operation: Operation) -> u8 {
-        let wide = self.roles().filter(|(role, _)| policy::reach(*role, operation) > Reach::Own);
-        wide.map(|(role, _)| policy::persons(role, operation)).max().unwrap_or(1)
+        let wide = self.roles().filter(|held| policy::reach(held.role, operation) > Reach::Own);
+        wide.map(|held| policy::persons(held.role, operation)).max().unwrap_or(1)
     }
 
     /// The person whose account it is.
@@ -118,6 +135,11 @@ impl Caller {
     /// Is this the caller's own record? It lies where the account does, and nowhere else.
     pub fn is_person(&self, home: &PointCode, record: RecordId) -> bool {
         self.member() == Some(record) && self.point() == Some(home)
+    }
+
+    /// Is it the owner who signs in here? Whoever has given the password knows it as well.
+    pub fn speaks_for_itself(&self) -> bool {
+        !matches!(self, Caller::Account { password_given: true, .. })
     }
 
     /// The role by which the caller does something: the first of those that reach furthest.
@@ -205,6 +227,7 @@ mod tests {
             point: "HK".parse().unwrap(),
             also: also.iter().map(grant).collect(),
             member,
+            password_given: false,
             purpose: None,
             expires: Time(i64::MAX),
         }

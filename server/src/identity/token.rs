@@ -27,6 +27,14 @@ pub const TOKEN_MAX: usize = 256;
 const VERSION: &str = "yz1";
 const SECRET_CONTEXT: &[u8] = b"yizhan 2026 join token secret\0";
 
+/// How long may a token live?
+pub fn check_ttl(ttl: Duration) -> Result<(), Invalid> {
+    match ttl.is_zero() || ttl > TTL_MAX {
+        true => Err(Invalid::new("ttl", "out_of_range").hint("more than 0, at most 24 h")),
+        false => Ok(()),
+    }
+}
+
 /// Crockford's base 32: no I, L, O, U, so that a token can be read out on the telephone.
 static CROCKFORD: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
@@ -57,9 +65,7 @@ impl JoinToken {
         ttl: Duration,
         now: Time,
     ) -> Result<(JoinToken, StoredToken), Invalid> {
-        if ttl.is_zero() || ttl > TTL_MAX {
-            return Err(Invalid::new("ttl", "out_of_range").hint("more than 0, at most 24 h"));
-        }
+        check_ttl(ttl)?;
         let mut secret = Zeroizing::new([0; 16]);
         rand::rng().fill_bytes(secret.as_mut());
         let id = rand::random();

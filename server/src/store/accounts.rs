@@ -19,18 +19,20 @@ pub async fn insert(
     account: &Account,
     password_hash: &str,
 ) -> Result<bool> {
-    let sql = "insert into accounts (id, name, role, point, password_hash, created_us, member)
-               values ($1, $2, $3, $4, $5, $6, $7) on conflict (name) do nothing";
+    let sql = "insert into accounts (id, name, role, point, password_hash, created_us, member,
+                 password_given)
+               values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (name) do nothing";
     let query = sqlx::query(sql).bind(account.id.0.to_vec()).bind(&account.name);
     let query = query.bind(account.role.name()).bind(account.point.as_str()).bind(password_hash);
     let member = account.member.map(|member| member.0.to_vec());
-    Ok(query.bind(account.created.0).bind(member).execute(db).await?.rows_affected() == 1)
+    let query = query.bind(account.created.0).bind(member).bind(i64::from(account.password_given));
+    Ok(query.execute(db).await?.rows_affected() == 1)
 }
 
 /// An account and its password hash.
 pub async fn find(db: &mut AnyConnection, name: &str) -> Result<Option<(Account, String)>> {
-    let sql =
-        "select id, name, role, point, created_us, disabled_us, member, otp_secret, password_hash
+    let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret,
+                      password_given, password_hash
                from accounts where name = $1";
     let row = sqlx::query(sql).bind(name).fetch_optional(db).await?;
     row.map(|row| Ok((Account::from_row(&row)?, row.try_get("password_hash")?))).transpose()
@@ -43,8 +45,9 @@ pub async fn list(
     after: &str,
     limit: u32,
 ) -> Result<Vec<Account>> {
-    let sql =
-        "select id, name, role, point, created_us, disabled_us, member, otp_secret from accounts
+    let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret,
+                      password_given
+               from accounts
                where name > $1 and ($2 = '' or point = $2) order by name limit $3";
     let query = sqlx::query_as(sql).bind(after).bind(point.unwrap_or(""));
     Ok(query.bind(i64::from(limit)).fetch_all(db).await?)
@@ -57,14 +60,24 @@ pub async fn disable(db: &mut AnyConnection, id: AccountId, now: Time) -> Result
     Ok(())
 }
 
+/// Replaces a password; `is_given`: by one that somebody else than its owner knows.
 pub async fn update_password(
     db: &mut AnyConnection,
     id: AccountId,
     password_hash: &str,
+    is_given: bool,
 ) -> Result<()> {
-    let sql = "update accounts set password_hash = $1 where id = $2";
-    sqlx::query(sql).bind(password_hash).bind(id.0.to_vec()).execute(db).await?;
+    let sql = "update accounts set password_hash = $1, password_given = $2 where id = $3";
+    let query = sqlx::query(sql).bind(password_hash).bind(i64::from(is_given));
+    query.bind(id.0.to_vec()).execute(db).await?;
     Ok(())
+}
+
+/// Is an account tied to this record that is not disabled?
+pub async fn has_account(db: &mut AnyConnection, member: RecordId) -> Result<bool> {
+    let sql = "select count(*) from accounts where member = $1 and disabled_us is null";
+    let count: i64 = sqlx::query(sql).bind(member.0.to_vec()).fetch_one(db).await?.try_get(0)?;
+    Ok(count > 0)
 }
 
 pub async fn update_role(db: &mut AnyConnection, id: AccountId, role: Role) -> Result<()> {
@@ -201,8 +214,8 @@ pub async fn find_session(
     now: Time,
     idle_since: Time,
 ) -> Result<Option<Session>> {
-    let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret, used_us,
-                      expires_us
+    let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret,
+                      password_given, used_us, expires_us
                from sessions join accounts on accounts.id = sessions.account
                where token_hash = $1 and expires_us > $2 and used_us > $3
                  and disabled_us is null";
@@ -263,6 +276,7 @@ impl FromRow<'_, AnyRow> for Account {
                 .map(|id| id.try_into().map(RecordId).map_err(|_| wrong("account member")))
                 .transpose()?,
             otp: row.try_get::<Option<Vec<u8>>, _>("otp_secret")?.is_some(),
+            password_given: row.try_get::<i64, _>("password_given")? != 0,
             grants: Vec::new(),
         })
     }

@@ -49,6 +49,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (100, None, include_str!("../../migrations/0100_handoff_arrivals.sql")),
     (101, None, include_str!("../../migrations/0101_moving_in.sql")),
     (110, None, include_str!("../../migrations/0110_token_hosts.sql")),
+    (120, None, include_str!("../../migrations/0120_passwords.sql")),
     (130, None, include_str!("../../migrations/0130_lanes.sql")),
     (140, None, include_str!("../../migrations/0140_escalated.sql")),
 ];

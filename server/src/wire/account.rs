@@ -20,6 +20,7 @@ impl From<Account> for v1::User {
             grants: account.grants.into_iter().map(v1::RoleGrant::from).collect(),
             member: account.member.map(|member| member.to_string()).unwrap_or_default(),
             otp: account.otp,
+            password_given: account.password_given,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
+        sight::reach_here,
     },
     domain::{
         audit::{Checker, Line, Report},
@@ -42,7 +43,8 @@ pub struct Page {
 /// Lists lines, newest first: the own record's to a member, the own acts to staff, the point's to
 /// its admin, all to who audits.
 pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
-    let reach = caller.may(Operation::ReadAudit)?;
+    caller.may(Operation::ReadAudit)?;
+    let reach = reach_here(app, caller, Operation::ReadAudit);
     let size = page_size(asked.page_size)?;
     let actor = line(&asked.actor, "actor", ACTOR_MAX)?;
     if asked.from.zip(asked.to).is_some_and(|(from, to)| to <= from) {

@@ -11,7 +11,7 @@ use yizhan_proto::v1::{
 };
 
 use super::{
-    name_of,
+    handles, name_of,
     show::{open, open_with},
 };
 use crate::{
@@ -82,11 +82,19 @@ pub async fn break_glass(
     }
     let homes = sight::homes(app, caller, Operation::BreakGlass);
     for found in with_reference(app, &reference).await? {
-        if found.row.kind == Kind::HELP_REQUEST && homes.contains(&found.feed.home) {
-            return open_here(app, caller, &Stored::of(found)?, &reason).await;
+        if found.row.kind != Kind::HELP_REQUEST {
+            continue;
+        }
+        let stored = Stored::of(found)?;
+        if handles(app, caller, Operation::BreakGlass, &stored) {
+            return open_here(app, caller, &stored, &reason).await;
         }
     }
-    if let Some((stored, deputy)) = find_copy(app, &reference, &homes).await? {
+    let copy = find_copy(app, &reference, &homes).await?.filter(|(stored, deputy)| {
+        let about = (deputy, Some(stored.request.category));
+        sight::handles(app, caller, Operation::BreakGlass, about, false)
+    });
+    if let Some((stored, deputy)) = copy {
         return open_copy(app, caller, stored, &deputy, (&reason, asked.key_lost)).await;
     }
     app.audit.refused(caller, Operation::BreakGlass, None, "not_found").await?;

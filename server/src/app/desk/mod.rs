@@ -27,11 +27,7 @@ use super::{
     sight,
 };
 use crate::{
-    domain::{
-        help_reference::Reference,
-        kind::Kind,
-        policy::{Operation, Reach},
-    },
+    domain::{help_reference::Reference, kind::Kind, policy::Operation},
     identity::caller::Caller,
 };
 
@@ -42,9 +38,8 @@ pub(crate) async fn find(
     operation: Operation,
     reference: &str,
 ) -> Result<Stored> {
-    let reach = caller.may(operation)?;
+    caller.may(operation)?;
     let reference = Reference::parse(reference, "reference")?;
-    let homes = sight::homes(app, caller, operation);
     let mut id = None;
     for found in with_reference(app, &reference).await? {
         if found.row.kind != Kind::HELP_REQUEST {
@@ -52,11 +47,7 @@ pub(crate) async fn find(
         }
         let stored = Stored::of(found)?;
         id = Some(stored.id());
-        let may = match reach {
-            Reach::Assigned => is_assigned(caller, &stored),
-            _ => homes.contains(&stored.feed().home),
-        };
-        if may {
+        if handles(app, caller, operation, &stored) {
             return Ok(stored);
         }
     }
@@ -64,14 +55,14 @@ pub(crate) async fn find(
     Err(not_found())
 }
 
-/// Is it the caller's, at the caller's own point?
-fn is_assigned(caller: &Caller, stored: &Stored) -> bool {
-    match caller {
-        Caller::Account { name, point, .. } => {
-            stored.request.assignee == *name && stored.feed().home == *point
-        }
+/// May the caller do this to a request, by where it lies, what it is about and whose it is?
+fn handles(app: &App, caller: &Caller, operation: Operation, stored: &Stored) -> bool {
+    let is_assigned = match caller {
+        Caller::Account { name, .. } => stored.request.assignee == *name,
         _ => false,
-    }
+    };
+    let about = (&stored.feed().home, Some(stored.request.category));
+    sight::handles(app, caller, operation, about, is_assigned)
 }
 
 /// The name under which a handler writes.

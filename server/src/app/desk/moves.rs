@@ -13,6 +13,7 @@ use crate::{
             sealing::{MESSAGE, NOTE, REDIRECT, RequestKeys},
             stored::{NewMessage, Stored, amend, has_message, with_reference},
         },
+        sight,
     },
     domain::{
         code::code,
@@ -22,7 +23,7 @@ use crate::{
         help_state::{HelpMove, Urgency},
         id::RecordId,
         kind::Kind,
-        policy::{Operation, Role},
+        policy::Operation,
         text::{self, Invalid},
         time::Time,
         working_time::WorkingTime,
@@ -67,13 +68,10 @@ pub async fn assign(
     let stored = find(app, caller, Operation::AssignHelpRequest, reference).await?;
     let to = if to.is_empty() { name_of(caller) } else { to.to_owned() };
     let unknown = || Invalid::new("to", "unknown_handler");
-    let account = app.accounts.find(&to).await?.ok_or_else(unknown)?;
-    let handles = matches!(account.role, Role::Volunteer | Role::Staff | Role::PointAdmin);
-    let home = &stored.feed().home;
-    // Who works at the node's own point works for the points that it hosts.
-    let there = account.point == *home
-        || (account.point == app.keys.point && account.role != Role::Volunteer);
-    if !handles || !there || account.disabled.is_some() {
+    let handler = app.accounts.find_caller(&to, app.outside.now()).await?.ok_or_else(unknown)?;
+    // Could the handler work on it, once it is given to that account?
+    let about = (&stored.feed().home, Some(stored.request.category));
+    if !sight::handles(app, &handler, Operation::ReplyHelpRequest, about, true) {
         return Err(unknown().into());
     }
     moved(app, caller, &stored, HelpMove::Assign, |request, _, _| {

@@ -2,7 +2,7 @@
 
 use yizhan_proto::v1;
 
-use super::{escalation::escalated, show::desk_request};
+use super::{escalation::escalated, handles, show::desk_request};
 use crate::{
     app::{
         App,
@@ -26,7 +26,7 @@ use crate::{
 
 /// Bytes of a place in a page token: the moment, and the record.
 const PLACE: usize = 24;
-/// Rows looked at for one page by somebody who sees only what is assigned.
+/// Rows looked at for one page by somebody who sees only some of them.
 const LOOKED_MAX: usize = 10_000;
 
 /// Which requests to list.
@@ -62,11 +62,7 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Listed> {
         Question::new("desk").with(asked.state.map_or("", HelpState::name)).with(&names.join(" "));
     let after = question.place::<PLACE>(&asked.page_token)?.map(place);
     let desks = app.help.desks.get(app).await?;
-    let only = match (reach, caller) {
-        (Reach::Assigned, Caller::Account { name, .. }) => Some(name.as_str()),
-        _ => None,
-    };
-    let mut view = View { app, desks: &desks, asked: &asked, only, looked: 0 };
+    let mut view = View { app, caller, desks: &desks, asked: &asked, looked: 0 };
 
     let mut all = Vec::new();
     for home in &homes {
@@ -100,10 +96,9 @@ struct Item {
 
 struct View<'a> {
     app: &'a App,
+    caller: &'a Caller,
     desks: &'a Desks,
     asked: &'a Asked,
-    /// Only what this account is assigned.
-    only: Option<&'a str>,
     looked: usize,
 }
 
@@ -131,8 +126,8 @@ impl View<'_> {
             for found in found_at(self.app, &mut db, &positions).await? {
                 let stored = Stored::of(found)?;
                 let at = rows.iter().find(|row| row.id == stored.id());
-                let hidden = self.only.is_some_and(|name| stored.request.assignee != name);
-                if let Some(at) = at.filter(|_| !hidden) {
+                let is_shown = handles(self.app, self.caller, Operation::ReadHelpRequest, &stored);
+                if let Some(at) = at.filter(|_| is_shown) {
                     let shown = desk_request(&stored, &hours, now);
                     items.push(Item { place: (at.at_us, at.id), shown });
                 }

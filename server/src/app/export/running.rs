@@ -64,6 +64,9 @@ pub async fn run(
     pieces: mpsc::Sender<Piece>,
 ) -> Result<()> {
     caller.may(Operation::Export)?;
+    if asked.kind == ExportKind::Member {
+        caller.may(Operation::ExportMembers)?;
+    }
     let mut rows = 0;
     let done = send_all(app, caller, &asked, &pieces, &mut rows).await;
     let outcome = format!("{} rows={rows}", asked.kind.name());

@@ -15,6 +15,7 @@ use crate::{
     },
     domain::{
         handoff::{self, HandoffMove, HandoffState, Side, Word},
+        help_category::HelpCategory,
         help_clock::{Clock, ClockKind},
         help_state::Urgency,
         id::{PointCode, RecordId},
@@ -185,7 +186,7 @@ pub async fn list(app: &App, caller: &Caller, ended_too: bool) -> Result<Vec<v1:
         let noted = if ended_too { all(app, &home).await? } else { in_work(app, &home).await? };
         let hours = desks.hours(&home);
         for noted in noted {
-            if ended_too || noted.state()?.is_open() {
+            if (ended_too || noted.state()?.is_open()) && may_see(app, caller, &noted) {
                 views.push(view(&noted, &hours, now));
             }
         }
@@ -193,6 +194,14 @@ pub async fn list(app: &App, caller: &Caller, ended_too: bool) -> Result<Vec<v1:
     views.sort_by(|a, b| b.id.cmp(&a.id));
     views.truncate(LISTED_MAX);
     Ok(views)
+}
+
+/// Is it about something that one of the caller's roles is not kept from?
+fn may_see(app: &App, caller: &Caller, noted: &Noted) -> bool {
+    let preview = noted.handoff.preview.as_ref();
+    let category = preview.and_then(|one| HelpCategory::parse(&one.category, "category").ok());
+    let about = (&noted.feed.home, category);
+    sight::handles(app, caller, Operation::OfferHandoff, about, false)
 }
 
 /// The caller's record of a handoff, at this end of it. One that was taken back is not there any more
@@ -203,7 +212,7 @@ async fn at(app: &App, caller: &Caller, id: RecordId, side: Side) -> Result<Note
         let Some(noted) = find(app, &home, id).await? else { continue };
         let gone = matches!(noted.state()?, HandoffState::Recalled | HandoffState::Expired)
             && side == Side::Destination;
-        if noted.side() == side && !gone {
+        if noted.side() == side && !gone && may_see(app, caller, &noted) {
             return Ok(noted);
         }
     }

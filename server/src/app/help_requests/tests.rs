@@ -6,9 +6,16 @@ use crate::{
         accounts::NewAccount,
         desk,
         error::Error,
+        roles::RoleChange,
         samples::{FOUNDER, Node, account, admin, code, founder},
     },
-    domain::{help_state::HelpState, id::RecordId, policy::Role},
+    domain::{
+        account::RoleGrant,
+        help_state::HelpState,
+        id::RecordId,
+        policy::{Operation, Role},
+        time::Time,
+    },
     identity::caller::Caller,
 };
 use yizhan_proto::v1;
@@ -52,8 +59,18 @@ async fn asked(node: &Node, text: &str) -> (String, TrackingCode) {
 pub(super) fn named(name: &str, role: Role) -> Caller {
     match account(role, FOUNDER) {
         Caller::Account { account, role, point, also, member, purpose, expires, .. } => {
-            let name = name.into();
-            Caller::Account { account, name, role, point, also, member, purpose, expires }
+            let (name, password_given) = (name.into(), false);
+            Caller::Account {
+                account,
+                name,
+                role,
+                point,
+                also,
+                member,
+                password_given,
+                purpose,
+                expires,
+            }
         }
         other => other,
     }
@@ -136,6 +153,66 @@ async fn a_volunteer_sees_what_is_assigned_and_no_more() {
     desk::reply(&node.app, &wang, &mine, "x", None).await.unwrap();
     let nobody = desk::assign(&node.app, &admin(FOUNDER), &mine, "nobody").await;
     assert!(matches!(nobody, Err(Error::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_role_that_is_limited_to_categories_reaches_no_other() {
+    let node = founder().await;
+    let app = &node.app;
+    let (reference, _) = asked(&node, "a lease").await;
+    let limited = |category: &str| {
+        let mut caller = named("lim", Role::Member);
+        if let Caller::Account { also, .. } = &mut caller {
+            also.push(RoleGrant {
+                role: Role::Staff,
+                point: code(FOUNDER),
+                categories: vec![category.to_owned()],
+                from: Time(0),
+                to: None,
+                granted_by: "operator".into(),
+            });
+        }
+        caller
+    };
+    let queue = async |caller: &Caller| {
+        desk::list(app, caller, desk::Asked::default()).await.unwrap().items.len()
+    };
+    let (legal, study) = (limited("legal"), limited("study"));
+    assert_eq!((queue(&legal).await, queue(&study).await), (1, 0));
+    assert!(desk::get(app, &legal, &reference, "").await.is_ok());
+    for refused in [
+        desk::get(app, &study, &reference, "").await.map(|_| ()),
+        desk::reply(app, &study, &reference, "x", None).await.map(|_| ()),
+        desk::assign(app, &study, &reference, "lim").await.map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    }
+
+    // Nor is anything given to whoever could not open it.
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let now = app.outside.now();
+    for (n, (name, category, may)) in
+        [("lia", "legal", true), ("stu", "study", false)].iter().enumerate()
+    {
+        let new = NewAccount {
+            name: (*name).into(),
+            password: "long enough".into(),
+            role: Role::Member,
+            point: None,
+            member: None,
+        };
+        app.accounts.create(&operator, new, now, [n as u8 + 1; 32]).await.unwrap();
+        let change = RoleChange {
+            role: "volunteer".into(),
+            also: true,
+            categories: vec![(*category).to_owned()],
+            ..RoleChange::default()
+        };
+        let deed = operator.deed(Operation::ManageAccounts);
+        app.accounts.change_role(name, &change, deed, now).await.unwrap();
+        let assigned = desk::assign(app, &admin(FOUNDER), &reference, name).await;
+        assert_eq!(assigned.is_ok(), *may, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::{
         App,
         approvals::{Permit, permit},
         error::Result,
+        holders::own_word,
         people, records,
     },
     domain::{
@@ -32,8 +33,9 @@ pub async fn access(app: &App, caller: &Caller, id: RecordId) -> Result<v1::Acce
     let home = found.feed.home.clone();
     let subject = id.to_string();
     let about = (&home, subject.as_str());
-    if !caller.is_person(&home, id)
-        && let Permit::Asked(asked) = permit(app, caller, Operation::AccessMember, about).await?
+    if caller.is_person(&home, id) {
+        own_word(caller)?;
+    } else if let Permit::Asked(asked) = permit(app, caller, Operation::AccessMember, about).await?
     {
         let approval = asked.to_string();
         return Ok(v1::AccessMemberResponse { approval, ..Default::default() });

@@ -16,7 +16,9 @@ use crate::{
         copies::{self, Copies},
         erasures::Erasure,
         error::{Error, Result},
-        groups, moves, people,
+        groups,
+        holders::own_word,
+        moves, people,
         records::{self, Found},
         sight::Sight,
         transfers,
@@ -98,7 +100,9 @@ pub async fn erase(app: &App, caller: &Caller, id: RecordId, wish: Wish) -> Resu
     if wish.preview {
         return Ok(Answer::Preview(preview(app, &home, id).await?));
     }
-    if !is_own && caller.persons(Operation::EraseMember) > 1 {
+    if is_own {
+        own_word(caller)?;
+    } else if caller.persons(Operation::EraseMember) > 1 {
         let subject = id.to_string();
         let task = Task::EraseMember { home: home.to_string(), member: subject.clone() };
         let about = (&home, subject.as_str());

@@ -9,6 +9,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
+        holders::own_word,
         members, sight,
         transfers::{refused, way_between},
     },
@@ -60,6 +61,9 @@ pub async fn start(app: &App, caller: &Caller, wish: Wish) -> Result<v1::MoveVie
         }
     };
     let is_own = caller.is_person(&home, id);
+    if is_own {
+        own_word(caller)?;
+    }
     let now = app.outside.now();
     let open = of_member(app, &home, id).await?;
     let open = open

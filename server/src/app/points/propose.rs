@@ -55,10 +55,15 @@ pub async fn update(app: &App, caller: &Caller, mut wish: Wish) -> Result<Answer
     own(app, caller, Operation::ProposePoint, &code).await?;
     name_asserter(app, caller, &mut wish.point.asserted_by);
     let checked = check(app, caller, Operation::ProposePoint, &code, &wish).await?;
+    let seen = get(app, caller, &code).await?;
+    let moves_parts = (wish.detail.is_some() && wish.detail != seen.detail)
+        || (wish.notes.is_some() && wish.notes != seen.notes);
+    // The province says whom a point serves, and of that nothing but the areas.
+    let is_of_areas = checked.moves_areas && !checked.moves_rest && !moves_parts;
     let may = |operation| sight::homes(app, caller, operation).contains(&code);
     let lacking = match checked.moves_areas {
         true if !may(Operation::ApproveAreas) => Some(Operation::ApproveAreas),
-        _ if !may(Operation::EditPoint) => Some(Operation::EditPoint),
+        _ if !is_of_areas && !may(Operation::EditPoint) => Some(Operation::EditPoint),
         _ => None,
     };
     if let Some(operation) = lacking {
@@ -111,6 +116,8 @@ struct Checked {
     parts: Parts,
     /// It says anew whom the point serves.
     moves_areas: bool,
+    /// It says something else anew.
+    moves_rest: bool,
 }
 
 impl Checked {
@@ -141,6 +148,7 @@ async fn check(
         return Err(Invalid::new("point.state", "move_refused").hint(before.state.ways()).into());
     }
     check_days(app, &point)?;
+    point.check_cover().map_err(|invalid| invalid.under("point"))?;
     // What was named before may be gone by now; what is new has to be there.
     for (field, named) in point.named_points() {
         if !before.named_points().any(|known| known == (field, named)) {
@@ -149,5 +157,6 @@ async fn check(
     }
     let parts = Parts::read(wish.detail.clone(), wish.notes.clone())?;
     let moves_areas = point.areas != before.areas;
-    Ok(Checked { found, point, parts, moves_areas })
+    let moves_rest = Point { areas: before.areas.clone(), ..point.clone() } != before;
+    Ok(Checked { found, point, parts, moves_areas, moves_rest })
 }

@@ -119,8 +119,9 @@ async fn staff_propose_and_the_province_says_whom_a_point_serves() {
     approvals::give(app, &province, third).await.unwrap();
     let now = get(app, &staff, &code("CA-TOR")).await.unwrap().point;
     assert_eq!(now.areas[0].prefix, "CA");
-    // The province itself needs nobody.
-    done(update(app, &province, wish(v1::Point { areas: Vec::new(), ..now })).await);
+    // The province itself needs nobody, and says nothing else of the point.
+    let now = done(update(app, &province, wish(v1::Point { areas: Vec::new(), ..now })).await);
+    asked(update(app, &province, wish(v1::Point { services: Vec::new(), ..now })).await);
 }
 
 #[tokio::test]

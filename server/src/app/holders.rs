@@ -1,0 +1,55 @@
+//! Whose an account is. A member's is tied to one record, and to it alone: the member is at home where
+//! the account is, and has no other.
+
+use super::{
+    App,
+    accounts::{NewAccount, within},
+    error::{Error, Result},
+    records,
+};
+use crate::{
+    domain::{
+        account::Account,
+        audience::Audience,
+        id::{PointCode, RecordId},
+        kind::Kind,
+        policy::Operation,
+    },
+    identity::caller::Caller,
+};
+
+/// Adds an account. Another home's member is to its administrator like one who is not there.
+pub async fn create(app: &App, caller: &Caller, new: NewAccount) -> Result<Account> {
+    if let Some(member) = new.member {
+        let reach = caller.may(Operation::ManageAccounts)?;
+        let own = caller.point().ok_or(Error::Denied)?;
+        let point = new.point.as_ref().unwrap_or(own);
+        within(caller, reach, point)?;
+        if !is_at_home(app, point, member).await? {
+            let operation = Operation::ManageAccounts;
+            app.audit.refused(caller, operation, Some(member), "not_found").await?;
+            return Err(Error::NotFound { noun: "member" });
+        }
+    }
+    let (now, random) = (app.outside.now(), app.outside.random());
+    app.accounts.create(caller, new, now, random).await
+}
+
+async fn is_at_home(app: &App, point: &PointCode, member: RecordId) -> Result<bool> {
+    let found = records::find(app, member).await?;
+    let mut found = found.iter().filter(|found| found.feed.home == *point);
+    Ok(found.any(|found| found.is(Kind::MEMBER, Audience::Home)))
+}
+
+/// What a person alone may do, the person has to do: not somebody who has given the password away.
+pub fn own_word(caller: &Caller) -> Result<()> {
+    if caller.speaks_for_itself() {
+        return Ok(());
+    }
+    Err(Error::Precondition {
+        reason: "PASSWORD_NOT_OWN",
+        message: "an administrator has set this password: change it first (yizhan user passwd) · \
+                  此密码由管理员设置，请先自行修改密码"
+            .to_owned(),
+    })
+}
