@@ -60,7 +60,7 @@ pub async fn admit(
     if let Permit::Asked(id) = permit(app, caller, Operation::AdmitPoint, about).await? {
         return Ok(Admitted::Asked(id));
     }
-    let (token, expires) = network::create_token(app, caller, authority, point, ttl).await?;
+    let (token, expires) = network::create_token(app, caller, authority, point, None, ttl).await?;
     Ok(Admitted::Token(token, expires))
 }
 

@@ -339,8 +339,8 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
             | OpenPoint | ProposePoint | EditPoint | ApproveAreas | ReadPointDetail | ReadCard
             | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember | AccessMember
             | ReadCopies | ReadGrants | ReadEvent | EditEvent | PublishEvent | CreateSeries
-            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | AskHomes | TryImport | Import
-            | Export | ExportMembers | ReadAudit | VerifyAudit | OpenLink | TransferMember
+            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | AskHomes | TryImport
+            | Import | Export | ExportMembers | ReadAudit | VerifyAudit | OpenLink | TransferMember
             | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | ReadPeers | KeepNode
             | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
             | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent | BreakGlass

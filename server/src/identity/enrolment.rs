@@ -4,6 +4,8 @@
 //! turns what is left into a roster entry and a certificate (`Office`), whether it was asked
 //! directly or by a parcel of that node, which vouches for the token.
 
+use std::net::IpAddr;
+
 use ed25519_dalek::VerifyingKey;
 use prost::Message;
 use tonic::Code;
@@ -228,9 +230,10 @@ impl Desk {
         match judge(stored.as_ref(), token, &key, now) {
             Verdict::Fresh => {
                 // The name in a certificate is never the request's: who gave the token has named it.
+                // An address says where a node listens, and nobody whose it is takes it for a name.
                 let granted = stored.as_ref().and_then(|stored| stored.public_host.as_ref());
-                if application.public_host.is_some() && application.public_host.as_ref() != granted
-                {
+                let asked = application.public_host.as_ref();
+                if asked.is_some_and(|host| host.parse::<IpAddr>().is_err()) && asked != granted {
                     return Err(Refusal::HostNotGranted);
                 }
                 let claimed = tokens::claim(db, token.id, key, now, FAILURES_MAX).await;

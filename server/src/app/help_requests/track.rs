@@ -102,11 +102,7 @@ async fn lead(app: &App, secret: &Secret, messages: usize) -> Result<Led> {
 
 /// The request that goes on in the place of a client's double: a code leads to it by either reference.
 /// Of a double whose other has another client, or is gone, itself, with what it has `said`.
-async fn instead(
-    app: &App,
-    double: Stored,
-    (said, messages): (Vec<Found>, usize),
-) -> Result<Led> {
+async fn instead(app: &App, double: Stored, (said, messages): (Vec<Found>, usize)) -> Result<Led> {
     let (double_id, mut led) = (double.id(), double);
     for _ in 0..DOUBLES_MAX {
         match other(app, &led).await? {
@@ -209,11 +205,7 @@ pub async fn track(app: &App, caller: &Caller, secret: &Secret, limit: usize) ->
     }
 }
 
-async fn shown(
-    app: &App,
-    stored: Stored,
-    said: &[Found],
-) -> Result<v1::TrackHelpRequestResponse> {
+async fn shown(app: &App, stored: Stored, said: &[Found]) -> Result<v1::TrackHelpRequestResponse> {
     let (id, feed) = (stored.id(), stored.feed().clone());
     let desks = app.help.desks.get(app).await?;
     let (label_code, labels) = match other(app, &stored).await? {
@@ -225,7 +217,8 @@ async fn shown(
     let request = stored.request;
     let hours = desks.hours(&feed.home);
     let now = app.outside.now();
-    let shown = in_order(said, &feed)?.into_iter().filter(|(_, message)| message.author() != Author::Note);
+    let shown =
+        in_order(said, &feed)?.into_iter().filter(|(_, message)| message.author() != Author::Note);
     let (closes, deleted) = super::retention::plan(app, &request);
     let handoff_asked = match request.handoff {
         Some(handoff) => handoffs::asked(app, &feed.home, handoff).await?,
