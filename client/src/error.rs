@@ -20,6 +20,8 @@ pub struct Error {
     /// Stable and machine-readable: `SIGN_IN_FAILED`.
     pub reason: String,
     pub message: String,
+    /// The same in Chinese, where the server says it; may be empty.
+    pub message_zh: String,
     /// What to do about it; may be empty.
     pub advice: String,
     pub fields: Vec<Field>,
@@ -44,6 +46,7 @@ impl Error {
             code: "FAILED_PRECONDITION",
             reason: reason.to_owned(),
             message: message.into(),
+            message_zh: String::new(),
             advice: String::new(),
             fields: Vec::new(),
         }
@@ -107,6 +110,7 @@ impl Error {
             "code": self.code,
             "reason": self.reason,
             "message": self.message,
+            "message_zh": self.message_zh,
             "fields": self.fields.iter().map(field).collect::<Vec<_>>(),
         }})
     }
@@ -123,6 +127,8 @@ impl From<Status> for Error {
             Some(info) => info.reason.clone(),
             None => code_name(status.code()).to_owned(),
         };
+        let message_zh = details.localized_message().filter(|local| local.locale == "zh-Hans");
+        let message_zh = message_zh.map(|local| local.message.clone()).unwrap_or_default();
         let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
         let field = |violation: &tonic_types::FieldViolation| Field {
             field: key_of(&violation.field),
@@ -144,6 +150,7 @@ impl From<Status> for Error {
             advice: advice(&reason).to_owned(),
             reason,
             message,
+            message_zh,
             fields: violations.iter().map(field).collect(),
         }
     }
@@ -271,6 +278,13 @@ mod tests {
         let error = Error::from(status);
         assert_eq!((error.exit, error.code), (1, "INVALID_ARGUMENT"));
         assert_eq!(error.document()["error"]["fields"][0]["field"], "name");
+        assert_eq!(error.document()["error"]["message_zh"], "");
+
+        let mut details =
+            ErrorDetails::with_error_info("STALE", "yizhan", std::collections::HashMap::new());
+        details.set_localized_message("zh-Hans", "已被更改");
+        let error = Error::from(Status::with_error_details(Code::Aborted, "changed", details));
+        assert_eq!(error.document()["error"]["message_zh"], "已被更改");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use yizhan_client::{channel::Node, document};
 use yizhan_proto::v1;
 use yizhan_tests::{
@@ -11,7 +11,7 @@ use yizhan_tests::{
     cluster::{ADMIN, Cluster},
 };
 
-use crate::people::{NETWORK_PURPOSE, Person, own_account, person, scratch, text, traces};
+use crate::people::{self, NETWORK_PURPOSE, Person, own_account, person, scratch, text, traces};
 
 const HOME: &str = "CN-440100";
 const NOBODY: &str = "01890000-0000-7000-8000-000000000001";
@@ -29,6 +29,45 @@ async fn network() -> Cluster {
     cluster.join(HOME, "CN-440000").await;
     cluster.join("GB-LON", "CN-440000").await;
     cluster
+}
+
+#[tokio::test]
+async fn what_is_held_about_a_person_is_told_line_by_line() {
+    let cluster = Cluster::found("CN-440000").await;
+    let home = cluster.admin("CN-440000").await;
+    let id = person("Curious").create_shown(&cluster, &home).await;
+    let password = text(&cluster.password_file());
+    let account = ["user", "add", "--name", "own", "--role", "member", "--member", &id];
+    home.ask(&[&account[..], &["--password-file", &password]].concat()).await;
+    let group = json!({"kind": "liaison", "titles": {"en": "Liaison"}, "state": "running"});
+    let file = people::document(&cluster, "group.json", &group);
+    let group = text_of(&home.ask(&["group", "create", "--file", &file]).await["id"]);
+    let enrol = ["group", "enrol", &group, "--member", &id, "--region", "440100"];
+    let place = text_of(&home.ask(&enrol).await["id"]);
+    let days = ["--from", "2035-10-01", "--to", "2035-10-07"];
+    let duty = ["group", "duty", &group, "--set", &place, "--region", "440100"];
+    home.ask(&[&duty[..], &days].concat()).await;
+
+    let own = cluster.user("CN-440000", "own").await;
+    let file = text(&scratch(&cluster).join("held.jsonl"));
+    own.ask(&["member", "access", &id, "--format", "jsonl", "--to", &file]).await;
+    let lines = std::fs::read_to_string(&file).expect("lines");
+    let lines: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
+    for kind in ["about", "member", "consent", "place", "account", "look"] {
+        assert!(!of(kind).is_empty(), "{kind}: {lines:?}");
+    }
+    assert_eq!((of("account").len(), &of("account")[0]["name"]), (1, &json!("own")));
+    assert!(!lines.iter().any(|line| line.to_string().contains("password_hash")));
+    let place = of("place")[0];
+    assert_eq!((&place["titles"]["en"], &place["group"]), (&json!("Liaison"), &json!(group)));
+    assert_eq!(place["duties"][0]["from"], "2035-10-01");
+    assert_eq!(of("move").len(), 0, "none is under way");
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use yizhan_client::sheet;
 use yizhan_tests::cluster::Cluster;
 
-use crate::people::{NETWORK_PURPOSE, document, person, scratch, text};
+use crate::people::{NETWORK_PURPOSE, demo_data, document, person, scratch, text};
 
 #[tokio::test]
 async fn an_export_opens_in_a_spreadsheet_and_runs_nothing() {
@@ -83,4 +83,20 @@ async fn an_export_opens_in_a_spreadsheet_and_runs_nothing() {
     let audit = client.list(&["audit", "list"]).await;
     let noted = audit.iter().any(|line| line.to_string().contains("member rows=2"));
     assert!(noted, "{audit:?}");
+}
+
+#[tokio::test]
+async fn what_was_taken_out_is_brought_in_again_and_changes_nothing() {
+    let cluster = Cluster::found("CN-440000").await;
+    let client = cluster.admin("CN-440000").await;
+    client.ask(&["import", &demo_data()]).await;
+    for (kind, name) in
+        [("point", "points.csv"), ("grant", "grants.csv"), ("group_member", "group_members.csv")]
+    {
+        let file = text(&scratch(&cluster).join(name));
+        let done = client.ask(&["export", kind, "--to", &file]).await;
+        let report = client.ask(&["import", &file]).await;
+        assert_eq!(report["unchanged"], done["rows"], "{kind}: {report}");
+        assert_eq!((&report["accepted"], &report["rejected_rows"]), (&json!(0), &json!(0)));
+    }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use yizhan_tests::{client::Client, cluster::Cluster};
+use yizhan_tests::{
+    client::{Client, exit},
+    cluster::Cluster,
+};
 
 use crate::people::demo_data;
 
@@ -39,6 +42,91 @@ async fn digest(client: &Client) -> String {
 
 fn are(figures: &BTreeMap<String, u64>, expected: &[(&str, u64)]) -> bool {
     expected.iter().all(|(id, value)| figures.get(*id) == Some(value))
+}
+
+/// What a point answers to a search, without when and on what it rests.
+async fn answer(client: &Client, arguments: &[&str]) -> Vec<Value> {
+    client.list(&[&["member", "search"], arguments].concat()).await
+}
+
+#[tokio::test]
+async fn who_opts_out_is_found_nowhere_and_leaves_the_pool() {
+    let mut cluster = Cluster::found("CN-440000").await;
+    cluster.join(HOME, "CN-440000").await;
+    cluster.join("GB-LON", "CN-440000").await;
+    for point in POINTS {
+        cluster.admin(point).await.ask(&["import", &demo_data()]).await;
+    }
+    let pool_of = async |client: &Client| figures(client).await["speaker_pool"];
+    for point in POINTS {
+        let client = cluster.visitor(point);
+        let told = format!("the pool at {point}");
+        cluster.eventually(&told, async || pool_of(&client).await == 196).await;
+    }
+    let home = cluster.admin(HOME).await;
+    let pool = home.list(&["member", "search", "", "--role", "speaker"]).await;
+    let member = pool.iter().find(|member| member["home"] == HOME).expect("a speaker");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let id = text(&member["id"]);
+    let full = home.ask(&["member", "get", &id]).await;
+    let (phone, city) = (text(&full["phone"]), text(&full["city_code"]));
+    let field = text(&full["expertise"][0]);
+    assert!(!phone.is_empty() && !city.is_empty() && !field.is_empty(), "{full}");
+    let questions: [&[&str]; 3] = [
+        &["", "--region", &city, "--role", "speaker"],
+        &["", "--field", &field, "--role", "speaker"],
+        &[&phone],
+    ];
+    let mut before = Vec::new();
+    for point in ["CN-440000", "GB-LON"] {
+        let peer = cluster.admin(point).await;
+        // Figures and cards come by feeds of their own.
+        let cards = async || answer(&peer, &["", "--role", "speaker"]).await.len();
+        cluster.eventually("the whole pool is there", async || cards().await == 196).await;
+        for question in questions {
+            let mut found = answer(&peer, question).await;
+            let shown = found.iter().any(|one| one["id"] == id.as_str());
+            assert_eq!(shown, question[0].is_empty(), "no peer finds anybody by phone: {found:?}");
+            found.retain(|one| one["id"] != id.as_str());
+            before.push(found);
+        }
+    }
+
+    home.ask(&["member", "withdraw", &id, "--purpose", "profile.network"]).await;
+    for point in POINTS {
+        let client = cluster.visitor(point);
+        let told = format!("a pool of one less at {point}");
+        cluster.eventually(&told, async || pool_of(&client).await == 195).await;
+    }
+    let held = async || {
+        let copies = home.ask(&["member", "where", &id]).await["copies"].clone();
+        let copies = copies.as_array().cloned().unwrap_or_default();
+        let cards = copies.iter().filter(|copy| copy["audience"] == "network");
+        let all: Vec<String> = cards.map(|copy| text(&copy["state"])).collect();
+        (all.len(), all.iter().all(|state| state == "scrubbed"))
+    };
+    cluster
+        .eventually("every peer has given its receipt", async || held().await == (3, true))
+        .await;
+    let mut after = Vec::new();
+    for point in ["CN-440000", "GB-LON"] {
+        let peer = cluster.admin(point).await;
+        for question in questions {
+            after.push(answer(&peer, question).await);
+        }
+        // The answer about the person is the one about nobody.
+        let known = peer.run(&["member", "get", &id]).await.expect_code(exit::REFUSED).json();
+        let nobody = "01890000-0000-7000-8000-000000000000";
+        let nobody = peer.run(&["member", "get", nobody]).await.expect_code(exit::REFUSED).json();
+        assert_eq!(known, nobody);
+        let none = answer(&peer, &["+8615499999999"]).await;
+        assert_eq!(answer(&peer, &[&phone]).await, none);
+    }
+    assert_eq!(after, before, "as if the person had never been there");
+    let report = home.ask(&["report", "association"]).await;
+    let figures = report["figures"].as_array().expect("figures");
+    let pool = figures.iter().find(|figure| figure["id"] == "speaker_pool").expect("a pool");
+    assert!(pool.to_string().contains("opts out leaves the count"), "the note: {pool}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::Context;
 
 #[derive(Args)]
 pub struct Export {
-    /// member, event, point, org, group or series
+    /// member, grant, event, point, org, group, group_member or series
     kind: String,
     /// csv and xlsx for spreadsheets, vcard for address books, ics for calendars, jsonl for programs
     #[arg(long, value_enum, default_value_t = Format::Csv)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use yizhan_proto::v1::AccessMemberResponse;
 
-use super::{Texts, audit, json, member, time};
+use super::{Texts, account, audit, group, json, member, member_move, time};
 
 /// One line per thing that is held, the kind of it first.
 pub fn lines(held: &AccessMemberResponse) -> Vec<Value> {
@@ -32,6 +32,15 @@ pub fn lines(held: &AccessMemberResponse) -> Vec<Value> {
         });
         add("appearance", part);
     }
+    for held in &held.places {
+        let Some(place) = &held.place else { continue };
+        let mut line = group::place(place);
+        line["titles"] = json(&Texts::from(&held.titles));
+        line["duties"] = held.duties.iter().map(|duty| json(&group::Duty::from(duty))).collect();
+        add("place", line);
+    }
+    held.accounts.iter().for_each(|one| add("account", account::user(one)));
+    held.moves.iter().for_each(|one| add("move", member_move::document(one)));
     for line in &held.lines {
         let mut line = audit::line(line);
         line["record_kind"] = line["kind"].take();
@@ -41,12 +50,15 @@ pub fn lines(held: &AccessMemberResponse) -> Vec<Value> {
 }
 
 /// Headings of the page: kind, zh-Hans, en.
-const SECTIONS: [(&str, &str, &str); 6] = [
+const SECTIONS: [(&str, &str, &str); 9] = [
     ("about", "关于本文件", "About this document"),
     ("member", "本联络点保存的资料", "What your point holds"),
     ("consent", "您的同意", "Your consents"),
     ("copy", "其他联络点的副本", "Copies at other points"),
     ("appearance", "您参与的活动", "Events that you speak at"),
+    ("place", "您所在的小组与值班", "Groups that you are in, and your duty"),
+    ("account", "您的账号", "Your accounts"),
+    ("move", "迁移", "Moves to another point"),
     ("look", "谁查阅或修改过、为何", "Who looked or wrote, and why"),
 ];
 

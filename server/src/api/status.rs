@@ -24,6 +24,9 @@ impl From<Error> for Status {
         if let Error::Invalid(fields) = &error {
             details.set_bad_request(fields.iter().map(violation).collect::<Vec<_>>());
         }
+        if let Some(text) = error.message_zh() {
+            details.set_localized_message("zh-Hans", text);
+        }
         if matches!(error, Error::FileTooLarge) {
             let limit = Invalid::new("attachment", "too_large").hint("at most 20 MB");
             details.set_bad_request(vec![violation(&limit)]);
@@ -93,6 +96,16 @@ mod tests {
         assert_eq!(details.error_info().unwrap().reason, "MOVE_REFUSED");
         assert_eq!(status.message(), "state does not allow this step (open -> given, expired)");
         assert_eq!(details.bad_request().unwrap().field_violations[0].reason, "move_refused");
+    }
+
+    #[test]
+    fn what_is_no_fault_of_a_field_is_told_in_both_languages_too() {
+        let status = Status::from(Error::Stale);
+        let details = status.get_error_details();
+        assert_eq!((status.code(), status.message().is_ascii()), (Code::Aborted, true));
+        assert_eq!(details.error_info().unwrap().reason, "STALE");
+        let zh = details.localized_message().unwrap();
+        assert_eq!((&*zh.locale, zh.message.is_ascii()), ("zh-Hans", false));
     }
 
     #[test]

@@ -96,6 +96,33 @@ fn is_refused_move(fields: &[Invalid]) -> bool {
     !fields.is_empty() && fields.iter().all(|invalid| invalid.reason == "move_refused")
 }
 
+impl Error {
+    /// What people who read Chinese are told (zh-Hans); none where the text says it in both languages,
+    /// or field by field.
+    pub fn message_zh(&self) -> Option<&'static str> {
+        Some(match self {
+            Error::Unauthenticated => "尚未登录，或会话已结束",
+            Error::SignInFailed => "用户名或密码不正确",
+            Error::CodeNeeded => "还需要验证器上的六位验证码",
+            Error::SlowDown { .. } => "尝试次数过多，请稍后再试",
+            Error::Denied => "此账号无权办理",
+            Error::TwoPersons { .. } => "此事须由两人办理",
+            Error::NotFound { .. } => "没有找到",
+            Error::Exists { .. } => "已经存在",
+            Error::FileTooLarge => "文件超过 20 MB，请换一个较小的文件",
+            Error::OwnerUnavailable { .. } => "暂时无法联系到受理的联络点，请稍后再试",
+            Error::NotHome { .. } => "只有归属联络点的节点可以更改",
+            Error::Stale => "读取之后已被更改：请重新读取，再作更改",
+            Error::Frozen => "本联络点的数据已冻结，等待新的纪元",
+            Error::ReadOnly => "本节点正在从相邻节点取回数据，暂不写入",
+            Error::StorageFull => "磁盘空间不足",
+            Error::Busy => "系统繁忙，请稍后再试",
+            Error::Storage(_) => "存储失败",
+            Error::Invalid(_) | Error::Precondition { .. } => return None,
+        })
+    }
+}
+
 fn since_text(since: &str) -> String {
     if since.is_empty() { String::new() } else { format!(" since {since}") }
 }

@@ -5,7 +5,7 @@ use super::{calendar::Date, code::code, text::Invalid};
 /// Most cells of one home.
 pub const CELLS_MAX: usize = 1_000;
 
-/// Distinct members whose part in the speaker pool is active.
+/// Distinct members whose part in the speaker pool is active, and whom the network may see.
 pub const SPEAKER_POOL: &str = "speaker_pool";
 /// Distinct members who hold a public office.
 pub const SEAT_HOLDERS: &str = "seat_holders";

@@ -193,6 +193,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("unknown_field_group", "未知的学科门类", "is not a group of fields"),
     ("unknown_field_of_study", "未知的学科代码", "is not a field of ISCED-F"),
     ("unknown_file", "没有这个文件，请重新上传", "is no file that waits here: upload it again"),
+    ("unknown_grant", "没有这项同意", "is no consent of the member"),
     ("unknown_grant_state", "未知的同意状态", "is not a state of a consent"),
     ("unknown_group", "没有这个小组", "is no group"),
     ("unknown_group_kind", "未知的小组类型", "is not a kind of group"),

@@ -9,7 +9,8 @@ use super::text::Invalid;
 pub struct Time(pub i64);
 
 impl Time {
-    /// Reads RFC 3339, any offset.
+    /// Reads RFC 3339, any offset. The 61st second of a minute, which RFC 3339 allows for a leap second, is
+    /// the second before it: moments here have no name for it.
     pub fn parse(text: &str, field: &str) -> Result<Time, Invalid> {
         let time: jiff::Timestamp = text.parse().map_err(|_| {
             Invalid::new(field, "not_a_time").hint("RFC 3339, such as 2023-04-22T06:30:00Z")
@@ -32,6 +33,22 @@ impl fmt::Display for Time {
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(time) => time.fmt(f),
             Err(_) => write!(f, "@{}us", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leap_second_is_the_second_before_it() {
+        let at = |text| Time::parse(text, "at");
+        let last = at("2016-12-31T23:59:59Z").unwrap();
+        assert_eq!(at("2016-12-31T23:59:60Z"), Ok(last));
+        assert_eq!(at("2017-01-01T07:59:60+08:00"), Ok(last));
+        for wrong in ["2016-12-31T23:59:61Z", "2016-12-31T23:60:00Z", "2023-02-29T10:00:00Z"] {
+            assert_eq!(at(wrong).unwrap_err().reason, "not_a_time", "{wrong}");
         }
     }
 }

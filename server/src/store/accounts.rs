@@ -53,6 +53,14 @@ pub async fn list(
     Ok(query.bind(i64::from(limit)).fetch_all(db).await?)
 }
 
+/// The accounts of a member.
+pub async fn of_member(db: &mut AnyConnection, member: RecordId) -> Result<Vec<Account>> {
+    let sql =
+        "select id, name, role, point, created_us, disabled_us, member, otp_secret from accounts
+               where member = $1 order by name";
+    Ok(sqlx::query_as(sql).bind(member.0.to_vec()).fetch_all(db).await?)
+}
+
 /// Disables an account; an earlier time stays.
 pub async fn disable(db: &mut AnyConnection, id: AccountId, now: Time) -> Result<()> {
     let sql = "update accounts set disabled_us = $1 where id = $2 and disabled_us is null";

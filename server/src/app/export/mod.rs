@@ -4,6 +4,7 @@
 //! than the caller may see, and every look at a person is in the audit like any other.
 
 mod cells;
+mod consents;
 mod persons;
 mod running;
 

@@ -5,7 +5,7 @@ use yizhan_proto::v1;
 
 use super::{
     cells::{self, Cells},
-    persons,
+    consents, persons,
 };
 use crate::{
     app::{App, error::Result, events, groups, members, orgs, points, series},
@@ -30,6 +30,15 @@ named! {
     Org = 4 "org",
     Group = 5 "group",
     Series = 6 "series",
+    Grant = 7 "grant",
+    GroupMember = 8 "group_member",
+}
+
+impl ExportKind {
+    /// Rows that are about somebody.
+    fn is_of_persons(self) -> bool {
+        matches!(self, ExportKind::Member | ExportKind::Grant | ExportKind::GroupMember)
+    }
 }
 
 /// What to take out, and which of it. Empty or none: all.
@@ -86,6 +95,9 @@ async fn send_all(
     pieces: &mpsc::Sender<Piece>,
     rows: &mut u64,
 ) -> Result<bool> {
+    if matches!(asked.kind, ExportKind::Grant | ExportKind::GroupMember) {
+        caller.may(Operation::ReadMember)?;
+    }
     let columns = columns(app, caller, asked.kind);
     if pieces.send(Piece::Columns(columns.clone())).await.is_err() {
         return Ok(false);
@@ -93,7 +105,7 @@ async fn send_all(
     let mut token = String::new();
     for _ in 0..PAGES_MAX {
         let (page, next) = page(app, caller, asked, &columns, token).await?;
-        if asked.kind == ExportKind::Member && !page.is_empty() {
+        if asked.kind.is_of_persons() && !page.is_empty() {
             app.audit.spend(caller, page.len() as u64, app.outside.now()).await?;
         }
         *rows += page.len() as u64;
@@ -117,6 +129,8 @@ fn columns(app: &App, caller: &Caller, kind: ExportKind) -> Vec<&'static str> {
         ExportKind::Org => cells::ORG.to_vec(),
         ExportKind::Group => cells::GROUP.to_vec(),
         ExportKind::Series => cells::SERIES.to_vec(),
+        ExportKind::Grant => consents::GRANT.to_vec(),
+        ExportKind::GroupMember => consents::PLACE.to_vec(),
     }
 }
 
@@ -130,7 +144,7 @@ async fn page(
 ) -> Result<(Vec<Cells>, String)> {
     let page_size = PAGE;
     Ok(match asked.kind {
-        ExportKind::Member => {
+        ExportKind::Member | ExportKind::Grant | ExportKind::GroupMember => {
             let search = members::Search {
                 words: asked.words.clone(),
                 region: asked.region.clone(),
@@ -143,7 +157,12 @@ async fn page(
                 live: false,
             };
             let page = members::search(app, caller, search).await?;
-            (persons::rows(app, caller, page.items, columns).await?, page.next_page_token)
+            let rows = match asked.kind {
+                ExportKind::Grant => consents::grants(app, caller, &page.items).await?,
+                ExportKind::GroupMember => consents::places(app, caller, &page.items).await?,
+                _ => persons::rows(app, caller, page.items, columns).await?,
+            };
+            (rows, page.next_page_token)
         }
         ExportKind::Event => {
             let list = events::Asked {

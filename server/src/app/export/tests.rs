@@ -9,7 +9,7 @@ use crate::{
         audit,
         error::Result,
         import::Order,
-        points,
+        members, points,
         samples::{FILES, FOUNDER, Node, account, admin, founder},
     },
     domain::policy::Role,
@@ -83,6 +83,43 @@ async fn columns_and_rows_are_those_that_the_caller_may_see() {
     for (kind, count) in [(ExportKind::Org, 210), (ExportKind::Group, 11), (ExportKind::Series, 8)]
     {
         assert_eq!(taken(&node, &network, asked(kind)).await.unwrap().1.len(), count, "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consents_and_places_are_taken_out_as_they_are_brought_in() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    node.import(&FILES, Order::default()).await;
+    let page = members::search(app, &staff, members::Search::default()).await.unwrap();
+    let member = page.items[0].id.clone();
+    let given = v1::Grant {
+        member: member.clone(),
+        purpose: "board.listing".into(),
+        text_version: "v2".into(),
+        text_language: "en".into(),
+        given_via: 2,
+        evidence_hash: vec![7; 32],
+        ..Default::default()
+    };
+    members::give(app, &staff, given, "").await.unwrap();
+
+    let (columns, rows) = taken(&node, &staff, asked(ExportKind::Grant)).await.unwrap();
+    assert_eq!(rows.len(), 3_401);
+    let at = |name: &str| columns.iter().position(|column| *column == name).unwrap();
+    let own = rows.iter().find(|row| row[at("purpose")] == "board.listing" && row[0].len() == 36);
+    assert!(own.is_some(), "what came from no file is called by its id");
+    let report = node.import(&[("grants.csv", &file(&columns, &rows))], Order::default()).await;
+    assert_eq!((report.accepted, report.unchanged, report.rejected_rows), (0, 3_401, 0));
+
+    let (columns, rows) = taken(&node, &staff, asked(ExportKind::GroupMember)).await.unwrap();
+    assert_eq!(rows.len(), 363);
+    let files = [("group_members.csv", &*file(&columns, &rows))];
+    let report = node.import(&files, Order::default()).await;
+    assert_eq!((report.accepted, report.unchanged, report.rejected_rows), (0, 363, 0));
+    for kind in [ExportKind::Grant, ExportKind::GroupMember] {
+        let network = account(Role::ProvincialAdmin, FOUNDER);
+        assert!(taken(&node, &network, asked(kind)).await.is_err(), "they do not leave home");
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
         analyzer::{Filter, filter},
         audience::Audience,
         group::cohort_number,
-        id::PointCode,
+        id::{PointCode, RecordId},
         kind::Kind,
         message,
         policy::Operation,
@@ -239,6 +239,12 @@ async fn stored(app: &App, asked: Asked<'_>) -> Result<Vec<Known>> {
     let found = match asked {
         Asked::Source(kind, source) => {
             let mut found = anywhere(app, kind, Filter::Source, source).await?;
+            if found.is_empty()
+                && let Ok(id) = RecordId::parse(source, "id")
+            {
+                // What came from no file is called by the id of its record.
+                found = of_kind(records::find(app, id).await?, kind);
+            }
             if found.len() > 1 {
                 found.clear();
             }
@@ -255,14 +261,18 @@ async fn stored(app: &App, asked: Asked<'_>) -> Result<Vec<Known>> {
 }
 
 async fn anywhere(app: &App, kind: Kind, by: Filter, value: &str) -> Result<Vec<Found>> {
-    let mut found = records::carrying_anywhere(app, filter(by, value)).await?;
+    Ok(of_kind(records::carrying_anywhere(app, filter(by, value)).await?, kind))
+}
+
+/// Those versions that say everything of a record.
+fn of_kind(mut found: Vec<Found>, kind: Kind) -> Vec<Found> {
     let audience = match kind {
-        Kind::MEMBER => Audience::Home,
+        Kind::MEMBER | Kind::GRANT => Audience::Home,
         Kind::GROUP => Audience::Network,
         _ => Audience::Public,
     };
     found.retain(|found| found.is(kind, audience));
-    Ok(found)
+    found
 }
 
 fn known(found: Found) -> Known {

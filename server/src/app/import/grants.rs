@@ -20,6 +20,10 @@ columns!(GrantColumns {
 });
 
 impl GrantColumns {
+    pub fn grant(&self) -> Column {
+        self.grant_id
+    }
+
     pub fn member(&self) -> Column {
         self.member_id
     }

@@ -426,11 +426,19 @@ impl RowReader<'_, '_> {
             return Ok(Fate::Skipped);
         }
         let grant: Grant = grants::grant(row, c, MemberId(stored.id.0), self.settings.as_of)?;
-        let grant = grant.settled_at(self.settings.now);
+        let mut grant = grant.settled_at(self.settings.now);
         if !self.known.grant_ids.insert(grant.source.clone()) {
             return Err(Invalid::new("grant_id", "duplicate_id"));
         }
-        let id = self.settings.id_of(Kind::GRANT, &grant.source, grant.given_time);
+        let mut id = self.settings.id_of(Kind::GRANT, &grant.source, grant.given_time);
+        if let Ok(named) = RecordId::parse(&grant.source, c.grant().name) {
+            let known = (self.lookup)(Asked::Source(Kind::GRANT, &grant.source)).pop();
+            let known = known.and_then(|known| grant_of(&known));
+            let known = known.filter(|known| known.member == grant.member);
+            let known = known.ok_or_else(|| Invalid::new(c.grant().name, "unknown_grant"))?;
+            let Grant { source, text_hash, evidence_hash, .. } = known;
+            (id, grant) = (named, Grant { source, text_hash, evidence_hash, ..grant });
+        }
         batch.put(&stored.home, id, Value::Grant(Box::new(grant)), 1);
         self.known.redisclose.insert(stored.id, stored.home);
         Ok(Fate::Taken)
@@ -666,6 +674,10 @@ fn reject_all(batch: &mut Batch, rows: Vec<(Table, u64)>, reason: &'static str) 
             Invalid { field: "member_id".into(), reason, ..Invalid::default() },
         );
     }
+}
+
+fn grant_of(known: &Known) -> Option<Grant> {
+    v1::Grant::decode(&known.payload[..]).ok().and_then(|grant| grant.try_into().ok())
 }
 
 fn series_code(known: &Known) -> Option<String> {

@@ -16,7 +16,7 @@ pub use departed::{open, replay};
 pub use desk::{Wish, accept, decline, list, recall, start};
 pub use entering::enter;
 pub use sending::{clear, expire, send};
-pub use stored::{came_from, ended_with, follow, gone_to};
+pub use stored::{came_from, ended_with, follow, gone_to, of_member};
 
 #[cfg(test)]
 mod tests;

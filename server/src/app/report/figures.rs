@@ -269,8 +269,8 @@ pub const FIGURES: &[Figure] = &[
         id: home_figures::SPEAKER_POOL,
         basis: Basis::Counted,
         kind: Kind::HOME_FIGURES,
-        en: "Distinct members whose part in the speaker pool is active, as known today: each home counts its own",
-        zh: "讲师库中状态为在库的不同会员(现有记录,由各归属点统计)",
+        en: "Distinct members whose part in the speaker pool is active and who agreed to be seen in the network, as known today: each home counts its own; who opts out leaves the count",
+        zh: "讲师库中状态为在库且同意在网络内展示的不同会员(现有记录,由各归属点统计;撤回展示者不再计入)",
         count: |row, counted| row.add_of_home(home_figures::SPEAKER_POOL, counted),
     },
     Figure {

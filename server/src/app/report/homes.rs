@@ -36,7 +36,7 @@ pub async fn count(app: &App, home: &PointCode) -> Result<HomeFigures> {
         let (metric, value) = (metric.to_owned(), value as u64);
         cells.push(Cell { metric, since: None, value, is_reported: false });
     };
-    counted(SPEAKER_POOL, members(app, home, Role::Speaker).await?);
+    counted(SPEAKER_POOL, pool(app, home).await?);
     counted(SEAT_HOLDERS, members(app, home, Role::SeatHolder).await?);
     let (places, persons) = key_contacts(app, home).await?;
     cells.extend(rising(COHORT_SEATS, places));
@@ -72,6 +72,19 @@ pub async fn refresh(app: &App, home: &PointCode) -> Result<()> {
 
 fn terms(all: &[(Filter, &str)]) -> Vec<Term> {
     all.iter().map(|(by, value)| Term { text: filter(*by, value), prefix: false }).collect()
+}
+
+/// Distinct members in the speaker pool, by their cards: who has opted out of the network's directory is
+/// not told of as one of a pool either, not even as a number.
+async fn pool(app: &App, home: &PointCode) -> Result<usize> {
+    let kind = Kind::CARD.0.to_string();
+    let terms = terms(&[(Filter::Kind, &kind), (Filter::Role, Role::Speaker.name())]);
+    let mut count = 0;
+    for audience in [Audience::Network, Audience::Domestic] {
+        let feed = FeedId::new(home.clone(), audience);
+        count += records::carrying_all(app, &feed, Kind::CARD, &terms).await?.len();
+    }
+    Ok(count)
 }
 
 /// Distinct members with a role: a member has one home.
