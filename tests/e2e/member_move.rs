@@ -120,7 +120,8 @@ async fn a_member_moves_with_everything_and_leaves_a_redirect() {
     new.ask(&["member", "accept", &moving]).await;
     cluster
         .eventually("the new point is home, and the old one never at the same time", async || {
-            let (here, there) = (is_home(&old, &id).await, is_home(&new, &id).await);
+            // The new one first: the old one has let go before it is home.
+            let (there, here) = (is_home(&new, &id).await, is_home(&old, &id).await);
             assert!(!(here && there), "two homes");
             assert!(homes_seen(&third, "Wanderer").await.len() <= 1, "two homes are shown");
             there
@@ -294,7 +295,8 @@ async fn moved_in_spite_of(
     let third = cluster.admin(THIRD).await;
     cluster
         .eventually("one of them is home, and it is the new one", async || {
-            let (here, there) = (is_home(&old, &id).await, is_home(&new, &id).await);
+            // The new one first: the old one has let go before it is home.
+            let (there, here) = (is_home(&new, &id).await, is_home(&old, &id).await);
             assert!(!(here && there), "two homes: {about}");
             for client in [&old, &new, &third] {
                 let homes = homes_seen(client, &latin).await;
