@@ -387,8 +387,10 @@ impl FeedTx for MemoryTx {
     async fn insert_equivocation(&mut self, found: &FoundEquivocation, _: i64) -> Result<()> {
         self.with(|disk, pending| {
             let key = (found.feed.clone(), found.epoch_counter);
-            if !disk.equivocations.contains_key(&key) {
-                pending.equivocations.entry(key).or_insert_with(|| found.clone());
+            let kept = pending.equivocations.get(&key).or_else(|| disk.equivocations.get(&key));
+            // A whole proof, of two seals, in place of one that did not add up.
+            if kept.is_none_or(|kept| kept.proof.len() < found.proof.len()) {
+                pending.equivocations.insert(key, found.clone());
             }
         });
         Ok(())

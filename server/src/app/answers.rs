@@ -78,8 +78,8 @@ pub fn point(app: &App, sight: &Sight, home: &PointCode, audiences: &[Audience])
 /// Where the copy of one feed stands, its age aside.
 pub fn of_view(view: &View) -> FeedState {
     match view.held.as_ref().map(|held| held.state) {
-        Some(_) if view.unchecked => FeedState::Hidden,
-        Some(_) if view.frozen => FeedState::Frozen,
+        Some(_) if view.unchecked || view.is_disowned() => FeedState::Hidden,
+        Some(_) if view.is_frozen() => FeedState::Frozen,
         Some(CopyState::Own) => FeedState::Own,
         Some(CopyState::CatchingUp) => FeedState::CatchingUp,
         Some(CopyState::Current) if view.is_behind() => FeedState::CatchingUp,

@@ -118,7 +118,8 @@ fn standing(own: bool, view: &View, silent: bool) -> Standing {
     };
     match held.state {
         _ if view.unchecked => Standing::Hidden("NOT_CHECKED_SINCE_RESTORE"),
-        _ if view.frozen => Standing::Frozen,
+        _ if view.is_disowned() => Standing::Hidden("KEY_LIMITED"),
+        _ if view.is_frozen() => Standing::Frozen,
         CopyState::Filling | CopyState::Indexing => Standing::Hidden("NOT_SEARCHABLE_YET"),
         CopyState::Retired => Standing::Hidden("RETIRED"),
         CopyState::Own | CopyState::Current | CopyState::CatchingUp if own => Standing::Own,
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn a_frozen_feed_is_frozen_whatever_else_it_is() {
         let mut frozen = holding(CopyState::Current);
-        frozen.frozen = true;
+        frozen.contradicted = Some(1);
         assert_eq!(standing(false, &frozen, true), Standing::Frozen);
     }
 

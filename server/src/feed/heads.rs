@@ -63,8 +63,11 @@ pub struct View {
     pub busy: bool,
     /// It came with a backup, and no neighbour has said yet whether it is the newest: not shown.
     pub unchecked: bool,
-    /// The home has sealed two states under one number, or a state that does not add up.
-    pub frozen: bool,
+    /// The highest epoch in which the home has sealed two states under one number, or a state that
+    /// does not add up.
+    pub contradicted: Option<u64>,
+    /// The highest epoch in which what was held lies beyond the last state that its key counts for.
+    pub disowned: Option<u64>,
     /// Rises whenever anything above changes.
     revision: u64,
 }
@@ -73,13 +76,39 @@ impl View {
     /// The seal that neighbours may be told of: of a state that is here, verified and whole.
     pub fn relayed(&self) -> Option<&Arc<Seal>> {
         // What came with a backup is not passed on either: so the neighbour says what it has.
-        let held = self.held.as_ref().filter(|held| held.state.is_relayed() && !self.unchecked)?;
+        let held = self.held.as_ref().filter(|held| held.state.is_relayed() && self.counts())?;
         held.seal.as_ref()
     }
 
     /// What answers may rest on.
     pub fn readable(&self) -> Option<&Held> {
-        self.held.as_ref().filter(|held| held.state.is_readable() && !self.unchecked)
+        self.held.as_ref().filter(|held| held.state.is_readable() && self.counts())
+    }
+
+    /// The epoch up to which nothing new is taken.
+    pub fn broken(&self) -> Option<u64> {
+        self.contradicted.max(self.disowned)
+    }
+
+    /// The home has contradicted itself, or lost its key, in the epoch that is held, and no later one
+    /// is here.
+    pub fn is_frozen(&self) -> bool {
+        self.reaches_held(self.broken())
+    }
+
+    /// What is held may be a thief's: it is not shown.
+    pub fn is_disowned(&self) -> bool {
+        self.reaches_held(self.disowned)
+    }
+
+    fn reaches_held(&self, epoch: Option<u64>) -> bool {
+        let held = self.held.as_ref().map_or(0, |held| held.epoch.counter);
+        epoch.is_some_and(|counter| counter >= held)
+    }
+
+    /// Neither waits for a neighbour's word nor may be a thief's.
+    fn counts(&self) -> bool {
+        !self.unchecked && !self.is_disowned()
     }
 
     /// Could a pull be granted that leads to `seal`? The writer has the last word.
@@ -212,6 +241,11 @@ impl Heads {
         newer
     }
 
+    /// The home has contradicted itself in this epoch.
+    pub fn contradict(&self, feed: &FeedId, counter: u64) {
+        self.update(feed, |view| view.contradicted = view.contradicted.max(Some(counter)));
+    }
+
     /// A neighbour's word on a feed that came with a backup: it may be shown again once it is as new.
     pub fn check(&self, seal: &Seal) {
         let feed = &seal.statement().feed;
@@ -297,6 +331,19 @@ mod tests {
     fn held(slot: u32, state: CopyState) -> Held {
         let epoch = Epoch { counter: 1, random: [0; 16] };
         Held { slot: Slot(slot), epoch, state, sequence: Sequence(1), live: 1, seal: None }
+    }
+
+    #[test]
+    fn a_feed_is_frozen_until_an_epoch_above_the_contradiction_is_held() {
+        let mut view = View { contradicted: Some(1), ..View::default() };
+        assert!(view.is_frozen(), "nothing is held");
+        view.held = Some(held(1, CopyState::Current));
+        assert!(view.is_frozen());
+        let next = Epoch { counter: 2, random: [1; 16] };
+        view.held = Some(Held { epoch: next, ..held(2, CopyState::Current) });
+        assert!(!view.is_frozen());
+        view.contradicted = Some(2);
+        assert!(view.is_frozen(), "the next one too");
     }
 
     #[test]

@@ -284,6 +284,7 @@ pub trait FeedTx: Send {
         seal: &[u8],
     ) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>> + Send;
 
+    /// Keeps a proof; a whole one, of two seals, in place of a seal that did not add up.
     fn insert_equivocation(
         &mut self,
         found: &FoundEquivocation,

@@ -126,6 +126,7 @@ async fn forget_old(db: &mut AnyConnection, feed: &FeedId) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Keeps a proof; a whole one, of two seals, in place of a seal that did not add up.
 pub async fn insert_equivocation(
     db: &mut AnyConnection,
     found: &FoundEquivocation,
@@ -133,7 +134,9 @@ pub async fn insert_equivocation(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "insert into equivocations (home, audience, epoch_counter, proof, found_us)
-         values ($1, $2, $3, $4, $5) on conflict do nothing",
+         values ($1, $2, $3, $4, $5)
+         on conflict (home, audience, epoch_counter) do update set proof = excluded.proof
+         where length(excluded.proof) > length(equivocations.proof)",
     )
     .bind(found.feed.home.as_str())
     .bind(found.feed.audience as i64)

@@ -63,7 +63,8 @@ pub(super) struct Engine<S> {
 pub(super) struct Touched {
     pub(super) copies: BTreeMap<FeedId, Vec<Copy>>,
     pub(super) raised: Vec<Arc<Seal>>,
-    pub(super) frozen: Vec<FeedId>,
+    /// Feeds, and the epochs in which their homes have contradicted themselves.
+    pub(super) contradicted: Vec<(FeedId, u64)>,
     pub(super) work: Vec<Work>,
     /// Copies that are not yet written down as they are here.
     pub(super) unwritten: BTreeSet<(FeedId, Slot)>,
@@ -107,7 +108,7 @@ impl<S: FeedStore> Engine<S> {
     /// Picks up whatever was under way when the node stopped.
     pub(super) async fn resume(&mut self, marks: Option<Marks>) -> Result<(), StoreError> {
         for found in self.store.equivocations().await? {
-            self.heads.update(&found.feed, |view| view.frozen = true);
+            self.heads.contradict(&found.feed, found.epoch_counter);
         }
         let mut by_feed: BTreeMap<FeedId, Vec<Copy>> = BTreeMap::new();
         for copy in self.store.copies().await? {

@@ -173,7 +173,8 @@ impl<S: FeedStore> Session<S> {
             if !feed.audience.is_shared() || !entitled {
                 continue;
             }
-            if view.frozen && self.frozen_told.insert(feed.clone(), ()).is_none() {
+            let is_told = self.contradictions_told.contains_key(&feed) && !view.is_frozen();
+            if view.contradicted.is_some() && !is_told {
                 self.tell_equivocation(&feed).await?;
             }
             let Some(seal) = view.relayed() else { continue };
@@ -200,9 +201,19 @@ impl<S: FeedStore> Session<S> {
     pub(super) async fn tell_equivocation(&mut self, feed: &FeedId) -> Result<(), Ended> {
         use prost::Message;
         let Ok(found) = self.parts.store.equivocations().await else { return Ok(()) };
-        let proofs = found.into_iter().filter(|found| found.feed == *feed);
+        let mut proofs: Vec<Vec<u8>> = found
+            .into_iter()
+            .filter(|found| found.feed == *feed)
+            .map(|found| found.proof)
+            .collect();
+        proofs.sort();
+        // What was half a proof may have become a whole one.
+        let told = *blake3::hash(&proofs.concat()).as_bytes();
+        if self.contradictions_told.insert(feed.clone(), told) == Some(told) {
+            return Ok(());
+        }
         let equivocations: Vec<v1::Equivocation> =
-            proofs.filter_map(|found| v1::Equivocation::decode(&found.proof[..]).ok()).collect();
+            proofs.iter().filter_map(|proof| v1::Equivocation::decode(&proof[..]).ok()).collect();
         let heads = v1::Heads { equivocations, ..Default::default() };
         Ok(self.out.control(frame(Kind::Heads(heads)))?)
     }

@@ -157,7 +157,8 @@ pub(super) struct Session<S: FeedStore> {
     /// Words of homes that no key of our roster fits yet.
     pub(super) unchecked_statements: Vec<v1::SignedHeads>,
     pub(super) statements_told: HashMap<PointCode, u64>,
-    pub(super) frozen_told: HashMap<FeedId, ()>,
+    /// BLAKE3 of the proofs against a feed's home that the peer was told.
+    pub(super) contradictions_told: HashMap<FeedId, [u8; 32]>,
 }
 
 /// Runs a session until either side ends it.
@@ -201,7 +202,7 @@ where
         answered: 0,
         unchecked_statements: Vec::new(),
         statements_told: HashMap::new(),
-        frozen_told: HashMap::new(),
+        contradictions_told: HashMap::new(),
         parts,
     };
     let ended = session.work(incoming).await;
