@@ -398,15 +398,15 @@ impl FeedTx for MemoryTx {
 
     async fn put_statement(
         &mut self,
-        home: &str,
+        list: &str,
         number: u64,
         statement: &[u8],
         now_us: i64,
     ) -> Result<()> {
         self.with(|disk, pending| {
-            let kept = pending.statements.get(home).or_else(|| disk.statements.get(home));
+            let kept = pending.statements.get(list).or_else(|| disk.statements.get(list));
             if kept.is_none_or(|(kept, ..)| number > *kept) {
-                pending.statements.insert(home.to_owned(), (number, statement.to_vec(), now_us));
+                pending.statements.insert(list.to_owned(), (number, statement.to_vec(), now_us));
             }
         });
         Ok(())

@@ -291,10 +291,11 @@ pub trait FeedTx: Send {
         now_us: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Keeps a home's list of heads unless a newer one is kept.
+    /// Keeps a home's list of heads unless a newer one is kept. `list`: the home, or for the list of
+    /// one audience `home/audience`.
     fn put_statement(
         &mut self,
-        home: &str,
+        list: &str,
         number: u64,
         statement: &[u8],
         now_us: i64,

@@ -149,10 +149,11 @@ pub async fn insert_equivocation(
     Ok(())
 }
 
-/// Keeps a home's list of heads unless a newer one is kept.
+/// Keeps a home's list of heads unless a newer one is kept. The column `home` is the list's name: the
+/// home, or for the list of one audience `home/audience`.
 pub async fn put_statement(
     db: &mut AnyConnection,
-    home: &str,
+    list: &str,
     number: u64,
     statement: &[u8],
     now_us: i64,
@@ -163,7 +164,7 @@ pub async fn put_statement(
            statement = excluded.statement, heard_us = excluded.heard_us
          where excluded.number > statements.number",
     )
-    .bind(home)
+    .bind(list)
     .bind(number as i64)
     .bind(statement.to_vec())
     .bind(now_us)

@@ -176,8 +176,11 @@ impl<S: FeedStore> Engine<S> {
                     Answer::Nothing
                 }
                 Command::Hear { home, heard } => {
-                    tx.put_statement(home.as_str(), heard.number, &heard.statement, heard.at.0)
-                        .await?;
+                    let list = match heard.audience {
+                        None => home.to_string(),
+                        Some(audience) => FeedId::new(home.clone(), audience).to_string(),
+                    };
+                    tx.put_statement(&list, heard.number, &heard.statement, heard.at.0).await?;
                     Answer::Nothing
                 }
                 Command::Close { .. }

@@ -133,7 +133,7 @@ impl<S: FeedStore> Engine<S> {
     pub(super) async fn hear_kept(&self) -> Result<(), StoreError> {
         for (statement, heard_us) in self.store.statements().await? {
             if let Some((home, heard)) = statement::read_kept(&statement, heard_us) {
-                self.heads.hear(&home, heard);
+                self.heads.hear(&home, heard, |feed| self.keys.may_hold(feed));
             }
         }
         Ok(())

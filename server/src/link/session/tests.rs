@@ -24,6 +24,7 @@ use crate::{
         heads::Heads,
         keyring::Keyring,
         seal::{Seal, Statement},
+        statement,
         writer::{self, Writer},
     },
     link::{
@@ -266,6 +267,26 @@ impl Hand {
             panic!("the session is over")
         };
         tokio::time::timeout(SOON, asked).await.expect("a pull")
+    }
+
+    /// The audiences of the first lists of heads that are announced.
+    async fn lists(&mut self) -> Vec<u32> {
+        let told = async {
+            loop {
+                let heard = self.hear().await.expect("the session goes on");
+                if let Kind::Heads(heads) = heard
+                    && !heads.statements.is_empty()
+                {
+                    let body = |list: &v1::SignedHeads| v1::HeadsBody::decode(&list.body[..]);
+                    return heads
+                        .statements
+                        .iter()
+                        .map(|list| body(list).unwrap().audience)
+                        .collect();
+                }
+            }
+        };
+        tokio::time::timeout(SOON, told).await.expect("lists of heads")
     }
 
     /// Why the session ends.
@@ -540,6 +561,26 @@ async fn what_a_limited_key_has_sealed_is_hidden_until_another_key_goes_on() {
     hub.enrol_as("GB-LON", renew).await;
     deliver(&hub, &mut london, sealed_by(&of_london, 12, 2, &key("another"))).await;
     assert!(shown());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_of_a_feed_go_to_those_alone_who_may_hold_it() {
+    let hub = hub_with_two_children().await;
+    hub.enrol("CN-440100").await;
+    for (number, audience) in [(1, Audience::Domestic), (2, Audience::Public)] {
+        let (seal, _) = sealed_row(&feed("CN-440100", audience), 10);
+        let home = &seal.statement().feed.home;
+        let seals = [Arc::new(seal.clone())];
+        let signed =
+            statement::sign("gd", (home, audience), &seals, number, Time(1), &key(home.as_str()));
+        let message = v1::SignedHeads::decode(&signed[..]).unwrap();
+        let (home, heard) = statement::verify(&message, &hub.parts.keys, Time(1)).unwrap();
+        hub.parts.heads.hear(&home, heard, |_| true);
+    }
+    let mut london = Hand::greet(&hub, "GB-LON").await;
+    assert_eq!(london.lists().await, [Audience::Public as u32]);
+    let mut guangzhou = Hand::greet(&hub, "CN-440100").await;
+    assert_eq!(guangzhou.lists().await, [Audience::Domestic as u32, Audience::Public as u32]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
