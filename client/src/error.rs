@@ -235,7 +235,9 @@ fn advice(reason: &str) -> &'static str {
         "STORAGE_FAILED" => "the node's log says why",
         "UNIMPLEMENTED" => "compare `yizhan --version` with the version in `yizhan status`",
         "DISK_FULL" => "free space on the node's disk",
-        "FROZEN" => "ask the network's founding point for a new epoch",
+        "FROZEN" => {
+            "the operator runs `yizhand recover --feed` there, and `yizhand approve-epoch` at the founding node"
+        }
         _ => "",
     }
 }

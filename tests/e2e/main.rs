@@ -19,6 +19,7 @@ mod demo;
 mod erasure;
 mod exports;
 mod figures;
+mod frozen;
 mod full_disk;
 mod hand_over;
 mod handoff;

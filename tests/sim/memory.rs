@@ -387,8 +387,10 @@ impl FeedTx for MemoryTx {
     async fn insert_equivocation(&mut self, found: &FoundEquivocation, _: i64) -> Result<()> {
         self.with(|disk, pending| {
             let key = (found.feed.clone(), found.epoch_counter);
-            if !disk.equivocations.contains_key(&key) {
-                pending.equivocations.entry(key).or_insert_with(|| found.clone());
+            let kept = pending.equivocations.get(&key).or_else(|| disk.equivocations.get(&key));
+            // A whole proof, of two seals, in place of one that did not add up.
+            if kept.is_none_or(|kept| kept.proof.len() < found.proof.len()) {
+                pending.equivocations.insert(key, found.clone());
             }
         });
         Ok(())
@@ -396,15 +398,15 @@ impl FeedTx for MemoryTx {
 
     async fn put_statement(
         &mut self,
-        home: &str,
+        list: &str,
         number: u64,
         statement: &[u8],
         now_us: i64,
     ) -> Result<()> {
         self.with(|disk, pending| {
-            let kept = pending.statements.get(home).or_else(|| disk.statements.get(home));
+            let kept = pending.statements.get(list).or_else(|| disk.statements.get(list));
             if kept.is_none_or(|(kept, ..)| number > *kept) {
-                pending.statements.insert(home.to_owned(), (number, statement.to_vec(), now_us));
+                pending.statements.insert(list.to_owned(), (number, statement.to_vec(), now_us));
             }
         });
         Ok(())

@@ -70,7 +70,7 @@ impl Watch {
                     world.violated(format!("invariant 7: {at} believes {head:?}"));
                 }
             }
-            if view.frozen && honest {
+            if view.contradicted.is_some() && honest {
                 world.violated(format!("invariant 7: {at} has frozen {feed} of an honest home"));
             }
         }
@@ -244,7 +244,7 @@ pub fn finish(world: &World, machines: &[Arc<Machine>]) {
             let frozen = machine
                 .running()
                 .and_then(|running| running.heads.find(&name.0))
-                .is_some_and(|view| view.frozen);
+                .is_some_and(|view| view.contradicted.is_some());
             if !frozen {
                 lost.push(format!(
                     "invariant 7: {} has heard two of {}#{}",

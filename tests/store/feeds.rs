@@ -223,8 +223,12 @@ async fn seals_are_kept_and_contradictions_told(db: &Database) {
     let found = FoundEquivocation { feed: feed.clone(), epoch_counter: 1, proof: vec![1, 0] };
     tx.insert_equivocation(&found, 5).await.unwrap();
     tx.insert_equivocation(&found, 6).await.unwrap();
+    let whole = FoundEquivocation { proof: vec![1, 0, 2], ..found.clone() };
+    tx.insert_equivocation(&whole, 7).await.unwrap();
+    tx.insert_equivocation(&found, 8).await.unwrap();
     tx.put_statement("GB-LON", 2, b"two", 20).await.unwrap();
     tx.put_statement("GB-LON", 1, b"one", 30).await.unwrap();
+    tx.put_statement("GB-LON/network", 1, b"network", 40).await.unwrap();
     FeedTx::commit(tx).await.unwrap();
 
     let recent = db.recent_seals(&feed, 2).await.unwrap();
@@ -242,8 +246,10 @@ async fn seals_are_kept_and_contradictions_told(db: &Database) {
     FeedTx::commit(tx).await.unwrap();
     let kept = db.recent_seals(&feed, usize::MAX >> 1).await.unwrap().len() as u64;
     assert!((SEALS_KEPT..SEALS_KEPT + 128).contains(&kept), "{kept}");
-    assert_eq!(db.equivocations().await.unwrap(), [found]);
-    assert_eq!(db.statements().await.unwrap(), [(b"two".to_vec(), 20)]);
+    assert_eq!(db.equivocations().await.unwrap(), [whole]);
+    let mut statements = db.statements().await.unwrap();
+    statements.sort();
+    assert_eq!(statements, [(b"network".to_vec(), 40), (b"two".to_vec(), 20)]);
 }
 
 async fn a_retired_copy_is_cleared_in_steps(db: &Database) {

@@ -1,6 +1,6 @@
 //! The control service, on the node's local socket: whoever may open that is the node's operator.
 
-use std::{path::PathBuf, pin::Pin, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, pin::Pin, time::Duration};
 
 use futures::Stream;
 use tokio::sync::mpsc;
@@ -11,7 +11,14 @@ use yizhan_proto::v1::{self, control_service_server::ControlService, verify_resp
 use crate::{
     app::{App, audit, error::Error, network, recovery},
     backup,
-    domain::{audience::FeedId, id::PointCode, position::Epoch, region, time::Time},
+    domain::{
+        audience::{Audience, FeedId},
+        id::PointCode,
+        position::Epoch,
+        region,
+        roster::{Limit, Position},
+        time::Time,
+    },
     feed::verify,
     identity::{caller::Caller, spki::Fingerprint, token::TTL_DEFAULT},
     store::{CopyState, FeedStore},
@@ -97,6 +104,33 @@ impl ControlService for ControlApi {
         Ok(Response::new(declared))
     }
 
+    async fn approve_epoch(
+        &self,
+        request: Request<v1::ApproveEpochRequest>,
+    ) -> Result<Response<v1::ApproveEpochResponse>, Status> {
+        let request = request.into_inner();
+        let feed: FeedId = request.feed.parse().map_err(Error::from)?;
+        let epoch: Epoch = request.epoch.parse().map_err(Error::from)?;
+        network::approve_epoch(&self.app, &self.operator(), feed, epoch).await?;
+        let v1::ApproveEpochRequest { feed, epoch } = request;
+        Ok(Response::new(v1::ApproveEpochResponse { feed, epoch }))
+    }
+
+    async fn limit_seal_key(
+        &self,
+        request: Request<v1::LimitSealKeyRequest>,
+    ) -> Result<Response<v1::LimitSealKeyResponse>, Status> {
+        let request = request.into_inner();
+        let point: PointCode = request.point.parse().map_err(Error::from)?;
+        let mut limit = Limit::new();
+        for last in &request.last_good {
+            let audience = Audience::parse(&last.audience, "audience").map_err(Error::from)?;
+            limit.insert(audience, Position { epoch: last.epoch, sequence: last.sequence });
+        }
+        network::limit_seal_key(&self.app, &self.operator(), point, limit).await?;
+        Ok(Response::new(v1::LimitSealKeyResponse { point: request.point }))
+    }
+
     async fn verify(
         &self,
         _request: Request<v1::VerifyRequest>,
@@ -118,12 +152,19 @@ impl ControlService for ControlApi {
 
     async fn recover(
         &self,
-        _request: Request<v1::RecoverRequest>,
+        request: Request<v1::RecoverRequest>,
     ) -> Result<Response<v1::RecoverResponse>, Status> {
-        let feeds = recovery::go_on(&self.app, &self.operator()).await?;
+        let named = request.into_inner().feeds.into_iter();
+        let named: BTreeSet<FeedId> =
+            named.map(|feed| feed.parse()).collect::<Result<_, _>>().map_err(Error::from)?;
+        let feeds = match named.is_empty() {
+            true => recovery::go_on(&self.app, &self.operator()).await?,
+            false => recovery::next_epochs(&self.app, &self.operator(), named).await?,
+        };
         let feed = |(feed, epoch): (FeedId, Epoch)| v1::RecoveredFeed {
             feed: feed.to_string(),
             epoch: Some(epoch.into()),
+            epoch_name: epoch.to_string(),
         };
         Ok(Response::new(v1::RecoverResponse { feeds: feeds.into_iter().map(feed).collect() }))
     }

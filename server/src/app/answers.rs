@@ -25,14 +25,14 @@ pub fn points(app: &App, sight: &Sight, audiences: &[Audience]) -> Vec<v1::Point
 pub fn point(app: &App, sight: &Sight, home: &PointCode, audiences: &[Audience]) -> v1::PointState {
     let now = app.outside.now();
     let is_ours = app.keys.is_home(home);
-    let heard = app.heads.heard(home);
     let mut state = match is_ours {
         // Own rows that neighbours or a former host still have are missing here: no false "0".
         true if !app.writer.recovery().is_taken_back() => FeedState::Hidden,
         true => FeedState::Own,
         false => FeedState::Current,
     };
-    let mut newest = heard.as_ref().map(|heard| heard.at);
+    // As old as the oldest of what the answer rests on.
+    let mut newest: Option<Time> = None;
     let mut rests_on: Option<(u64, Time)> = None;
     for audience in audiences {
         let feed = FeedId::new(home.clone(), *audience);
@@ -45,18 +45,25 @@ pub fn point(app: &App, sight: &Sight, home: &PointCode, audiences: &[Audience])
         }
         // A feed that nobody has sealed yet has no rows to lack.
         let view = app.heads.find(&feed).unwrap_or_default();
-        if view.head.is_none() && view.held.is_none() && view.filling.is_none() {
+        let is_known = view.head.is_some() || view.stated.is_some();
+        if !is_known && view.held.is_none() && view.filling.is_none() {
             continue;
         }
-        if let Some(head) = &view.head {
-            newest = newest.max(Some(head.statement().sealed_at));
-        }
+        let heard = app.heads.heard_of(&feed).map(|heard| heard.at);
+        let sealed = view.head.as_ref().map(|head| head.statement().sealed_at);
+        let known = heard.max(sealed);
+        newest = newest.map_or(known, |newest| known.map(|known| known.min(newest)));
         state = worse(state, of_view(&view));
+        let lacking = view.lacking_since().filter(|_| !is_ours);
+        if lacking.is_some_and(|at| now.millis() - at.millis() > app.stale_after_ms as i64) {
+            state = worse(state, FeedState::Stale);
+        }
         let held = view.readable();
         if let (None, Some(seal)) = (rests_on, held.and_then(|held| held.seal.as_ref())) {
             rests_on = Some((seal.statement().sequence.0, seal.statement().sealed_at));
         }
     }
+    let newest = newest.or_else(|| app.heads.heard(home).map(|heard| heard.at));
     let age_ms = newest.map(|at| (now.millis() - at.millis()).max(0) as u64);
     if !is_ours {
         state = match age_ms {
@@ -78,11 +85,11 @@ pub fn point(app: &App, sight: &Sight, home: &PointCode, audiences: &[Audience])
 /// Where the copy of one feed stands, its age aside.
 pub fn of_view(view: &View) -> FeedState {
     match view.held.as_ref().map(|held| held.state) {
-        Some(_) if view.unchecked => FeedState::Hidden,
-        Some(_) if view.frozen => FeedState::Frozen,
+        Some(_) if view.unchecked.is_some() || view.is_disowned() => FeedState::Hidden,
+        Some(_) if view.is_frozen() => FeedState::Frozen,
         Some(CopyState::Own) => FeedState::Own,
         Some(CopyState::CatchingUp) => FeedState::CatchingUp,
-        Some(CopyState::Current) if view.is_behind() => FeedState::CatchingUp,
+        Some(CopyState::Current) if view.lags() => FeedState::CatchingUp,
         Some(CopyState::Current) => FeedState::Current,
         Some(CopyState::Filling | CopyState::Indexing | CopyState::Retired) | None => {
             FeedState::Hidden

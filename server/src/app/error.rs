@@ -48,7 +48,9 @@ pub enum Error {
     NotHome { home: String },
     #[error("changed since it was read: read it again and repeat the change")]
     Stale,
-    #[error("this point's feed is frozen and waits for a new epoch")]
+    #[error(
+        "a feed of this point is frozen: its home has sealed two different states, and writes it again in its next epoch"
+    )]
     Frozen,
     #[error("this node does not write until its own feeds have been taken back from neighbours")]
     ReadOnly,

@@ -13,11 +13,16 @@ use super::{
 use crate::{
     domain::policy::Operation,
     domain::{
+        audience::{Audience, FeedId},
         audit::Deed,
         basis,
         id::PointCode,
         kind::Kind,
-        roster::{BASES_MAX, Basis, Jurisdiction, PAIR_BASES_MAX, Revocation, RosterEntry},
+        position::Epoch,
+        roster::{
+            ApprovedEpoch, BASES_MAX, Basis, Jurisdiction, Limit, PAIR_BASES_MAX, Revocation,
+            RosterEntry,
+        },
         text,
         time::Time,
     },
@@ -130,6 +135,58 @@ pub async fn declare_basis(
     }
     let v1::DeclareBasisRequest { from, kind, reference, .. } = asked;
     Ok(v1::DeclareBasisResponse { point: point.to_string(), from, kind, reference })
+}
+
+/// Lets a home go on with a feed that it has contradicted itself in: everybody takes this epoch, and
+/// no other of that number. The one that was approved before it is of no use any more.
+pub async fn approve_epoch(app: &App, caller: &Caller, feed: FeedId, epoch: Epoch) -> Result<()> {
+    caller.may(Operation::AdmitPoint)?;
+    let roster_feed = app.keys.roster_feed();
+    if app.keys.signer(&roster_feed).is_none() {
+        return Err(Error::NotHome { home: roster_feed.home.to_string() });
+    }
+    if !feed.audience.is_shared() || feed.audience == Audience::Roster {
+        return Err(text::Invalid::new("feed", "unknown_audience").into());
+    }
+    let roster = app.keys.roster();
+    let mut entry = roster.get(&feed.home).cloned().ok_or(Error::NotFound { noun: "point" })?;
+    let Epoch { counter, random } = epoch;
+    let approved = ApprovedEpoch { audience: feed.audience, counter, random };
+    if entry.approves(&approved) {
+        return Ok(());
+    }
+    entry.approved_epochs.retain(|before| before.audience != feed.audience);
+    entry.approved_epochs.push(approved);
+    let id = roster_id(&app.keys.network, &feed.home);
+    let payload = v1::RosterPoint::from(entry).encode_to_vec();
+    let change = Change::new().put(roster_feed, Kind::ROSTER_POINT, id, payload);
+    app.writer.commit(change.by(caller.deed(Operation::AdmitPoint))).await?;
+    Ok(())
+}
+
+/// Lets a point's seal key count only up to a last good state of each audience, and for no other: its
+/// thief may have sealed what came after. What lies beyond is hidden everywhere until the point has
+/// joined anew, with other keys.
+pub async fn limit_seal_key(
+    app: &App,
+    caller: &Caller,
+    point: PointCode,
+    limit: Limit,
+) -> Result<()> {
+    caller.may(Operation::RevokePoint)?;
+    let feed = app.keys.roster_feed();
+    if app.keys.signer(&feed).is_none() {
+        return Err(Error::NotHome { home: feed.home.to_string() });
+    }
+    let roster = app.keys.roster();
+    let mut entry = roster.get(&point).cloned().ok_or(Error::NotFound { noun: "point" })?;
+    let key = entry.seal_keys.last_mut().ok_or(Error::NotFound { noun: "seal key" })?;
+    key.limit = Some(limit);
+    let id = roster_id(&app.keys.network, &point);
+    let payload = v1::RosterPoint::from(entry).encode_to_vec();
+    let change = Change::new().put(feed, Kind::ROSTER_POINT, id, payload);
+    app.writer.commit(change.by(caller.deed(Operation::RevokePoint))).await?;
+    Ok(())
 }
 
 fn named(mut invalid: text::Invalid, field: &str) -> Error {

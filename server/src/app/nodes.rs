@@ -103,28 +103,35 @@ fn is_for_anybody(audience: Audience) -> bool {
 
 fn report(app: &App, feed: FeedId, view: View, now: Time) -> FeedReport {
     let own = app.keys.signer(&feed).is_some();
-    let heard = app.heads.heard(&feed.home).filter(|_| !own).map(|heard| heard.at);
+    let heard = app.heads.heard_of(&feed).filter(|_| !own).map(|heard| heard.at);
     let since = |then: Time| u64::try_from(now.millis() - then.millis()).unwrap_or(0);
     // Before the first word, the silence has lasted as long as this node has listened.
     let silent_ms = since(heard.unwrap_or(app.started));
-    let standing = standing(own, &view, silent_ms > app.stale_after_ms);
+    // What the home has named and nobody brings is missed from when it was named.
+    let lacking_ms = view.lacking_since().map_or(0, since);
+    let standing = standing(own, &view, silent_ms.max(lacking_ms) > app.stale_after_ms);
     FeedReport { feed, view, standing, head_age_ms: heard.map(since) }
 }
 
 fn standing(own: bool, view: &View, silent: bool) -> Standing {
     let Some(held) = &view.held else {
-        let filling = view.filling.is_some();
-        return Standing::Hidden(if filling { "NOT_VERIFIED_YET" } else { "NOTHING_HELD" });
+        return Standing::Hidden(match view {
+            View { filling: Some(_), .. } => "NOT_VERIFIED_YET",
+            // The home has named it, and no neighbour may hold it or passes it on.
+            View { stated: Some(_), head: None, .. } => "NO_ENTITLED_PATH",
+            View { .. } => "NOTHING_HELD",
+        });
     };
     match held.state {
-        _ if view.unchecked => Standing::Hidden("NOT_CHECKED_SINCE_RESTORE"),
-        _ if view.frozen => Standing::Frozen,
+        _ if view.unchecked.is_some() => Standing::Hidden("NOT_CHECKED_SINCE_RESTORE"),
+        _ if view.is_disowned() => Standing::Hidden("KEY_LIMITED"),
+        _ if view.is_frozen() => Standing::Frozen,
         CopyState::Filling | CopyState::Indexing => Standing::Hidden("NOT_SEARCHABLE_YET"),
         CopyState::Retired => Standing::Hidden("RETIRED"),
         CopyState::Own | CopyState::Current | CopyState::CatchingUp if own => Standing::Own,
         _ if silent => Standing::Stale,
         CopyState::CatchingUp => Standing::CatchingUp,
-        CopyState::Own | CopyState::Current if view.is_behind() => Standing::CatchingUp,
+        CopyState::Own | CopyState::Current if view.lags() => Standing::CatchingUp,
         CopyState::Own | CopyState::Current => Standing::Current,
     }
 }
@@ -167,7 +174,7 @@ mod tests {
     #[test]
     fn a_frozen_feed_is_frozen_whatever_else_it_is() {
         let mut frozen = holding(CopyState::Current);
-        frozen.frozen = true;
+        frozen.contradicted = Some(1);
         assert_eq!(standing(false, &frozen, true), Standing::Frozen);
     }
 

@@ -51,10 +51,7 @@ pub async fn go_on(app: &App, caller: &Caller) -> Result<Vec<(FeedId, Epoch)>> {
     caller.may(Operation::KeepNode)?;
     let recovery = app.writer.recovery();
     if recovery.is_taken_back() {
-        return Err(Error::Precondition {
-            reason: "NOTHING_TO_RECOVER",
-            message: "no feed of this node waits for neighbours".to_owned(),
-        });
+        return Err(nothing_to_recover(app));
     }
     app.writer.open_epochs().await;
     let opened = app.writer.until(|recovery| recovery.is_taken_back());
@@ -69,6 +66,58 @@ pub async fn go_on(app: &App, caller: &Caller) -> Result<Vec<(FeedId, Epoch)>> {
         true => own_feeds(app),
     };
     Ok(opened.into_iter().filter_map(epoch).collect())
+}
+
+fn nothing_to_recover(app: &App) -> Error {
+    let frozen = |feed: &FeedId| app.heads.find(feed).is_some_and(|view| view.is_frozen());
+    let frozen: Vec<String> =
+        own_feeds(app).into_iter().filter(frozen).map(|feed| feed.to_string()).collect();
+    let message = match frozen.is_empty() {
+        true => "no feed of this node waits for neighbours".to_owned(),
+        false => format!(
+            "no feed of this node waits for neighbours; frozen: {}. Stop the other machine that \
+             writes them, then name them with --feed",
+            frozen.join(", ")
+        ),
+    };
+    Error::Precondition { reason: "NOTHING_TO_RECOVER", message }
+}
+
+/// Opens the next epoch of these own feeds, whether this node knows that they are frozen or not;
+/// answers with their epochs once that is durable. Others take them when the roster approves.
+pub async fn next_epochs(
+    app: &App,
+    caller: &Caller,
+    feeds: BTreeSet<FeedId>,
+) -> Result<Vec<(FeedId, Epoch)>> {
+    caller.may(Operation::KeepNode)?;
+    if !app.writer.recovery().is_over() {
+        return Err(Error::ReadOnly);
+    }
+    let mut before = BTreeMap::new();
+    for feed in &feeds {
+        if app.keys.signer(feed).is_none() {
+            return Err(Error::NotHome { home: feed.home.to_string() });
+        }
+        let held = app.heads.find(feed).and_then(|view| view.held);
+        let held = held.ok_or(Error::NotFound { noun: "feed" })?;
+        before.insert(feed.clone(), held.epoch.counter);
+    }
+    let mut changes = app.heads.watch();
+    app.writer.next_epochs(feeds).await;
+    let opened = async {
+        loop {
+            let now = before.iter().map(|(feed, before)| {
+                let held = app.heads.find(feed)?.held?;
+                (held.epoch.counter > *before).then(|| (feed.clone(), held.epoch))
+            });
+            match now.collect::<Option<Vec<_>>>() {
+                Some(opened) => return opened,
+                None => changes.changed().await,
+            }
+        }
+    };
+    tokio::time::timeout(DONE_WITHIN, opened).await.map_err(|_| Error::Busy)
 }
 
 fn own_feeds(app: &App) -> Vec<FeedId> {

@@ -3,12 +3,14 @@
 //! Commands about a running node go through its local socket, where the caller is its operator.
 
 pub mod approval;
+pub mod approve_epoch;
 mod backup;
 pub mod basis;
 pub mod config;
 pub mod demo;
 pub mod init;
 pub mod join;
+pub mod limit_key;
 pub mod recover;
 pub mod restore;
 pub mod revoke;
@@ -82,6 +84,10 @@ pub enum Command {
     Approval(approval::Approval),
     /// Shut a point out of the network
     Revoke(revoke::Revoke),
+    /// Let a home go on with a feed that it has contradicted itself in
+    ApproveEpoch(approve_epoch::ApproveEpoch),
+    /// Let a stolen seal key count no further than a last good state
+    LimitKey(limit_key::LimitKey),
     /// Declare on what basis a point may have what others disclose
     Basis(basis::Basis),
     /// Add up every feed again and check every seal and index
@@ -90,7 +96,7 @@ pub enum Command {
     Backup(backup::Backup),
     /// Put a backup back, while the node does not run
     Restore(restore::Restore),
-    /// Go on in a new epoch without what neighbours do not have
+    /// Go on in a new epoch: without what neighbours do not have, or with a frozen feed
     Recover(recover::Recover),
     /// How the node is doing: its feeds, links and parcels
     Status(status::Status),
@@ -109,6 +115,8 @@ pub async fn run(command: Command, format: Format) -> Result<Answer> {
         Command::Approval(approval) => approval.run().await,
         Command::User(user) => user.run().await,
         Command::Revoke(revoke) => revoke.run().await,
+        Command::ApproveEpoch(approve) => approve.run().await,
+        Command::LimitKey(limit) => limit.run().await,
         Command::Basis(basis) => basis.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Backup(backup) => backup.run().await,

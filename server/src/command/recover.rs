@@ -1,4 +1,4 @@
-//! `yizhand recover`: goes on without what neighbours do not have.
+//! `yizhand recover`: goes on without what neighbours do not have, or with a feed that was frozen.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -7,23 +7,31 @@ use yizhan_client::{
     channel::once,
     error::Result,
 };
-use yizhan_proto::v1::RecoverRequest;
+use yizhan_proto::v1::{RecoverRequest, RecoveredFeed};
 
 use super::Dir;
 
-const COLUMNS: &[Column] = &["feed", "epoch"];
+const COLUMNS: &[Column] = &["feed", "epoch", "epoch_name"];
 
 #[derive(Args)]
 pub struct Recover {
     #[command(flatten)]
     dir: Dir,
+    /// A feed of this node that is frozen, such as GB-LON/network: opens its next epoch. Others take
+    /// it once `yizhand approve-epoch` has been run at the founding node. May be repeated
+    #[arg(long = "feed", value_name = "FEED")]
+    feeds: Vec<String>,
 }
 
 impl Recover {
     pub async fn run(self) -> Result<Answer> {
         let local = self.dir.connect().await?;
-        let answer = once(local.node.control().recover(RecoverRequest {})).await?;
-        let item = |feed: &yizhan_proto::v1::RecoveredFeed| json!({"feed": feed.feed, "epoch": feed.epoch.as_ref().map(|epoch| epoch.counter)});
+        let answer =
+            once(local.node.control().recover(RecoverRequest { feeds: self.feeds })).await?;
+        let item = |feed: &RecoveredFeed| {
+            let counter = feed.epoch.as_ref().map(|epoch| epoch.counter);
+            json!({"feed": feed.feed, "epoch": counter, "epoch_name": feed.epoch_name})
+        };
         let items: Vec<Value> = answer.feeds.iter().map(item).collect();
         Ok(Answer::shaped(json!({"items": items}), "items", COLUMNS))
     }

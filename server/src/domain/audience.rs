@@ -1,6 +1,6 @@
 //! Who may hold a record, and the feed it therefore lies in.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use super::{id::PointCode, text::Invalid};
 
@@ -77,6 +77,16 @@ pub struct FeedId {
 impl FeedId {
     pub fn new(home: PointCode, audience: Audience) -> FeedId {
         FeedId { home, audience }
+    }
+}
+
+impl FromStr for FeedId {
+    type Err = Invalid;
+
+    /// Reads `home/audience`.
+    fn from_str(text: &str) -> Result<FeedId, Invalid> {
+        let (home, audience) = text.split_once('/').unwrap_or((text, ""));
+        Ok(FeedId::new(home.parse()?, Audience::parse(audience, "feed")?))
     }
 }
 

@@ -94,6 +94,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("not_a_public_host", "不是公开的主机名", "is not a public host"),
     ("not_a_time", "不是有效的时间", "is not a time"),
     ("not_a_user_name", "不是有效的用户名", "is not a user name"),
+    ("not_an_epoch", "不是有效的纪元编号", "is not an epoch as `yizhand recover` prints it"),
     ("not_an_id", "不是有效的编号", "is not an id"),
     ("not_decodable", "无法解码", "cannot be decoded"),
     ("not_in_country", "不在所填的国家或地区内", "does not lie in that country"),

@@ -473,6 +473,8 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.ControlService/CreateToken", Operation::AdmitPoint),
     ("/yizhan.v1.ControlService/RevokePoint", Operation::RevokePoint),
     ("/yizhan.v1.ControlService/DeclareBasis", Operation::DeclareBasis),
+    ("/yizhan.v1.ControlService/ApproveEpoch", Operation::AdmitPoint),
+    ("/yizhan.v1.ControlService/LimitSealKey", Operation::RevokePoint),
     ("/yizhan.v1.ControlService/Verify", Operation::KeepNode),
     ("/yizhan.v1.ControlService/BackUp", Operation::KeepNode),
     ("/yizhan.v1.ControlService/Recover", Operation::KeepNode),

@@ -1,10 +1,10 @@
 //! Where something stands in a feed: epochs, sequence numbers, rows.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
 
-use super::{id::RecordId, kind::Kind};
+use super::{id::RecordId, kind::Kind, text::Invalid};
 
 /// Largest payload of a row. A larger one is refused at its home, and by everybody else.
 pub const PAYLOAD_MAX: usize = 64 * 1024;
@@ -28,6 +28,29 @@ pub struct Epoch {
     pub random: [u8; 16],
 }
 
+impl fmt::Display for Epoch {
+    /// As operators pass it on: `2-` and 32 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.counter, hex::encode(self.random))
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Epoch, Invalid> {
+        let wrong = || Invalid::new("epoch", "not_an_epoch");
+        let (counter, digits) = text.split_once('-').ok_or_else(wrong)?;
+        let counter: u64 = counter.parse().map_err(|_| wrong())?;
+        let mut random = [0; 16];
+        hex::decode_to_slice(digits, &mut random).map_err(|_| wrong())?;
+        match counter {
+            1..=0x7fff_ffff_ffff_ffff => Ok(Epoch { counter, random }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
 impl fmt::Debug for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:02x}{:02x}", self.counter, self.random[0], self.random[1])
@@ -49,4 +72,25 @@ pub struct Row {
 pub struct Turn {
     pub lane: u32,
     pub at: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_read_as_it_is_written() {
+        let epoch = Epoch { counter: 2, random: [0xab; 16] };
+        assert_eq!(epoch.to_string(), format!("2-{}", "ab".repeat(16)));
+        assert_eq!(epoch.to_string().parse(), Ok(epoch));
+        for wrong in [
+            "",
+            "2",
+            "2-ab",
+            "0-abababababababababababababababab",
+            "x-abababababababababababababababab",
+        ] {
+            assert!(wrong.parse::<Epoch>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -211,6 +211,15 @@ impl RosterEntry {
         self.seal_keys.last()
     }
 
+    /// Does a key sign this epoch that took the place of a limited one? The issuer has let it in since.
+    pub fn has_new_key_at(&self, epoch: u64) -> bool {
+        let signs = self.seal_keys.iter().rposition(|key| key.from_epoch <= epoch);
+        signs.is_some_and(|at| {
+            self.seal_keys[at].limit.is_none()
+                && self.seal_keys[..at].iter().any(|key| key.limit.is_some())
+        })
+    }
+
     /// Runs a node of its own, and is in.
     pub fn has_node(&self) -> bool {
         self.host.is_none() && !self.nodes.is_empty() && self.revoked.is_none()

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::seal::Seal;
 use crate::{
     domain::{
-        audience::FeedId,
+        audience::{Audience, FeedId},
         id::PointCode,
         position::{Epoch, Sequence},
         time::Time,
@@ -37,7 +37,27 @@ pub struct Held {
     pub seal: Option<Arc<Seal>>,
 }
 
+/// A seal's place among the seals of its feed: epochs are compared first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Position {
+    /// Counter of the epoch.
+    pub epoch: u64,
+    /// Of the seal.
+    pub number: u64,
+}
+
+impl Position {
+    pub fn of(seal: &Seal) -> Position {
+        let statement = seal.statement();
+        Position { epoch: statement.epoch.counter, number: statement.number }
+    }
+}
+
 impl Held {
+    pub fn position(&self) -> Option<Position> {
+        self.seal.as_deref().map(Position::of)
+    }
+
     pub fn of(copy: &Copy) -> Held {
         Held {
             slot: copy.slot,
@@ -61,10 +81,18 @@ pub struct View {
     pub head: Option<Arc<Seal>>,
     /// A neighbour is delivering it.
     pub busy: bool,
-    /// It came with a backup, and no neighbour has said yet whether it is the newest: not shown.
-    pub unchecked: bool,
-    /// The home has sealed two states under one number, or a state that does not add up.
-    pub frozen: bool,
+    /// The newest position that the home has named in a list of its heads; none before it named one.
+    pub stated: Option<Position>,
+    /// When the list arrived since which `stated` has been above what is held.
+    pub stated_at: Time,
+    /// It came with a backup in this position, and nothing newer was heard that says whether it is the
+    /// newest: not shown.
+    pub unchecked: Option<Position>,
+    /// The highest epoch in which the home has sealed two states under one number, or a state that
+    /// does not add up.
+    pub contradicted: Option<u64>,
+    /// The highest epoch in which what was held lies beyond the last state that its key counts for.
+    pub disowned: Option<u64>,
     /// Rises whenever anything above changes.
     revision: u64,
 }
@@ -73,13 +101,39 @@ impl View {
     /// The seal that neighbours may be told of: of a state that is here, verified and whole.
     pub fn relayed(&self) -> Option<&Arc<Seal>> {
         // What came with a backup is not passed on either: so the neighbour says what it has.
-        let held = self.held.as_ref().filter(|held| held.state.is_relayed() && !self.unchecked)?;
+        let held = self.held.as_ref().filter(|held| held.state.is_relayed() && self.counts())?;
         held.seal.as_ref()
     }
 
     /// What answers may rest on.
     pub fn readable(&self) -> Option<&Held> {
-        self.held.as_ref().filter(|held| held.state.is_readable() && !self.unchecked)
+        self.held.as_ref().filter(|held| held.state.is_readable() && self.counts())
+    }
+
+    /// The epoch up to which nothing new is taken.
+    pub fn broken(&self) -> Option<u64> {
+        self.contradicted.max(self.disowned)
+    }
+
+    /// The home has contradicted itself, or lost its key, in the epoch that is held, and no later one
+    /// is here.
+    pub fn is_frozen(&self) -> bool {
+        self.reaches_held(self.broken())
+    }
+
+    /// What is held may be a thief's: it is not shown.
+    pub fn is_disowned(&self) -> bool {
+        self.reaches_held(self.disowned)
+    }
+
+    fn reaches_held(&self, epoch: Option<u64>) -> bool {
+        let held = self.held.as_ref().map_or(0, |held| held.epoch.counter);
+        epoch.is_some_and(|counter| counter >= held)
+    }
+
+    /// Neither waits for a neighbour's word nor may be a thief's.
+    fn counts(&self) -> bool {
+        self.unchecked.is_none() && !self.is_disowned()
     }
 
     /// Could a pull be granted that leads to `seal`? The writer has the last word.
@@ -91,7 +145,18 @@ impl View {
         !self.busy && settled && newer
     }
 
-    /// Is there something newer than what is held?
+    /// Since when the home has named a position that is not here; it matters not who keeps it back.
+    pub fn lacking_since(&self) -> Option<Time> {
+        let held = self.held.as_ref().and_then(Held::position);
+        (self.stated > held).then_some(self.stated_at)
+    }
+
+    /// Is there something newer than what is held, by seals or by the home's list of its heads?
+    pub fn lags(&self) -> bool {
+        self.is_behind() || self.lacking_since().is_some()
+    }
+
+    /// Is a seal known that is newer than what is held?
     pub fn is_behind(&self) -> bool {
         match (&self.head, self.held.as_ref().and_then(|held| held.seal.as_ref())) {
             (Some(head), Some(held)) => head.is_after(held),
@@ -101,11 +166,27 @@ impl View {
     }
 }
 
-/// A home's own word on all its heads, and when it reached us.
+/// Whose readers a home's word is for.
+pub type List = (PointCode, Option<Audience>);
+
+/// The audience of the list that names a feed's head: the roster's is for anybody.
+pub fn list_of(audience: Audience) -> Audience {
+    match audience {
+        Audience::Sealed | Audience::Home => audience,
+        Audience::Domestic | Audience::Network | Audience::Public => audience,
+        Audience::Roster => Audience::Public,
+    }
+}
+
+/// A home's own word on its heads, and when it reached us.
 #[derive(Clone, Debug)]
 pub struct Heard {
     pub number: u64,
     pub at: Time,
+    /// Whose readers it is for; none: for all of the home's feeds, as older versions say it.
+    pub audience: Option<Audience>,
+    /// Where each of its feeds stands.
+    pub heads: Vec<(Audience, Position)>,
     /// Encoded SignedHeads, to pass on.
     pub statement: Arc<Vec<u8>>,
 }
@@ -113,7 +194,7 @@ pub struct Heard {
 #[derive(Default)]
 struct Inner {
     views: BTreeMap<FeedId, View>,
-    heard: BTreeMap<PointCode, Heard>,
+    heard: BTreeMap<List, Heard>,
     revision: u64,
     /// What may be read, until that changes; asked for with every answer.
     readable: Option<Arc<BTreeMap<Slot, FeedId>>>,
@@ -212,15 +293,26 @@ impl Heads {
         newer
     }
 
+    /// The home has contradicted itself in this epoch.
+    pub fn contradict(&self, feed: &FeedId, counter: u64) {
+        self.update(feed, |view| view.contradicted = view.contradicted.max(Some(counter)));
+    }
+
     /// A neighbour's word on a feed that came with a backup: it may be shown again once it is as new.
-    pub fn check(&self, seal: &Seal) {
-        let feed = &seal.statement().feed;
+    /// A seal that the backup may have held already says nothing, unless the home itself says it now.
+    pub fn check(&self, seal: &Seal, by_home: bool) {
+        let said = Position::of(seal);
+        self.check_position(&seal.statement().feed, said, |came_with| by_home || said > came_with);
+    }
+
+    /// Shows a feed again that came with a backup, where `said` is news and not above what is held.
+    fn check_position(&self, feed: &FeedId, said: Position, is_news: impl Fn(Position) -> bool) {
         let is_as_new = |view: &View| {
-            let held = view.held.as_ref().and_then(|held| held.seal.as_ref());
-            view.unchecked && held.is_some_and(|held| !seal.is_after(held))
+            view.unchecked.is_some_and(&is_news)
+                && view.held.as_ref().and_then(Held::position) >= Some(said)
         };
         if self.find(feed).is_some_and(|view| is_as_new(&view)) {
-            self.update(feed, |view| view.unchecked = false);
+            self.update(feed, |view| view.unchecked = None);
         }
     }
 
@@ -248,29 +340,66 @@ impl Heads {
         Changes { signal: self.changed.clone(), seen }
     }
 
-    /// Takes a home's newer word on its heads; false if it is not newer.
-    pub fn hear(&self, home: &PointCode, heard: Heard) -> bool {
+    /// Takes a home's newer word on its heads; false if it is not newer. What it says of feeds that
+    /// this node may not hold is none of its business.
+    pub fn hear(&self, home: &PointCode, heard: Heard, may_hold: impl Fn(&FeedId) -> bool) -> bool {
+        let (heads, at) = (heard.heads.clone(), heard.at);
+        let list = (home.clone(), heard.audience);
         let newer = self.with(|inner| {
-            let newer = inner.heard.get(home).is_none_or(|known| heard.number > known.number);
+            let newer = inner.heard.get(&list).is_none_or(|known| heard.number > known.number);
             if newer {
                 inner.revision += 1;
-                inner.heard.insert(home.clone(), heard);
+                inner.heard.insert(list, heard);
             }
             newer
         });
         if newer {
+            for (audience, position) in heads {
+                let feed = FeedId::new(home.clone(), audience);
+                if may_hold(&feed) {
+                    self.state(&feed, position, at);
+                }
+            }
             self.changed.send();
         }
         newer
     }
 
-    pub fn heard(&self, home: &PointCode) -> Option<Heard> {
-        self.with(|inner| inner.heard.get(home).cloned())
+    /// The home has named where a feed stands.
+    fn state(&self, feed: &FeedId, position: Position, at: Time) {
+        if self.find(feed).is_none_or(|view| view.stated < Some(position)) {
+            self.update(feed, |view| {
+                if view.lacking_since().is_none() {
+                    view.stated_at = at;
+                }
+                view.stated = Some(position);
+            });
+        }
+        // The list is newer than the one that came with a backup, or it would not have been taken.
+        self.check_position(feed, position, |_| true);
     }
 
-    pub fn all_heard(&self) -> Vec<(PointCode, Heard)> {
+    /// The newest word of a home, whoever it is for.
+    pub fn heard(&self, home: &PointCode) -> Option<Heard> {
         self.with(|inner| {
-            inner.heard.iter().map(|(home, heard)| (home.clone(), heard.clone())).collect()
+            let lists = inner.heard.range((home.clone(), None)..);
+            let own = lists.take_while(|((of, _), _)| of == home).map(|(_, heard)| heard);
+            own.max_by_key(|heard| heard.number).cloned()
+        })
+    }
+
+    /// The newest word of a home that is about this feed.
+    pub fn heard_of(&self, feed: &FeedId) -> Option<Heard> {
+        self.with(|inner| {
+            let list = |audience| inner.heard.get(&(feed.home.clone(), audience));
+            let (old, new) = (list(None), list(Some(list_of(feed.audience))));
+            old.into_iter().chain(new).max_by_key(|heard| heard.number).cloned()
+        })
+    }
+
+    pub fn all_heard(&self) -> Vec<(List, Heard)> {
+        self.with(|inner| {
+            inner.heard.iter().map(|(list, heard)| (list.clone(), heard.clone())).collect()
         })
     }
 
@@ -292,11 +421,24 @@ impl Heads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audience::Audience;
+    use crate::feed::seal::Statement;
 
     fn held(slot: u32, state: CopyState) -> Held {
         let epoch = Epoch { counter: 1, random: [0; 16] };
         Held { slot: Slot(slot), epoch, state, sequence: Sequence(1), live: 1, seal: None }
+    }
+
+    #[test]
+    fn a_feed_is_frozen_until_an_epoch_above_the_contradiction_is_held() {
+        let mut view = View { contradicted: Some(1), ..View::default() };
+        assert!(view.is_frozen(), "nothing is held");
+        view.held = Some(held(1, CopyState::Current));
+        assert!(view.is_frozen());
+        let next = Epoch { counter: 2, random: [1; 16] };
+        view.held = Some(Held { epoch: next, ..held(2, CopyState::Current) });
+        assert!(!view.is_frozen());
+        view.contradicted = Some(2);
+        assert!(view.is_frozen(), "the next one too");
     }
 
     #[test]
@@ -307,10 +449,104 @@ mod tests {
         assert_eq!(readable(), []);
         heads.update(&feed, |view| view.held = Some(held(1, CopyState::Current)));
         assert_eq!(readable(), [Slot(1)]);
-        heads.update(&feed, |view| view.unchecked = true);
+        let came_with = Position { epoch: 1, number: 1 };
+        heads.update(&feed, |view| view.unchecked = Some(came_with));
         assert_eq!(readable(), []);
-        heads.update(&feed, |view| view.unchecked = false);
+        heads.update(&feed, |view| view.unchecked = None);
         heads.update(&feed, |view| view.held = Some(held(2, CopyState::Current)));
         assert_eq!(readable(), [Slot(2)]);
+    }
+
+    fn feed() -> FeedId {
+        FeedId::new("GB-LON".parse().unwrap(), Audience::Network)
+    }
+
+    fn seal(number: u64) -> Arc<Seal> {
+        let statement = Statement {
+            network: "gd".into(),
+            feed: feed(),
+            epoch: Epoch { counter: 1, random: [0; 16] },
+            number,
+            sequence: Sequence(number),
+            live: 1,
+            digest: [number as u8; 32],
+            previous: None,
+            sealed_at: Time(0),
+            successor: None,
+        };
+        Arc::new(Seal::sign(statement, &ed25519_dalek::SigningKey::from_bytes(&[3; 32])))
+    }
+
+    fn said(number: u64, head: u64) -> Heard {
+        let heads = vec![(Audience::Network, Position { epoch: 1, number: head })];
+        let (at, audience) = (Time(number as i64), Some(Audience::Network));
+        Heard { number, at, audience, heads, statement: Arc::default() }
+    }
+
+    fn hold(heads: &Heads, number: u64) {
+        let held = Held { seal: Some(seal(number)), ..held(1, CopyState::Current) };
+        heads.update(&feed(), |view| view.held = Some(held));
+    }
+
+    fn hear(heads: &Heads, heard: Heard) {
+        heads.hear(&feed().home, heard, |_| true);
+    }
+
+    #[test]
+    fn a_head_that_the_home_names_and_nobody_announces_is_missed() {
+        let heads = Heads::default();
+        let view = || heads.find(&feed()).unwrap();
+        hold(&heads, 4);
+        hear(&heads, said(10, 4));
+        assert!(!view().lags());
+        hear(&heads, said(11, 6));
+        hear(&heads, said(12, 7));
+        assert!(view().lags() && !view().is_behind());
+        assert_eq!(view().lacking_since(), Some(Time(11)), "since the first that named it");
+        hold(&heads, 6);
+        assert!(view().lags());
+        hold(&heads, 7);
+        assert!(!view().lags());
+    }
+
+    #[test]
+    fn a_head_of_a_feed_that_is_not_here_at_all_is_missed_by_who_may_hold_it() {
+        let heads = Heads::default();
+        heads.hear(&feed().home, said(1, 1), |_| false);
+        assert!(heads.find(&feed()).is_none());
+        hear(&heads, said(2, 1));
+        assert!(heads.find(&feed()).unwrap().lags());
+    }
+
+    #[test]
+    fn what_came_with_a_backup_is_shown_again_by_news_alone() {
+        let came_with = Position { epoch: 1, number: 4 };
+        let restored = || {
+            let heads = Heads::default();
+            hear(&heads, said(10, 4));
+            hold(&heads, 4);
+            heads.update(&feed(), |view| view.unchecked = Some(came_with));
+            heads
+        };
+        let is_shown = |heads: &Heads| heads.find(&feed()).unwrap().unchecked.is_none();
+
+        let heads = restored();
+        heads.check(&seal(4), false);
+        heads.check(&seal(3), false);
+        hear(&heads, said(10, 4));
+        assert!(!is_shown(&heads), "the backup may have held all of that");
+        heads.check(&seal(6), false);
+        hear(&heads, said(11, 6));
+        assert!(!is_shown(&heads), "there is something newer");
+        hold(&heads, 6);
+        heads.check(&seal(6), false);
+        assert!(is_shown(&heads), "and now it is here");
+
+        let heads = restored();
+        hear(&heads, said(11, 4));
+        assert!(is_shown(&heads), "a newer list names what is held");
+        let heads = restored();
+        heads.check(&seal(4), true);
+        assert!(is_shown(&heads), "the home says it now");
     }
 }

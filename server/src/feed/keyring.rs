@@ -113,6 +113,18 @@ impl Keyring {
         *feed == self.roster_feed() || self.roster().may_node_hold(&self.point, feed)
     }
 
+    /// Has the roster limited the key of this seal to a state before it?
+    pub fn is_disowned(&self, seal: &Seal) -> bool {
+        let statement = seal.statement();
+        let feed = &statement.feed;
+        let position = Position { epoch: statement.epoch.counter, sequence: statement.sequence.0 };
+        feed.audience != Audience::Roster
+            && self
+                .roster()
+                .seal_key(&feed.home, position.epoch)
+                .is_some_and(|key| !key.vouches_for(feed.audience, position))
+    }
+
     /// Checks a seal against the key that the roster names for its home and epoch, and against the
     /// position up to which a compromised key still counts.
     pub fn verify(&self, seal: &Seal) -> Result<(), SealError> {

@@ -182,7 +182,7 @@ impl Delivery {
 struct Signs {
     revision: u64,
     heads: BTreeMap<crate::domain::audience::FeedId, (u64, u64)>,
-    heard: BTreeMap<PointCode, u64>,
+    heard: BTreeMap<crate::feed::heads::List, u64>,
 }
 
 impl Office {
@@ -247,10 +247,10 @@ impl Office {
                 alive.insert(feed.home);
             }
         }
-        for (home, heard) in self.parts.heads.all_heard() {
-            let before = signs.heard.insert(home.clone(), heard.number);
+        for (list, heard) in self.parts.heads.all_heard() {
+            let before = signs.heard.insert(list.clone(), heard.number);
             if before.is_none_or(|before| before < heard.number) {
-                alive.insert(home);
+                alive.insert(list.0);
             }
         }
         alive

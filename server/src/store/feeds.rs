@@ -208,12 +208,12 @@ impl FeedTx for Transaction {
 
     async fn put_statement(
         &mut self,
-        home: &str,
+        list: &str,
         number: u64,
         statement: &[u8],
         now_us: i64,
     ) -> Result<(), StoreError> {
-        seals::put_statement(self.connection(), home, number, statement, now_us).await
+        seals::put_statement(self.connection(), list, number, statement, now_us).await
     }
 
     async fn pass(&mut self, turn: Turn) -> Result<bool, StoreError> {

@@ -285,16 +285,18 @@ pub trait FeedTx: Send {
         seal: &[u8],
     ) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>> + Send;
 
+    /// Keeps a proof; a whole one, of two seals, in place of a seal that did not add up.
     fn insert_equivocation(
         &mut self,
         found: &FoundEquivocation,
         now_us: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Keeps a home's list of heads unless a newer one is kept.
+    /// Keeps a home's list of heads unless a newer one is kept. `list`: the home, or for the list of
+    /// one audience `home/audience`.
     fn put_statement(
         &mut self,
-        home: &str,
+        list: &str,
         number: u64,
         statement: &[u8],
         now_us: i64,

@@ -126,6 +126,7 @@ async fn forget_old(db: &mut AnyConnection, feed: &FeedId) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Keeps a proof; a whole one, of two seals, in place of a seal that did not add up.
 pub async fn insert_equivocation(
     db: &mut AnyConnection,
     found: &FoundEquivocation,
@@ -133,7 +134,9 @@ pub async fn insert_equivocation(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "insert into equivocations (home, audience, epoch_counter, proof, found_us)
-         values ($1, $2, $3, $4, $5) on conflict do nothing",
+         values ($1, $2, $3, $4, $5)
+         on conflict (home, audience, epoch_counter) do update set proof = excluded.proof
+         where length(excluded.proof) > length(equivocations.proof)",
     )
     .bind(found.feed.home.as_str())
     .bind(found.feed.audience as i64)
@@ -146,10 +149,11 @@ pub async fn insert_equivocation(
     Ok(())
 }
 
-/// Keeps a home's list of heads unless a newer one is kept.
+/// Keeps a home's list of heads unless a newer one is kept. The column `home` is the list's name: the
+/// home, or for the list of one audience `home/audience`.
 pub async fn put_statement(
     db: &mut AnyConnection,
-    home: &str,
+    list: &str,
     number: u64,
     statement: &[u8],
     now_us: i64,
@@ -160,7 +164,7 @@ pub async fn put_statement(
            statement = excluded.statement, heard_us = excluded.heard_us
          where excluded.number > statements.number",
     )
-    .bind(home)
+    .bind(list)
     .bind(number as i64)
     .bind(statement.to_vec())
     .bind(now_us)

@@ -14,7 +14,7 @@ use crate::{
     domain::audience::{Audience, FeedId},
     feed::{
         continuity::{Mark, MarkFile, Marks},
-        heads::Heads,
+        heads::{Heads, Held},
         indexing::Indexing,
         inflow::Inflow,
         keyring::Keyring,
@@ -63,7 +63,8 @@ pub(super) struct Engine<S> {
 pub(super) struct Touched {
     pub(super) copies: BTreeMap<FeedId, Vec<Copy>>,
     pub(super) raised: Vec<Arc<Seal>>,
-    pub(super) frozen: Vec<FeedId>,
+    /// Feeds, and the epochs in which their homes have contradicted themselves.
+    pub(super) contradicted: Vec<(FeedId, u64)>,
     pub(super) work: Vec<Work>,
     /// Copies that are not yet written down as they are here.
     pub(super) unwritten: BTreeSet<(FeedId, Slot)>,
@@ -107,7 +108,7 @@ impl<S: FeedStore> Engine<S> {
     /// Picks up whatever was under way when the node stopped.
     pub(super) async fn resume(&mut self, marks: Option<Marks>) -> Result<(), StoreError> {
         for found in self.store.equivocations().await? {
-            self.heads.update(&found.feed, |view| view.frozen = true);
+            self.heads.contradict(&found.feed, found.epoch_counter);
         }
         let mut by_feed: BTreeMap<FeedId, Vec<Copy>> = BTreeMap::new();
         for copy in self.store.copies().await? {
@@ -147,10 +148,6 @@ impl<S: FeedStore> Engine<S> {
         }
         for (feed, copies) in &by_feed {
             self.publish(feed, copies);
-            let is_own = copies.iter().any(|copy| copy.state == CopyState::Own);
-            if recovery.unmarked && !is_own && feed.audience != Audience::Roster {
-                self.heads.update(feed, |view| view.unchecked = true);
-            }
         }
         if by_feed.contains_key(&self.keys.roster_feed()) {
             self.reload_roster().await?;
@@ -159,7 +156,17 @@ impl<S: FeedStore> Engine<S> {
                 recovery.feeds.retain(|feed, _| self.keys.successor(&feed.home).is_none());
             });
         }
-        self.hear_kept().await
+        self.hear_kept().await?;
+        // Last: what was kept of the homes' words came with the same backup.
+        for (feed, copies) in by_feed.iter().filter(|_| recovery.unmarked) {
+            let is_own = copies.iter().any(|copy| copy.state == CopyState::Own);
+            if !is_own && feed.audience != Audience::Roster {
+                self.heads.update(feed, |view| {
+                    view.unchecked = view.held.as_ref().and_then(Held::position);
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) {

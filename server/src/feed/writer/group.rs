@@ -1,6 +1,9 @@
 //! A group of commands in one transaction, answered once it is durable.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tracing::{error, warn};
 
@@ -10,7 +13,7 @@ use super::{
     work::Work,
 };
 use crate::{
-    domain::audit::Notes,
+    domain::{audience::FeedId, audit::Notes},
     feed::{
         change::{Change, CommitError, Committed, Expect},
         continuity::Mark,
@@ -72,6 +75,10 @@ impl<S: FeedStore> Engine<S> {
                 self.work.push_back(Work::OpenEpochs);
                 None
             }
+            Command::NextEpochs(feeds) => {
+                self.work.push_back(Work::NextEpochs(feeds));
+                None
+            }
             Command::Expect(marks) => {
                 self.recovery.send_if_modified(|recovery| {
                     let expects = recovery.unmarked;
@@ -102,7 +109,8 @@ impl<S: FeedStore> Engine<S> {
                 let refused = if !open {
                     Some(CommitError::Recovering)
                 } else {
-                    own::check(&change, &self.keys).err()
+                    let checked = own::check(&change, &self.keys);
+                    checked.and_then(|()| self.check_frozen(&change, reconciles)).err()
                 };
                 match refused {
                     Some(error) => {
@@ -113,6 +121,17 @@ impl<S: FeedStore> Engine<S> {
                 }
             }
             other => Some(Prepared::new(other)),
+        }
+    }
+
+    /// Nobody would take what is written into a frozen feed. What brings home records in line before
+    /// the node serves is let in: the next epoch starts from it.
+    fn check_frozen(&self, change: &Change, reconciles: bool) -> Result<(), CommitError> {
+        let feeds: BTreeSet<&FeedId> = change.writes.iter().map(|write| &write.feed).collect();
+        let is_frozen = |feed: &&FeedId| self.heads.find(feed).is_some_and(|view| view.is_frozen());
+        match feeds.into_iter().find(is_frozen) {
+            Some(feed) if !reconciles => Err(CommitError::Frozen { feed: feed.clone() }),
+            _ => Ok(()),
         }
     }
 
@@ -160,13 +179,17 @@ impl<S: FeedStore> Engine<S> {
                     Answer::Nothing
                 }
                 Command::Hear { home, heard } => {
-                    tx.put_statement(home.as_str(), heard.number, &heard.statement, heard.at.0)
-                        .await?;
+                    let list = match heard.audience {
+                        None => home.to_string(),
+                        Some(audience) => FeedId::new(home.clone(), audience).to_string(),
+                    };
+                    tx.put_statement(&list, heard.number, &heard.statement, heard.at.0).await?;
                     Answer::Nothing
                 }
                 Command::Close { .. }
                 | Command::Expect(_)
                 | Command::OpenEpochs
+                | Command::NextEpochs(_)
                 | Command::Refresh
                 | Command::Retire(_)
                 | Command::Reconciling(_) => Answer::Nothing,

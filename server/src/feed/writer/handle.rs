@@ -1,7 +1,7 @@
 //! The writer's front door: what may be asked of it, and how it is started.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -78,6 +78,7 @@ pub(super) enum Command {
     },
     Expect(Marks),
     OpenEpochs,
+    NextEpochs(BTreeSet<FeedId>),
     Reconciling(bool),
     Refresh,
     Retire(FeedId),
@@ -198,6 +199,12 @@ impl Writer {
     /// back goes on in a new epoch from what is here.
     pub async fn open_epochs(&self) {
         self.send(Command::OpenEpochs).await;
+    }
+
+    /// These own feeds go on in their next epochs from what is here: after the home has contradicted
+    /// itself.
+    pub async fn next_epochs(&self, feeds: BTreeSet<FeedId>) {
+        self.send(Command::NextEpochs(feeds)).await;
     }
 
     /// Own feeds that go on somewhere above these marks once epochs are opened, though nothing of them

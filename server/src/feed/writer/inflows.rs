@@ -43,19 +43,19 @@ impl<S: FeedStore> Engine<S> {
         {
             return Ok(None);
         }
-        let frozen = self.heads.find(feed).is_some_and(|view| view.frozen);
-        let roster = self.keys.roster();
+        let view = self.heads.find(feed).unwrap_or_default();
+        let counter = statement.epoch.counter;
+        // A frozen feed goes on with an epoch that the roster approves, and with nothing else.
+        let goes_on = view.broken() < Some(counter) && approved(&self.keys.roster(), seal);
+        if view.is_frozen() && !goes_on {
+            return Ok(None);
+        }
         let copies = touched.copies(tx, feed).await?;
         let newest = copies
             .iter()
             .filter(|copy| copy.state != CopyState::Retired)
             .max_by_key(|copy| copy.epoch.counter);
         let newest_counter = newest.map_or(0, |copy| copy.epoch.counter);
-        let counter = statement.epoch.counter;
-        if frozen && (counter <= newest_counter || !approved(&roster, seal)) {
-            return Ok(None);
-        }
-
         let same = copies
             .iter()
             .find(|copy| copy.epoch == statement.epoch && copy.state != CopyState::Retired);
@@ -247,5 +247,7 @@ fn approved(roster: &Roster, seal: &Seal) -> bool {
         random: statement.epoch.random,
     };
     statement.feed.audience == Audience::Roster
-        || roster.get(&statement.feed.home).is_some_and(|entry| entry.approves(&epoch))
+        || roster
+            .get(&statement.feed.home)
+            .is_some_and(|entry| entry.approves(&epoch) || entry.has_new_key_at(epoch.counter))
 }

@@ -109,14 +109,28 @@ impl<S: FeedStore> Engine<S> {
         if recovery.is_taken_back() {
             return Ok(());
         }
+        self.next_epochs(&self.to_open(&recovery)).await?;
+        // Last: who waits for it finds the new epochs.
+        self.recovery.send_modify(|recovery| {
+            recovery.feeds.clear();
+            recovery.unmarked = false;
+        });
+        Ok(())
+    }
+
+    /// Own feeds go on in an epoch above every one that was heard of, from what is here.
+    pub(super) async fn next_epochs(&mut self, feeds: &BTreeSet<FeedId>) -> Result<(), StoreError> {
+        let recovery = self.recovery.borrow().clone();
         let now = self.outside.now();
         let mut tx = self.store.begin().await?;
         let mut touched = Touched::default();
         let mut marks = Marks::new();
-        for feed in self.to_open(&recovery) {
-            let feed = &feed;
-            let last = self.heads.find(feed).and_then(|view| view.head);
+        for feed in feeds {
+            let view = self.heads.find(feed).unwrap_or_default();
+            let broken = view.broken().unwrap_or(0);
+            let last = view.head;
             let seen = last.as_ref().map_or(0, |seal| seal.statement().epoch.counter);
+            let seen = seen.max(broken);
             let copies = touched.copies(&mut tx, feed).await?;
             if own_copy(copies).is_none() {
                 let copy = own::new_copy(feed.clone(), &self.keys, &self.outside);
@@ -148,11 +162,6 @@ impl<S: FeedStore> Engine<S> {
         self.marks.extend(marks);
         self.write_marks();
         self.show(touched).await;
-        // Last: who waits for it finds the new epochs.
-        self.recovery.send_modify(|recovery| {
-            recovery.feeds.clear();
-            recovery.unmarked = false;
-        });
         Ok(())
     }
 

@@ -36,8 +36,8 @@ impl<S: FeedStore> Engine<S> {
         for seal in &touched.raised {
             self.heads.raise(seal);
         }
-        for feed in &touched.frozen {
-            self.heads.update(feed, |view| view.frozen = true);
+        for (feed, counter) in &touched.contradicted {
+            self.heads.contradict(feed, *counter);
         }
         self.work.extend(touched.work);
         if roster_changed && let Err(error) = self.reload_roster().await {
@@ -109,17 +109,31 @@ impl<S: FeedStore> Engine<S> {
             }
         }
         self.keys.set_roster(entries.into_iter().collect());
+        self.disown();
         self.work.push_back(Work::LeaveHomes);
         // Sessions check their peers against it when they see that something has changed.
         self.heads.update(&feed, |_| {});
         Ok(())
     }
 
+    /// What lies beyond the last state that its key counts for is not shown any more.
+    fn disown(&self) {
+        for (feed, view) in self.heads.all() {
+            let seal = view.held.as_ref().and_then(|held| held.seal.clone());
+            let Some(seal) = seal.filter(|seal| self.keys.is_disowned(seal)) else { continue };
+            let counter = seal.statement().epoch.counter;
+            if view.disowned < Some(counter) {
+                warn!(%feed, ?seal, "its key does not count for it any more: hidden");
+                self.heads.update(&feed, |view| view.disowned = Some(counter));
+            }
+        }
+    }
+
     /// Takes the homes' words on their heads as they are stored.
     pub(super) async fn hear_kept(&self) -> Result<(), StoreError> {
         for (statement, heard_us) in self.store.statements().await? {
             if let Some((home, heard)) = statement::read_kept(&statement, heard_us) {
-                self.heads.hear(&home, heard);
+                self.heads.hear(&home, heard, |feed| self.keys.may_hold(feed));
             }
         }
         Ok(())

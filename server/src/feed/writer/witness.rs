@@ -72,7 +72,7 @@ impl<S: FeedStore> Engine<S> {
         };
         error!(feed = %found.feed, ?one, ?other, "frozen until the home's next epoch");
         tx.insert_equivocation(&found, self.outside.now().0).await?;
-        touched.frozen.push(found.feed);
+        touched.contradicted.push((found.feed, found.epoch_counter));
         Ok(())
     }
 }

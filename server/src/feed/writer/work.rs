@@ -1,6 +1,6 @@
 //! Long work, one step at a time between transactions.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tracing::info;
 
@@ -24,6 +24,7 @@ const HEAR_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Work {
     OpenEpochs,
+    NextEpochs(BTreeSet<FeedId>),
     Refresh,
     LeaveHomes,
     Retire(FeedId),
@@ -38,6 +39,7 @@ impl<S: FeedStore> Engine<S> {
     pub(super) async fn step(&mut self, work: Work) -> Result<(), StoreError> {
         match &work {
             Work::OpenEpochs => self.open_epochs().await?,
+            Work::NextEpochs(feeds) => self.next_epochs(feeds).await?,
             Work::Refresh => self.refresh().await?,
             Work::LeaveHomes => self.leave_homes().await?,
             Work::Retire(feed) => self.retire(feed).await?,
@@ -157,8 +159,9 @@ impl<S: FeedStore> Engine<S> {
             self.write_marks();
         }
         for found in self.store.equivocations().await? {
-            if self.heads.find(&found.feed).is_none_or(|view| !view.frozen) {
-                touched.frozen.push(found.feed);
+            let known = self.heads.find(&found.feed).and_then(|view| view.contradicted);
+            if known < Some(found.epoch_counter) {
+                touched.contradicted.push((found.feed, found.epoch_counter));
             }
         }
         if self.heard.is_none_or(|heard| heard.elapsed() > HEAR_EVERY) {

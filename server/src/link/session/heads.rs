@@ -7,7 +7,10 @@ use yizhan_proto::v1::{self, frame::Kind};
 
 use super::running::{Ended, Session};
 use crate::{
-    domain::audience::{Audience, FeedId},
+    domain::{
+        audience::{Audience, FeedId},
+        id::PointCode,
+    },
     feed::{seal::Seal, statement},
     link::frame::{HEADS_MAX, frame},
     planted::{self, Fault},
@@ -59,8 +62,12 @@ impl<S: FeedStore> Session<S> {
             }
             return;
         };
-        self.statements_told.insert(home.clone(), heard.number);
-        if self.parts.heads.hear(&home, heard.clone()) {
+        if !self.may_hear(&self.parts.keys.point, &home, heard.audience) {
+            return;
+        }
+        self.statements_told.insert((home.clone(), heard.audience), heard.number);
+        let may_hold = |feed: &FeedId| self.parts.keys.may_hold(feed);
+        if self.parts.heads.hear(&home, heard.clone(), may_hold) {
             self.parts.writer.hear(home, heard).await;
         }
     }
@@ -111,10 +118,17 @@ impl<S: FeedStore> Session<S> {
             self.parts.heads.raise(&seal);
             self.parts.writer.remember(seal.clone()).await;
         }
-        self.parts.heads.check(&seal);
+        self.recheck(&seal);
         if newer {
             self.theirs.insert(feed, seal);
         }
+    }
+
+    /// What came with a backup is held against what the peer has announced.
+    pub(super) fn recheck(&self, seal: &Seal) {
+        let by_home = self.parts.keys.roster().server_of(&seal.statement().feed.home)
+            == Some(&self.peer.point);
+        self.parts.heads.check(seal, by_home);
     }
 
     /// Announces what has changed here, re-checks the peer, and asks for what is missing.
@@ -173,7 +187,8 @@ impl<S: FeedStore> Session<S> {
             if !feed.audience.is_shared() || !entitled {
                 continue;
             }
-            if view.frozen && self.frozen_told.insert(feed.clone(), ()).is_none() {
+            let is_told = self.contradictions_told.contains_key(&feed) && !view.is_frozen();
+            if view.contradicted.is_some() && !is_told {
                 self.tell_equivocation(&feed).await?;
             }
             let Some(seal) = view.relayed() else { continue };
@@ -200,24 +215,45 @@ impl<S: FeedStore> Session<S> {
     pub(super) async fn tell_equivocation(&mut self, feed: &FeedId) -> Result<(), Ended> {
         use prost::Message;
         let Ok(found) = self.parts.store.equivocations().await else { return Ok(()) };
-        let proofs = found.into_iter().filter(|found| found.feed == *feed);
+        let mut proofs: Vec<Vec<u8>> = found
+            .into_iter()
+            .filter(|found| found.feed == *feed)
+            .map(|found| found.proof)
+            .collect();
+        proofs.sort();
+        // What was half a proof may have become a whole one.
+        let told = *blake3::hash(&proofs.concat()).as_bytes();
+        if self.contradictions_told.insert(feed.clone(), told) == Some(told) {
+            return Ok(());
+        }
         let equivocations: Vec<v1::Equivocation> =
-            proofs.filter_map(|found| v1::Equivocation::decode(&found.proof[..]).ok()).collect();
+            proofs.iter().filter_map(|proof| v1::Equivocation::decode(&proof[..]).ok()).collect();
         let heads = v1::Heads { equivocations, ..Default::default() };
         Ok(self.out.control(frame(Kind::Heads(heads)))?)
+    }
+
+    /// A list of heads goes to those who may hold the feeds. One of all heads, as older versions say
+    /// it, cannot be cut down, and without it nobody would know that the home is alive.
+    fn may_hear(&self, node: &PointCode, home: &PointCode, audience: Option<Audience>) -> bool {
+        audience.is_none_or(|audience| {
+            let feed = FeedId::new(home.clone(), audience);
+            self.parts.keys.roster().may_node_hold(node, &feed)
+        })
     }
 
     pub(super) fn announce_statements(&mut self) -> Result<(), Ended> {
         use prost::Message;
         let roster = self.parts.keys.roster();
         let mut statements = Vec::new();
-        for (home, heard) in self.parts.heads.all_heard() {
-            if roster.get(&home).is_none()
-                || self.statements_told.get(&home).is_some_and(|told| *told >= heard.number)
+        for (list, heard) in self.parts.heads.all_heard() {
+            let (home, audience) = &list;
+            if roster.get(home).is_none()
+                || !self.may_hear(&self.peer.point, home, *audience)
+                || self.statements_told.get(&list).is_some_and(|told| *told >= heard.number)
             {
                 continue;
             }
-            self.statements_told.insert(home, heard.number);
+            self.statements_told.insert(list, heard.number);
             if let Ok(statement) = v1::SignedHeads::decode(&heard.statement[..]) {
                 statements.push(statement);
             }

@@ -72,7 +72,7 @@ impl<S: FeedStore> Session<S> {
         let now = Instant::now();
         let mut wanted: Vec<Arc<Seal>> = Vec::new();
         for (feed, seal) in &self.theirs {
-            self.parts.heads.check(seal);
+            self.recheck(seal);
             if self.pulls.values().any(|pulling| pulling.feed == *feed)
                 || self.backoff.get(feed).is_some_and(|backoff| backoff.until > now)
             {

@@ -18,7 +18,12 @@ use yizhan_proto::v1::{self, Frame, frame::Kind};
 use super::pulling::{Backoff, Deliveries, Pulling, Waiting};
 use crate::{
     domain::{audience::FeedId, id::PointCode},
-    feed::{heads::Heads, keyring::Keyring, seal::Seal, writer::Writer},
+    feed::{
+        heads::{Heads, List},
+        keyring::Keyring,
+        seal::Seal,
+        writer::Writer,
+    },
     link::{
         budget::{Total, Window},
         frame::{Unpacker, frame},
@@ -156,8 +161,9 @@ pub(super) struct Session<S: FeedStore> {
     pub(super) answered: u32,
     /// Words of homes that no key of our roster fits yet.
     pub(super) unchecked_statements: Vec<v1::SignedHeads>,
-    pub(super) statements_told: HashMap<PointCode, u64>,
-    pub(super) frozen_told: HashMap<FeedId, ()>,
+    pub(super) statements_told: HashMap<List, u64>,
+    /// BLAKE3 of the proofs against a feed's home that the peer was told.
+    pub(super) contradictions_told: HashMap<FeedId, [u8; 32]>,
 }
 
 /// Runs a session until either side ends it.
@@ -201,7 +207,7 @@ where
         answered: 0,
         unchecked_statements: Vec::new(),
         statements_told: HashMap::new(),
-        frozen_told: HashMap::new(),
+        contradictions_told: HashMap::new(),
         parts,
     };
     let ended = session.work(incoming).await;

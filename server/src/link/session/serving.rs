@@ -78,7 +78,7 @@ impl<S: FeedStore> Session<S> {
         let keys = &self.parts.keys;
         let entitled = *feed == keys.roster_feed()
             || (feed.audience.is_shared() && keys.roster().may_node_hold(&self.peer.point, feed));
-        let held = self.parts.heads.find(feed)?.held?;
+        let held = self.parts.heads.find(feed).filter(|view| !view.is_disowned())?.held?;
         let fits = held.epoch == epoch && held.state.is_relayed() && held.sequence >= after;
         (entitled && fits).then_some(held.slot)
     }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use ed25519_dalek::SigningKey;
 use futures::StreamExt;
@@ -14,7 +14,7 @@ use crate::{
         id::RecordId,
         kind::Kind as RecordKind,
         position::{Epoch, PAYLOAD_MAX, Row, Sequence},
-        roster::{PointKind, RosterEntry, SealKey},
+        roster::{ApprovedEpoch, Limit, PointKind, RosterEntry, SealKey},
         time::Time,
     },
     feed::{
@@ -24,6 +24,7 @@ use crate::{
         heads::Heads,
         keyring::Keyring,
         seal::{Seal, Statement},
+        statement,
         writer::{self, Writer},
     },
     link::{
@@ -80,10 +81,15 @@ async fn node(point: &str) -> Node {
 
 impl Node {
     async fn enrol(&self, point: &str) {
+        self.enrol_as(point, |_| {}).await;
+    }
+
+    async fn enrol_as(&self, point: &str, change: impl FnOnce(&mut RosterEntry)) {
         let mut entry = RosterEntry::new(point.parse().unwrap(), point.into(), PointKind::City);
         entry.parent = (point != "CN-440000").then(|| "CN-440000".parse().unwrap());
         let public = key(point).verifying_key().to_bytes();
         entry.seal_keys.push(SealKey { public, from_epoch: 1, limit: None });
+        change(&mut entry);
         let payload = v1::RosterPoint::from(entry).encode_to_vec();
         let id = RecordId::of_source("gd", 40, point, 0);
         let feed = self.parts.keys.roster_feed();
@@ -199,6 +205,8 @@ const SOON: Duration = Duration::from_secs(20);
 struct Hand {
     to: mpsc::Sender<Frame>,
     from: mpsc::Receiver<Frame>,
+    /// What came while it was speaking.
+    kept: VecDeque<Frame>,
     session: tokio::task::JoinHandle<Ended>,
 }
 
@@ -211,7 +219,7 @@ impl Hand {
         let parts = node.parts.clone();
         let session =
             tokio::spawn(async move { run(parts, peer, frames, wire, Arc::default()).await });
-        let mut hand = Hand { to, from, session };
+        let mut hand = Hand { to, from, kept: VecDeque::new(), session };
         let hello = v1::Hello { network: "gd".into(), point: point.into(), ..Default::default() };
         hand.say(Kind::Hello(hello)).await;
         hand
@@ -225,9 +233,18 @@ impl Hand {
             tokio::select! {
                 // A session that has ended takes nothing.
                 _ = &mut said => return,
-                Some(_) = self.from.recv() => {}
+                Some(frame) = self.from.recv() => self.kept.push_back(frame),
             }
         }
+    }
+
+    /// The next that the session says; none when it is over.
+    async fn hear(&mut self) -> Option<Kind> {
+        let frame = match self.kept.pop_front() {
+            Some(frame) => frame,
+            None => self.from.recv().await?,
+        };
+        frame.kind
     }
 
     async fn announce(&mut self, seals: &[&Seal]) {
@@ -238,8 +255,8 @@ impl Hand {
     /// The number of the pull that is asked for of a feed.
     async fn pulled(&mut self, feed: &FeedId) -> u64 {
         let asked = async {
-            while let Some(heard) = self.from.recv().await {
-                if let Some(Kind::Pull(pull)) = heard.kind
+            while let Some(heard) = self.hear().await {
+                if let Kind::Pull(pull) = heard
                     && (pull.home.as_str(), pull.audience)
                         == (feed.home.as_str(), feed.audience as u32)
                     && !pull.cancel
@@ -250,6 +267,26 @@ impl Hand {
             panic!("the session is over")
         };
         tokio::time::timeout(SOON, asked).await.expect("a pull")
+    }
+
+    /// The audiences of the first lists of heads that are announced.
+    async fn lists(&mut self) -> Vec<u32> {
+        let told = async {
+            loop {
+                let heard = self.hear().await.expect("the session goes on");
+                if let Kind::Heads(heads) = heard
+                    && !heads.statements.is_empty()
+                {
+                    let body = |list: &v1::SignedHeads| v1::HeadsBody::decode(&list.body[..]);
+                    return heads
+                        .statements
+                        .iter()
+                        .map(|list| body(list).unwrap().audience)
+                        .collect();
+                }
+            }
+        };
+        tokio::time::timeout(SOON, told).await.expect("lists of heads")
     }
 
     /// Why the session ends.
@@ -273,6 +310,11 @@ fn feed(home: &str, audience: Audience) -> FeedId {
 
 /// One record of so many bytes, as it would be sealed and sent by a home that knows no limit.
 fn sealed_row(feed: &FeedId, len: usize) -> (Seal, v1::Page) {
+    sealed_by(feed, len, 1, &key(feed.home.as_str()))
+}
+
+/// The same in any epoch, by any key.
+fn sealed_by(feed: &FeedId, len: usize, epoch: u64, key: &SigningKey) -> (Seal, v1::Page) {
     let row = Row {
         sequence: Sequence(1),
         id: RecordId([7; 16]),
@@ -283,7 +325,7 @@ fn sealed_row(feed: &FeedId, len: usize) -> (Seal, v1::Page) {
     let statement = Statement {
         network: "gd".into(),
         feed: feed.clone(),
-        epoch: Epoch { counter: 1, random: [1; 16] },
+        epoch: Epoch { counter: epoch, random: [epoch as u8; 16] },
         number: 1,
         sequence: Sequence(1),
         live: 1,
@@ -292,7 +334,7 @@ fn sealed_row(feed: &FeedId, len: usize) -> (Seal, v1::Page) {
         sealed_at: Time(1),
         successor: None,
     };
-    let seal = Seal::sign(statement, &key(feed.home.as_str()));
+    let seal = Seal::sign(statement, key);
     let (rows_zstd, rows_len) = Packer::new().pack(vec![row]);
     let seal_message = Some(seal.message().clone());
     let page = v1::Page {
@@ -324,7 +366,7 @@ async fn a_home_that_seals_too_large_a_row_freezes_that_feed_alone() {
         london.announce(&[&large_seal]).await;
         large_page.pull = london.pulled(&large).await;
         london.say(Kind::Page(large_page)).await;
-        let frozen = || hub.parts.heads.find(&large).is_some_and(|view| view.frozen);
+        let frozen = || hub.parts.heads.find(&large).is_some_and(|view| view.is_frozen());
         eventually("the feed is frozen", frozen).await;
 
         london.announce(&[&small_seal]).await;
@@ -349,7 +391,7 @@ async fn too_large_a_row_of_a_relay_says_nothing_about_the_home() {
     london.say(Kind::Page(page)).await;
     // Asked for once more after the back-off, in the same session.
     london.pulled(&of_hongkong).await;
-    assert!(!hub.parts.heads.find(&of_hongkong).unwrap().frozen);
+    assert!(!hub.parts.heads.find(&of_hongkong).unwrap().is_frozen());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -449,4 +491,112 @@ async fn a_peer_that_sends_more_than_it_may_is_put_off() {
         london.say(Kind::Page(page)).await;
     }
     assert_eq!(london.ended().await, Ended::Protocol("more pages than were granted"));
+}
+
+/// Has London deliver one record in an epoch of its own, and waits until the hub shows it.
+async fn deliver(hub: &Node, london: &mut Hand, (seal, mut page): (Seal, v1::Page)) {
+    let of_london = seal.statement().feed.clone();
+    london.announce(&[&seal]).await;
+    page.pull = london.pulled(&of_london).await;
+    london.say(Kind::Page(page)).await;
+    eventually("the hub holds it", || {
+        let view = hub.parts.heads.find(&of_london).unwrap();
+        let held = view.readable().filter(|_| !view.is_frozen());
+        held.is_some_and(|held| held.epoch == seal.statement().epoch)
+    })
+    .await;
+}
+
+/// Is a feed asked for, a few looks later?
+async fn is_pulled(hub: &Node, london: &mut Hand, feed: &FeedId) -> bool {
+    tokio::time::timeout(Duration::from_secs(3), london.pulled(feed)).await.is_ok()
+        || hub.parts.heads.find(feed).unwrap().busy
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_feed_goes_on_in_the_epoch_that_the_roster_approves() {
+    let hub = hub_with_two_children().await;
+    let of_london = feed("GB-LON", Audience::Public);
+    let mut london = Hand::greet(&hub, "GB-LON").await;
+    deliver(&hub, &mut london, sealed_row(&of_london, 10)).await;
+    let (other, _) = sealed_row(&of_london, 11);
+    london.announce(&[&other]).await;
+    let is_frozen = || hub.parts.heads.find(&of_london).unwrap().is_frozen();
+    eventually("two seals of one number freeze it", is_frozen).await;
+
+    let next = || sealed_by(&of_london, 12, 2, &key("GB-LON"));
+    london.announce(&[&next().0]).await;
+    assert!(!is_pulled(&hub, &mut london, &of_london).await, "nobody has approved it");
+    let approve = |entry: &mut RosterEntry| {
+        let (audience, counter, random) = (Audience::Public, 2, [2; 16]);
+        entry.approved_epochs.push(ApprovedEpoch { audience, counter, random });
+    };
+    hub.enrol_as("GB-LON", approve).await;
+    deliver(&hub, &mut london, next()).await;
+    // Whatever comes in this epoch is taken as ever, and the old proof says nothing about it.
+    let view = hub.parts.heads.find(&of_london).unwrap();
+    assert_eq!((view.contradicted, view.is_frozen()), (Some(1), false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_limited_key_has_sealed_is_hidden_until_another_key_goes_on() {
+    let hub = hub_with_two_children().await;
+    let of_london = feed("GB-LON", Audience::Public);
+    let mut london = Hand::greet(&hub, "GB-LON").await;
+    deliver(&hub, &mut london, sealed_row(&of_london, 10)).await;
+    let limit = |entry: &mut RosterEntry| entry.seal_keys[0].limit = Some(Limit::new());
+    hub.enrol_as("GB-LON", limit).await;
+    let shown = || hub.digest("GB-LON", Audience::Public).is_some();
+    let view = || hub.parts.heads.find(&of_london).unwrap();
+    eventually("it is not shown", || view().is_disowned() && view().readable().is_none()).await;
+
+    // Its thief goes on, in vain; the home comes back with another key.
+    london.announce(&[&sealed_by(&of_london, 11, 2, &key("GB-LON")).0]).await;
+    assert!(!is_pulled(&hub, &mut london, &of_london).await);
+    let renew = |entry: &mut RosterEntry| {
+        limit(entry);
+        let public = key("another").verifying_key().to_bytes();
+        entry.seal_keys.push(SealKey { public, from_epoch: 2, limit: None });
+    };
+    hub.enrol_as("GB-LON", renew).await;
+    deliver(&hub, &mut london, sealed_by(&of_london, 12, 2, &key("another"))).await;
+    assert!(shown());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_of_a_feed_go_to_those_alone_who_may_hold_it() {
+    let hub = hub_with_two_children().await;
+    hub.enrol("CN-440100").await;
+    for (number, audience) in [(1, Audience::Domestic), (2, Audience::Public)] {
+        let (seal, _) = sealed_row(&feed("CN-440100", audience), 10);
+        let home = &seal.statement().feed.home;
+        let seals = [Arc::new(seal.clone())];
+        let signed =
+            statement::sign("gd", (home, audience), &seals, number, Time(1), &key(home.as_str()));
+        let message = v1::SignedHeads::decode(&signed[..]).unwrap();
+        let (home, heard) = statement::verify(&message, &hub.parts.keys, Time(1)).unwrap();
+        hub.parts.heads.hear(&home, heard, |_| true);
+    }
+    let mut london = Hand::greet(&hub, "GB-LON").await;
+    assert_eq!(london.lists().await, [Audience::Public as u32]);
+    let mut guangzhou = Hand::greet(&hub, "CN-440100").await;
+    assert_eq!(guangzhou.lists().await, [Audience::Domestic as u32, Audience::Public as u32]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_way_there_and_back_is_measured_more_than_once() {
+    let hub = hub_with_two_children().await;
+    let mut london = Hand::greet(&hub, "GB-LON").await;
+    let measured = async {
+        for _ in 0..4 {
+            let nonce = loop {
+                let heard = london.hear().await.expect("the session goes on");
+                if let Kind::Ping(ping) = heard {
+                    break ping.nonce;
+                }
+            };
+            london.say(Kind::Pong(v1::Pong { nonce })).await;
+        }
+    };
+    tokio::time::timeout(SOON, measured).await.expect("pings");
 }
