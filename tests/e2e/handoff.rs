@@ -646,3 +646,18 @@ async fn a_new_deputy_gets_what_it_can_open_and_the_old_one_keeps_nothing() {
     assert!(word(&opened["content"], "text").contains(MARK), "{opened}");
     cluster.start("GB-LON").await;
 }
+
+#[tokio::test]
+async fn a_call_that_is_repeated_claims_no_second_copy_of_its_file() {
+    let cluster = Cluster::found("GB-LON").await;
+    let note = crate::people::scratch(&cluster).join("note.txt");
+    std::fs::write(&note, "a note").unwrap();
+    let file = crate::people::text(&note);
+    let mut call = vec!["help", "submit", "--category", "legal", "--country", "GB", "--lang", "en"];
+    call.extend(["--text", "with a file", "--key", "once", "--attach", &file]);
+    let visitor = cluster.visitor("GB-LON");
+    let (first, second) = (visitor.ask(&call).await, visitor.ask(&call).await);
+    assert_eq!(word(&first, "reference"), word(&second, "reference"));
+    let claimed = "select count(*) from attachments where length(request) > 0";
+    assert_eq!(count(&cluster, "GB-LON", claimed).await, 1, "the other is swept away");
+}
