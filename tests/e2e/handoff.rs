@@ -651,3 +651,49 @@ async fn one_key_at_two_nodes_is_one_request_and_both_references_lead_to_it() {
     at("GB-LON").ask(&["help", "withdraw", second, "--code", code]).await;
     assert_eq!(word(&tracked("CN-440100", first).await, "state"), "withdrawn");
 }
+
+#[tokio::test]
+async fn a_new_deputy_gets_what_it_can_open_and_the_old_one_keeps_nothing() {
+    let mut cluster = three().await;
+    let (reference, _) = asked(&cluster).await;
+    const COPIES: &str = "select count(*) from help_copies where kind = 11";
+    cluster
+        .eventually("Guangzhou keeps a copy", async || {
+            count(&cluster, "CN-440100", COPIES).await == 1
+        })
+        .await;
+    // The first of those that are not above London.
+    cluster.join("AU-SYD", "CN-440000").await;
+    cluster
+        .eventually("Sydney keeps it, and Guangzhou does not", async || {
+            count(&cluster, "AU-SYD", COPIES).await == 1
+                && count(&cluster, "CN-440100", "select count(*) from help_copies").await == 0
+        })
+        .await;
+    let opened = cluster.admin("GB-LON").await.ask(&["desk", "show", &reference]).await;
+    assert_eq!(opened["readers"], serde_json::json!(["GB-LON", "AU-SYD"]));
+    cluster.kill("GB-LON").await;
+    cluster.add_user("AU-SYD", "second", "point_admin").await;
+    let (first, second) = (cluster.admin("AU-SYD").await, cluster.user("AU-SYD", "second").await);
+    let open = ["desk", "break-glass", &reference, "--reason", "London is gone"];
+    assert_eq!(first.refused(&open).await, "TWO_PERSONS_NEEDED");
+    agreed_again(&first, &second, &open).await;
+    let opened = first.ask(&open).await;
+    assert!(word(&opened["content"], "text").contains(MARK), "{opened}");
+    cluster.start("GB-LON").await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_repeated_claims_no_second_copy_of_its_file() {
+    let cluster = Cluster::found("GB-LON").await;
+    let note = crate::people::scratch(&cluster).join("note.txt");
+    std::fs::write(&note, "a note").unwrap();
+    let file = crate::people::text(&note);
+    let mut call = vec!["help", "submit", "--category", "legal", "--country", "GB", "--lang", "en"];
+    call.extend(["--text", "with a file", "--key", "once", "--attach", &file]);
+    let visitor = cluster.visitor("GB-LON");
+    let (first, second) = (visitor.ask(&call).await, visitor.ask(&call).await);
+    assert_eq!(word(&first, "reference"), word(&second, "reference"));
+    let claimed = "select count(*) from attachments where length(request) > 0";
+    assert_eq!(count(&cluster, "GB-LON", claimed).await, 1, "the other is swept away");
+}

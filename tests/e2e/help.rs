@@ -451,3 +451,60 @@ async fn a_draft_is_held_against_past_requests() {
     fs::write(&none, "{}").unwrap();
     assert_eq!(admin.ask(&["desk", "route", "--simulate", &text(&none)]).await["moved"], 0);
 }
+
+#[tokio::test]
+async fn a_desk_puts_right_counts_supplies_fixes_an_hour_and_points_elsewhere() {
+    let cluster = Cluster::found("GB-LON").await;
+    let (student, desk) = (cluster.visitor("GB-LON"), cluster.admin("GB-LON").await);
+    let call = |category, words| {
+        let mut call = vec!["help", "submit", "--category", category, "--country", "GB"];
+        call.extend(["--lang", "en", "--text", words]);
+        call
+    };
+    let track = async |asked: &Value| {
+        let (reference, code) = (word(asked, "reference"), word(asked, "code"));
+        student.ask(&["help", "track", reference, "--code", code]).await
+    };
+
+    let needs =
+        [&call("supplies", "masks for a hall")[..], &["--supply", "mask:piece:100"]].concat();
+    let needs = student.ask(&needs).await;
+    let reference = word(&needs, "reference");
+    let supply =
+        |more: &'static str, value: &'static str| ["desk", "supply", reference, more, value];
+    let refused = desk.run(&supply("--line", "mask:piece:100:150:0:0")).await;
+    let (_, reason) = field_reason(&refused.expect_code(exit::REFUSED).json());
+    assert_eq!(reason, "pledged_beyond_need");
+    desk.ask(&supply("--line", "mask:piece:100:100:60:0")).await;
+    desk.ask(&supply("--slot", "2030-01-02T10:00:00Z")).await;
+    let content = track(&needs).await["content"].take();
+    let line = &content["supplies"][0];
+    assert_eq!((&line["pledged"], &line["sent"]), (&json!(100), &json!(60)), "{content}");
+    assert_eq!(word(&content, "advice_slot_at"), "2030-01-02T10:00:00Z");
+
+    let astray = student.ask(&call("study", "a lost passport")).await;
+    let reference = word(&astray, "reference");
+    let right = ["desk", "triage", reference, "--category", "documents", "--urgency", "urgent"];
+    let right = desk.ask(&right).await;
+    assert_eq!((word(&right, "category"), word(&right, "urgency")), ("documents", "urgent"));
+    assert_eq!(right["clocks"][0]["target_minutes"], 240, "promised anew: {right}");
+    let mut redirect = vec!["desk", "redirect", reference, "--reason", "not for us"];
+    redirect.extend(["--to", "the consulate", "--contact", "+44 20 7299 4049"]);
+    assert_eq!(word(&desk.ask(&redirect).await, "state"), "redirected");
+    let told = track(&astray).await;
+    assert_eq!(word(&told, "label"), "Not ours: see advice");
+    assert_eq!(word(&told, "advice"), "not for us\nthe consulate\n+44 20 7299 4049");
+
+    // Two people, one matter: the second is told how the first stands, and no word of it.
+    let first = student.ask(&call("housing", "no heating in the hall")).await;
+    let second = student.ask(&call("housing", "the hall is cold")).await;
+    let (of, double) = (word(&first, "reference"), word(&second, "reference"));
+    desk.ask(&["desk", "duplicate", double, "--of", of]).await;
+    assert_eq!(word(&track(&second).await, "label"), "Received");
+    desk.ask(&["desk", "assign", of]).await;
+    desk.ask(&["desk", "reply", of, "--text", "for the first alone"]).await;
+    desk.ask(&["desk", "resolve", of]).await;
+    let told = track(&second).await;
+    assert_eq!((word(&told, "label"), word(&told, "duplicate_of")), ("Done", of));
+    assert_eq!(texts(&told["messages"]), [("client".into(), "the hall is cold".to_owned())]);
+}

@@ -1,7 +1,10 @@
 //! A browser asks for help: gRPC-Web over HTTP/1.1 and HTTP/2 through TLS, framed here by hand, so that
 //! nothing of our own client stands between the test and the wire.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{BufMut, Bytes};
 use http::{HeaderMap, Method, Request, StatusCode, Version};
@@ -267,6 +270,81 @@ async fn wrong_codes_look_alike_and_are_slowed_down_on_the_web_too() {
     let slow = ["help", "track", &done.reference, "--code", &code.reveal()];
     let refused = visitor.run(&slow).await.expect_code(yizhan_tests::client::exit::REFUSED);
     assert_eq!(refused.json()["error"]["code"], "RESOURCE_EXHAUSTED");
+}
+
+/// Nobody tells by the clock whether there is a request of that name. Slow answers of a busy machine fall
+/// on both alike.
+#[tokio::test]
+async fn a_wrong_code_takes_as_long_as_an_unknown_reference() {
+    const EACH: usize = 9;
+    const STEP: Duration = Duration::from_millis(25);
+    let cluster = Cluster::found(POINT).await;
+    let mut browser = Browser::open(&cluster, Version::HTTP_2).await;
+    let code = TrackingCode::random();
+    let submit = format!("{HELP}/SubmitHelpRequest");
+    let came = browser.call(&submit, &submission(&code, "x"), Some(PAGE)).await;
+    let done = v1::SubmitHelpRequestResponse::decode(came.message).expect("an answer");
+    let track = format!("{HELP}/TrackHelpRequest");
+    let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
+    for _ in 0..EACH {
+        for (reference, took) in
+            [(done.reference.as_str(), &mut wrong), ("LON-23-00012-A", &mut unknown)]
+        {
+            let began = Instant::now();
+            let guess = look_up(reference, &TrackingCode::random());
+            let came = browser.call(&track, &guess, Some(PAGE)).await;
+            took.push(began.elapsed());
+            assert_eq!(came.code, Code::NotFound as i32);
+        }
+    }
+    for took in [&mut wrong, &mut unknown] {
+        took.sort();
+        assert!(took[0] >= STEP, "answered before the first step: {took:?}");
+    }
+    let apart = wrong[EACH / 2].abs_diff(unknown[EACH / 2]);
+    assert!(apart < STEP, "{apart:?} apart: {wrong:?} and {unknown:?}");
+}
+
+#[tokio::test]
+async fn a_page_sends_a_file_in_several_frames_of_one_body() {
+    use v1::upload_attachment_request::{Head, Part};
+    let cluster = Cluster::found(POINT).await;
+    let words = "a note in several frames. ".repeat(3_000);
+    let key = sealed::random_key();
+    let head = Part::Head(Head { name: "note.txt".to_owned(), key: key.to_vec() });
+    let data = words.as_bytes().chunks(32 * 1_024).map(|part| Part::Data(part.to_vec()));
+    let parts = std::iter::once(head).chain(data);
+    let mut body = Vec::new();
+    for part in parts {
+        body.extend(framed(&v1::UploadAttachmentRequest { part: Some(part) }));
+    }
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let mut browser = Browser::open(&cluster, version).await;
+        let request = browser.request(&format!("{HELP}/UploadAttachment"), Some(PAGE));
+        let request = request.header("x-grpc-web", "1").header("content-type", WEB);
+        let request = request.body(Full::new(body.clone().into())).expect("a request");
+        let came = browser.send(request).await;
+        assert_eq!((came.status, came.code), (StatusCode::OK, 0), "{}", came.trailers);
+        let stored = v1::UploadAttachmentResponse::decode(came.message).expect("an answer");
+        assert_eq!((stored.size, &*stored.media_type), (words.len() as i64, "text/plain"));
+
+        let code = TrackingCode::random();
+        let mut asks = submission(&code, "with a note");
+        let file = v1::HelpFile {
+            id: stored.id,
+            name: stored.name,
+            media_type: stored.media_type,
+            size: stored.size,
+            key: key.to_vec(),
+        };
+        asks.content.as_mut().expect("content").files.push(file);
+        let came = browser.call(&format!("{HELP}/SubmitHelpRequest"), &asks, Some(PAGE)).await;
+        assert_eq!(came.code, 0, "{}", came.trailers);
+        let done = v1::SubmitHelpRequestResponse::decode(came.message).expect("an answer");
+        let desk = cluster.admin(POINT).await;
+        let shown = desk.ask(&["desk", "show", &done.reference]).await;
+        assert_eq!(shown["content"]["attachments"][0]["name"], "note.txt");
+    }
 }
 
 #[tokio::test]

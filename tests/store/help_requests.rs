@@ -304,6 +304,11 @@ async fn what_lies_beside_the_feeds(database: Database) {
         assert_eq!(help_requests::deputy_mark(db, "GB-LON", "HK").await.unwrap(), mark);
     }
 
+    let deputies = help_requests::list_deputies(db, "GB-LON").await.unwrap();
+    assert_eq!(deputies, [("HK".to_owned(), (2, 3))]);
+    help_requests::remove_deputy(db, "GB-LON", "HK").await.unwrap();
+    assert_eq!(help_requests::deputy_mark(db, "GB-LON", "HK").await.unwrap(), (0, 0));
+
     let word = |reference| (reference, "GB-LON", "CN-440000");
     help_requests::put_escalation(db, word("LON-1"), b"one", 10).await.unwrap();
     help_requests::put_escalation(db, word("LON-2"), b"two", 20).await.unwrap();

@@ -64,9 +64,14 @@ pub async fn keep_copies(
     if copies.home != from.as_str() || copies.records.len() > COPIES_MAX {
         return Ok(Verdict::Refused("MALFORMED"));
     }
-    if deputy_of(&here.keys.roster(), from).as_ref() != Some(to) {
+    let is_deputy = deputy_of(&here.keys.roster(), from).as_ref() == Some(to);
+    if is_deputy == copies.over {
         // The roster may be on its way.
         return Ok(Verdict::Later);
+    }
+    if copies.over {
+        help_requests::remove_copies(db, from.as_str()).await?;
+        return Ok(Verdict::Done);
     }
     for copy in &copies.records {
         let Some(id) = record_id(&copy.id) else { return Ok(Verdict::Refused("MALFORMED")) };

@@ -533,6 +533,16 @@ pub async fn remove_copy(
     Ok(())
 }
 
+/// Nothing of the home is kept here any more.
+pub async fn remove_copies(db: &mut AnyConnection, home: &str) -> Result<(), StoreError> {
+    sqlx::query("delete from help_copies where home = $1")
+        .bind(home)
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
 /// Another home's sealed record, as its deputy keeps it.
 pub async fn find_copy(
     db: &mut AnyConnection,
@@ -595,6 +605,36 @@ pub async fn deputy_mark(
             .await
             .map_err(failed)?;
     Ok(mark.unwrap_or((0, 0)))
+}
+
+/// All deputies of a home that were sent something, present and former, with their marks.
+pub async fn list_deputies(
+    db: &mut AnyConnection,
+    home: &str,
+) -> Result<Vec<(String, (i64, i64))>, StoreError> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select deputy, epoch, sequence from help_deputies where home = $1 order by deputy",
+    )
+    .bind(home)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    Ok(rows.into_iter().map(|(deputy, epoch, sequence)| (deputy, (epoch, sequence))).collect())
+}
+
+/// It is no deputy any more; should it become one again, it is sent everything.
+pub async fn remove_deputy(
+    db: &mut AnyConnection,
+    home: &str,
+    deputy: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_deputies where home = $1 and deputy = $2")
+        .bind(home)
+        .bind(deputy)
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
 }
 
 pub async fn set_deputy_mark(

@@ -18,12 +18,14 @@ use crate::{
         records::{self, Found},
     },
     domain::{
+        audience::FeedId,
+        audit::Deed,
         deputy::deputy_of,
         help_request::HelpRequest,
         help_state::HelpMove,
         id::{PointCode, RecordId},
         kind::Kind,
-        position::Sequence,
+        position::{Row, Sequence},
     },
     feed::change::{Change, CommitError},
     store::{
@@ -206,12 +208,83 @@ pub async fn copy(app: &App) -> Result<()> {
     let roster = app.keys.roster();
     for home in app.keys.homes() {
         let Some(deputy) = deputy_of(&roster, &home) else { continue };
+        let mut is_behind = true;
         for _ in 0..COPY_LETTERS {
-            if !copy_some(app, &home, &deputy).await? {
+            is_behind = copy_some(app, &home, &deputy).await?;
+            if !is_behind {
                 break;
             }
         }
+        if !is_behind {
+            dismiss(app, &home, &deputy).await?;
+        }
     }
+    Ok(())
+}
+
+/// Points that were deputies before are told to delete what they have, once the present one has all.
+async fn dismiss(app: &App, home: &PointCode, deputy: &PointCode) -> Result<()> {
+    let feed = sealed_feed(home);
+    let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { return Ok(()) };
+    let known = {
+        let mut db = app.db.reader().await?;
+        help_requests::list_deputies(&mut db, home.as_str()).await?
+    };
+    let (present, before): (Vec<_>, Vec<_>) =
+        known.into_iter().partition(|(point, _)| point == deputy.as_str());
+    let Some((_, (epoch, sequence))) = present.first().filter(|_| !before.is_empty()) else {
+        return Ok(());
+    };
+    let left = app.db.page(held.slot, Sequence(*sequence as u64), 1, COPIES_BYTES).await?;
+    if *epoch != held.epoch.counter as i64 || left.is_some_and(|page| !page.rows.is_empty()) {
+        return Ok(());
+    }
+    for (point, _) in before {
+        let before: PointCode = point.parse().map_err(Error::from)?;
+        let copies = v1::HelpCopies { home: home.to_string(), over: true, ..Default::default() };
+        let letter = Letter { kind: Some(letter::Kind::HelpCopies(copies)) };
+        let is_revoked = app.keys.roster().is_revoked(&before);
+        let (app, home) = (app.clone(), home.clone());
+        // In a task of its own, because it holds a transaction.
+        let posting = tokio::spawn(async move {
+            let mut tx = app.db.begin().await?;
+            if !is_revoked
+                && let Err(error) = app.post.write(tx.connection(), &home, &before, &letter).await
+            {
+                warn!(%home, %before, %error, "a word to a former deputy waits");
+                return Ok::<(), Error>(());
+            }
+            help_requests::remove_deputy(tx.connection(), home.as_str(), before.as_str()).await?;
+            tx.commit().await?;
+            app.post.written(&home, &before);
+            Ok(())
+        });
+        posting.await.map_err(|_| Error::Busy)??;
+    }
+    Ok(())
+}
+
+/// Keys that another deputy was to open are wrapped for this one. What is committed here comes with a
+/// later letter.
+async fn rewrap(app: &App, feed: &FeedId, deputy: &PointCode, rows: &[Row]) -> Result<()> {
+    let mut change = Change::new().by(Deed::of_node("deputy"));
+    for row in rows.iter().filter(|row| row.kind == Kind::HELP_KEY && !row.removed) {
+        let damaged = || Error::Storage(StoreError::Damaged { what: "intake key" });
+        let record = v1::HelpKey::decode(&row.payload[..]).map_err(|_| damaged())?;
+        let points = (&feed.home, deputy);
+        if let Some(again) = app.help.keys.rewrap(app, &record, row.id, points)? {
+            change = change.expect(feed.clone(), row.id, Some(row.sequence)).put(
+                feed.clone(),
+                Kind::HELP_KEY,
+                row.id,
+                again.encode_to_vec(),
+            );
+        }
+    }
+    if change.writes.is_empty() {
+        return Ok(());
+    }
+    app.writer.commit(change).await?;
     Ok(())
 }
 
@@ -235,6 +308,7 @@ async fn copy_some(app: &App, home: &PointCode, deputy: &PointCode) -> Result<bo
     }) else {
         return Ok(false);
     };
+    rewrap(app, &feed, deputy, &page.rows).await?;
     let records = page.rows.iter().map(|row| Copy {
         id: row.id.0.to_vec(),
         kind: row.kind.0,
@@ -242,7 +316,7 @@ async fn copy_some(app: &App, home: &PointCode, deputy: &PointCode) -> Result<bo
         removed: row.removed,
         payload: if row.removed { Vec::new() } else { row.payload.to_vec() },
     });
-    let copies = v1::HelpCopies { home: home.to_string(), records: records.collect() };
+    let copies = v1::HelpCopies { home: home.to_string(), records: records.collect(), over: false };
     let letter = Letter { kind: Some(letter::Kind::HelpCopies(copies)) };
     let (app, home, deputy) = (app.clone(), home.clone(), deputy.clone());
     // In a task of its own, because it holds a transaction.

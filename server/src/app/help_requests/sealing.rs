@@ -211,6 +211,27 @@ impl IntakeKeys {
         lock(&self.opened).iter().find(|(known, _)| *known == id).map(|(_, key)| key.clone())
     }
 
+    /// The record of an intake key for another deputy than before; none if it is wrapped for this one,
+    /// or does not open.
+    pub fn rewrap(
+        &self,
+        app: &App,
+        record: &v1::HelpKey,
+        id: RecordId,
+        (owner, deputy): (&PointCode, &PointCode),
+    ) -> Result<Option<v1::HelpKey>> {
+        if record.wraps.iter().any(|wrap| wrap.point == deputy.as_str()) {
+            return Ok(None);
+        }
+        let Some(key) = self.unwrap(record, id) else { return Ok(None) };
+        let roster = app.keys.roster();
+        let public = roster.case_key(deputy).ok_or_else(|| no_key(deputy))?;
+        let owners = record.wraps.iter().filter(|wrap| wrap.point == owner.as_str());
+        let mut wraps: Vec<_> = owners.cloned().collect();
+        wraps.push(wrap(&key, id, deputy, public, app.outside.random())?);
+        Ok(Some(v1::HelpKey { wraps }))
+    }
+
     /// Opens an intake key with our case key, if it is wrapped for it.
     pub fn unwrap(&self, record: &v1::HelpKey, id: RecordId) -> Option<Key> {
         record.wraps.iter().find_map(|wrap| {
