@@ -51,6 +51,8 @@ struct Link {
     pulse: Arc<Pulse>,
     reason: String,
     sessions: usize,
+    /// When its last session ended; none while there is one.
+    ended: Option<Time>,
 }
 
 /// Who is connected. Shared by sessions, the dialler and status.
@@ -97,10 +99,17 @@ impl Links {
         })
     }
 
-    /// How long ago a neighbour was last heard over a link; none: not in this run, or no neighbour.
-    pub fn last_contact(&self, peer: &PointCode) -> Option<Duration> {
-        let view = self.all().into_iter().find(|link| link.peer == *peer)?;
-        view.last_contact
+    /// Until when a neighbour was there: the end of its last session, or its last sign of life while
+    /// one is open. None: not in this run, or no neighbour.
+    pub fn there_until(&self, peer: &PointCode, now: Time) -> Option<Time> {
+        let heard = |pulse: &Pulse| {
+            let last = *pulse.last_contact.lock().unwrap_or_else(|p| p.into_inner());
+            last.map(|at| Time::from_millis(now.millis() - at.elapsed().as_millis() as i64))
+        };
+        self.with(|links| {
+            let link = links.get(peer)?;
+            if link.sessions > 0 { heard(&link.pulse) } else { link.ended }
+        })
     }
 
     fn note(&self, peer: &PointCode, state: LinkState, now: Time, reason: String) {
@@ -111,6 +120,7 @@ impl Links {
                 pulse: Arc::default(),
                 reason: String::new(),
                 sessions: 0,
+                ended: None,
             });
             if link.sessions == 0 {
                 if link.state != state {
@@ -130,6 +140,7 @@ impl Links {
                     link.pulse = Arc::default();
                 }
                 link.sessions += 1;
+                link.ended = None;
                 link.pulse.clone()
             }
             None => Arc::default(),
@@ -140,6 +151,9 @@ impl Links {
         self.with(|links| {
             if let Some(link) = links.get_mut(peer) {
                 link.sessions = link.sessions.saturating_sub(1);
+                if link.sessions == 0 {
+                    link.ended = Some(now);
+                }
             }
         });
         self.note(peer, LinkState::Down, now, reason);
@@ -258,4 +272,23 @@ async fn open<S: FeedStore>(
     let incoming = incoming.map(|message| message.map(|m| m.frame.unwrap_or_default()));
     let run = links.clone().run(parts.clone(), identity, incoming, wire, stop.clone());
     Ok(run.await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_neighbour_was_there_until_its_last_session_ended_however_often_it_is_dialled() {
+        let links = Links::default();
+        let peer: PointCode = "GB-LON".parse().unwrap();
+        let at = Time::from_millis;
+        assert_eq!(links.there_until(&peer, at(0)), None);
+        let pulse = links.open(&peer, at(1_000));
+        *pulse.last_contact.lock().unwrap() = Some(Instant::now());
+        assert!(links.there_until(&peer, at(60_000)) > Some(at(1_000)));
+        links.close(&peer, at(5_000), "gone".into());
+        links.note(&peer, LinkState::Connecting, at(9_000), String::new());
+        assert_eq!(links.there_until(&peer, at(60_000)), Some(at(5_000)));
+    }
 }

@@ -22,7 +22,6 @@ use crate::{
         id::{PointCode, RecordId},
         policy::Operation,
         text::Invalid,
-        time::Time,
     },
     feed::change::{Change, CommitError},
     identity::caller::Caller,
@@ -157,15 +156,13 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
     }
 }
 
-/// Nobody can say more, for a right code and for a wrong one. A neighbour is out of reach since it
-/// last gave a sign of life, others since their last word on their heads came in.
+/// Nobody can say more, for a right code and for a wrong one. A neighbour is out of reach since its
+/// link went down, others since their last word on their heads came in.
 fn unreachable(app: &App, point: &PointCode) -> Error {
     let roster = app.keys.roster();
     let server = roster.server_of(point).unwrap_or(point);
     let heard = app.heads.heard(server).map(|heard| heard.at);
-    let now_ms = app.outside.now().millis();
-    let met = app.links.last_contact(server);
-    let met = met.map(|ago| Time::from_millis(now_ms - ago.as_millis() as i64));
+    let met = app.links.there_until(server, app.outside.now());
     let since = heard.max(met).map(|at| at.to_string()).unwrap_or_default();
     Error::OwnerUnavailable { point: point.to_string(), since }
 }
