@@ -21,10 +21,10 @@ pub struct Error {
     pub reason: String,
     pub message: String,
     /// The same in Chinese, where the server says it; may be empty.
-    pub message_zh: String,
+    pub message_zh: Box<str>,
     /// What to do about it; may be empty.
-    pub advice: String,
-    pub fields: Vec<Field>,
+    pub advice: Box<str>,
+    pub fields: Box<[Field]>,
 }
 
 /// What is wrong with one field of a request.
@@ -46,9 +46,9 @@ impl Error {
             code: "FAILED_PRECONDITION",
             reason: reason.to_owned(),
             message: message.into(),
-            message_zh: String::new(),
-            advice: String::new(),
-            fields: Vec::new(),
+            message_zh: Box::default(),
+            advice: Box::default(),
+            fields: Box::default(),
         }
     }
 
@@ -73,7 +73,7 @@ impl Error {
             message: message.to_owned(),
             message_zh: message_zh.to_owned(),
         };
-        Error { code: "INVALID_ARGUMENT", fields: vec![field], ..error }
+        Error { code: "INVALID_ARGUMENT", fields: Box::new([field]), ..error }
     }
 
     /// The server no longer knows the stored session.
@@ -83,13 +83,13 @@ impl Error {
     }
 
     pub fn advice(mut self, advice: impl Into<String>) -> Error {
-        self.advice = advice.into();
+        self.advice = advice.into().into_boxed_str();
         self
     }
 
     /// The one line on stderr.
     pub fn line(&self) -> String {
-        let line = match self.advice.as_str() {
+        let line = match &*self.advice {
             "" => self.message.clone(),
             advice => format!("{}; {advice}", self.message),
         };
@@ -128,7 +128,7 @@ impl From<Status> for Error {
             None => code_name(status.code()).to_owned(),
         };
         let message_zh = details.localized_message().filter(|local| local.locale == "zh-Hans");
-        let message_zh = message_zh.map(|local| local.message.clone()).unwrap_or_default();
+        let message_zh = message_zh.map(|local| local.message.as_str()).unwrap_or_default().into();
         let violations = details.bad_request().map(|bad| bad.field_violations.as_slice());
         let field = |violation: &tonic_types::FieldViolation| Field {
             field: key_of(&violation.field),
@@ -147,7 +147,7 @@ impl From<Status> for Error {
         Error {
             exit: EXIT_FAILED,
             code: code_name(status.code()),
-            advice: advice(&reason).to_owned(),
+            advice: advice(&reason).into(),
             reason,
             message,
             message_zh,
