@@ -37,6 +37,8 @@ async fn london_cut_off_serves_writes_and_catches_up() {
         .eventually("London holds a card", async || london.finds("Beforehand").await.len() == 1)
         .await;
     cluster.agree().await;
+    let named = async || head_age_ms(&london.status().await, "CN-440000", "network").is_some();
+    cluster.eventually("Guangdong has named the feed's head", named).await;
 
     cluster.cut_off("GB-LON");
     let down = async || link(&london.status().await, "CN-440000")["state"] != "connected";

@@ -36,9 +36,6 @@ async fn what_is_held_about_a_person_is_told_line_by_line() {
     let cluster = Cluster::found("CN-440000").await;
     let home = cluster.admin("CN-440000").await;
     let id = person("Curious").create_shown(&cluster, &home).await;
-    let password = text(&cluster.password_file());
-    let account = ["user", "add", "--name", "own", "--role", "member", "--member", &id];
-    home.ask(&[&account[..], &["--password-file", &password]].concat()).await;
     let group = json!({"kind": "liaison", "titles": {"en": "Liaison"}, "state": "running"});
     let file = people::document(&cluster, "group.json", &group);
     let group = text_of(&home.ask(&["group", "create", "--file", &file]).await["id"]);
@@ -48,7 +45,7 @@ async fn what_is_held_about_a_person_is_told_line_by_line() {
     let duty = ["group", "duty", &group, "--set", &place, "--region", "440100"];
     home.ask(&[&duty[..], &days].concat()).await;
 
-    let own = cluster.user("CN-440000", "own").await;
+    let own = own_account(&cluster, "CN-440000", &id).await;
     let file = text(&scratch(&cluster).join("held.jsonl"));
     own.ask(&["member", "access", &id, "--format", "jsonl", "--to", &file]).await;
     let lines = std::fs::read_to_string(&file).expect("lines");

@@ -56,8 +56,8 @@ pub async fn list(
 /// The accounts of a member.
 pub async fn of_member(db: &mut AnyConnection, member: RecordId) -> Result<Vec<Account>> {
     let sql =
-        "select id, name, role, point, created_us, disabled_us, member, otp_secret from accounts
-               where member = $1 order by name";
+        "select id, name, role, point, created_us, disabled_us, member, otp_secret, password_given
+         from accounts where member = $1 order by name";
     Ok(sqlx::query_as(sql).bind(member.0.to_vec()).fetch_all(db).await?)
 }
 

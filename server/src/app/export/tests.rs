@@ -168,7 +168,9 @@ async fn points_that_were_taken_out_and_are_brought_in_again_change_nothing() {
     (entry.paused_from, entry.paused_to) = (day(7, 1), day(8, 1));
     entry.cover = "GB-LON".into();
     let wish = points::Wish { point: entry, detail: None, notes: None };
-    assert!(matches!(points::update(app, &province, wish).await, Ok(points::Answer::Done(_))));
+    // Whose word both the entry and its areas are.
+    let operator = Caller::Operator { point: FOUNDER.parse().unwrap() };
+    assert!(matches!(points::update(app, &operator, wish).await, Ok(points::Answer::Done(_))));
 
     let all = || taken(&node, &province, asked(ExportKind::Point));
     let (columns, rows) = all().await.unwrap();
