@@ -29,7 +29,7 @@ async fn of_two_nodes_on_one_database_one_passes() {
     let address = Postgres::database().await;
     let nodes = [Database::open(&address).await.unwrap(), Database::open(&address).await.unwrap()];
     for lane in 0..8 {
-        let turn = lanes::turns(&mut *nodes[0].reader().await.unwrap(), [lane]).await.unwrap()[0];
+        let turn = lanes::turns(&mut nodes[0].reader().await.unwrap(), [lane]).await.unwrap()[0];
         let pass = async |node: &Database| {
             let mut tx = node.begin().await.unwrap();
             let passed = lanes::pass(tx.connection(), turn).await.unwrap();
