@@ -10,20 +10,18 @@ use super::{
     holders,
     members::{self, ErasureAnswer, Wish},
     roles::{self, Changed, RoleChange},
-    samples::{FOUNDER, account, admin, code, founder, named},
+    samples::{FOUNDER, account, admin, also, code, founder, named},
     sight,
 };
 use crate::{
     app::accounts::NewAccount,
     domain::{
-        account::RoleGrant,
         approval::{ApprovalState, OPEN_US},
         audience::{Audience, FeedId},
         help_reference::Reference,
         id::RecordId,
         kind::Kind,
         policy::{Operation, Role},
-        time::Time,
     },
     feed::change::Change,
     identity::caller::Caller,
@@ -285,21 +283,6 @@ async fn who_audits_reads_the_ledger_of_consents_and_not_the_person() {
     }
     let seen = members::get(app, &account(Role::Auditor, FOUNDER), id).await.map(|_| ());
     assert!(matches!(seen, Err(Error::NotFound { .. })));
-}
-
-/// The same caller with one role more.
-fn also(mut caller: Caller, role: Role, point: &str) -> Caller {
-    if let Caller::Account { also, .. } = &mut caller {
-        also.push(RoleGrant {
-            role,
-            point: code(point),
-            categories: Vec::new(),
-            from: Time(0),
-            to: None,
-            granted_by: "operator".into(),
-        });
-    }
-    caller
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::AccountId,
+        account::{AccountId, RoleGrant},
         id::{PointCode, RecordId},
         kind::Kind,
         language::Language,
@@ -226,4 +226,19 @@ impl Node {
         };
         tokio::join!(run, feed).0.unwrap()
     }
+}
+
+/// The same caller with one role more.
+pub fn also(mut caller: Caller, role: Role, point: &str) -> Caller {
+    if let Caller::Account { also, .. } = &mut caller {
+        also.push(RoleGrant {
+            role,
+            point: code(point),
+            categories: Vec::new(),
+            from: Time(0),
+            to: None,
+            granted_by: "operator".into(),
+        });
+    }
+    caller
 }

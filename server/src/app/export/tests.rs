@@ -10,7 +10,7 @@ use crate::{
         error::Result,
         import::Order,
         members, points,
-        samples::{FILES, FOUNDER, Node, account, admin, founder},
+        samples::{FILES, FOUNDER, Node, account, admin, also, founder},
     },
     domain::policy::Role,
     identity::caller::Caller,
@@ -169,8 +169,8 @@ async fn points_that_were_taken_out_and_are_brought_in_again_change_nothing() {
     entry.cover = "GB-LON".into();
     let wish = points::Wish { point: entry, detail: None, notes: None };
     // Whose word both the entry and its areas are.
-    let operator = Caller::Operator { point: FOUNDER.parse().unwrap() };
-    assert!(matches!(points::update(app, &operator, wish).await, Ok(points::Answer::Done(_))));
+    let both = also(admin(FOUNDER), Role::ProvincialAdmin, FOUNDER);
+    assert!(matches!(points::update(app, &both, wish).await, Ok(points::Answer::Done(_))));
 
     let all = || taken(&node, &province, asked(ExportKind::Point));
     let (columns, rows) = all().await.unwrap();

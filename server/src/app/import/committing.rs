@@ -463,11 +463,16 @@ impl Committer {
                 known.and_then(is_refused)
             }
             Value::Point { point, untold } => {
-                let known = live::<v1::Point, Point>(item, Audience::Public, stored)?;
-                known.and_then(|known| match known.state.moved_to(point.state) {
-                    Ok(_) => points::overlaid((**point).clone(), untold, known).err(),
-                    Err(refused) => Some(of_status(refused)),
-                })
+                let told = (**point).clone();
+                let whole = match live::<v1::Point, Point>(item, Audience::Public, stored)? {
+                    None => Ok(told),
+                    Some(known) => match known.state.moved_to(point.state) {
+                        Ok(_) => points::overlaid(told, untold, known),
+                        Err(refused) => Err(of_status(refused)),
+                    },
+                };
+                let uncovered = |_| Invalid::new("cover_id", "required");
+                whole.and_then(|point| point.check_cover().map_err(uncovered)).err()
             }
             Value::Group(group) => {
                 match live::<v1::Group, Group>(item, Audience::Network, stored)? {

@@ -27,7 +27,7 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
     let c = columns;
     let own_code: PointCode = row.read(c.point_id, point_code)?;
     let region = row.read(c.region_code, Region::parse)?;
-    let point = Point {
+    Point {
         short: row.read(c.short, short_name)?,
         kind: row.read(c.kind, PointKind::parse)?,
         state: row.read(c.status, PointState::parse)?,
@@ -75,11 +75,7 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
         asserted_by: line(row.text(c.asserted_by), c.asserted_by.name, LINE_MAX)?,
         code: own_code,
     }
-    .checked()?;
-    if point.check_cover().is_err() {
-        return Err(Invalid::new(c.cover_id.name, "required"));
-    }
-    Ok(point)
+    .checked()
 }
 
 /// The point of a file as it is to be stored in place of the `known` one. What the file has no column
