@@ -359,3 +359,21 @@ async fn migrate(dialect: Dialect, connection: &mut AnyConnection) -> Result<(),
     connection.execute("commit").await.map_err(failed)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_prepared_stays_prepared() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
+        let mut local = db.local().await.unwrap();
+        let options: Vec<String> =
+            sqlx::query_scalar("pragma compile_options").fetch_all(&mut *local).await.unwrap();
+        assert!(
+            options.iter().any(|option| option == "ENABLE_QPSG"),
+            "built without .cargo/config.toml: {options:?}"
+        );
+    }
+}
