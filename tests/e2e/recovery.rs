@@ -297,6 +297,8 @@ fn call<'a>(country: &'a str, key: &'a str) -> Vec<&'a str> {
 #[tokio::test]
 async fn who_asks_for_help_is_taken_in_while_the_node_takes_its_feeds_back() {
     let mut cluster = network().await;
+    // The database that is put back has to know the roster, or nobody's case key is known from it.
+    cluster.agree().await;
     let visitor = cluster.visitor("GB-LON");
     let word = |document: &Value, key: &str| document[key].as_str().expect("a word").to_owned();
     let mut references = vec![word(&visitor.ask(&call("GB", "k-1")).await, "reference")];
