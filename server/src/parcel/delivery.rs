@@ -118,13 +118,22 @@ impl Delivery {
         act(&mut self.conversations.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    /// A destination shows a sign of life: what was sent to it a while ago is sent again.
+    /// A destination shows a sign of life: what was sent to it a while ago is sent again. What was sent
+    /// just now may have been answered and may have been lost: it waits for the shortest pause.
     fn contact(&self, homes: &BTreeSet<PointCode>) {
         self.with(|all| {
             for ((_, to), conversation) in all.iter_mut() {
-                let sent_lately = conversation.sent_at.is_some_and(|at| at.elapsed() < RETRY_MIN);
-                if homes.contains(to) && !sent_lately {
-                    conversation.start_over();
+                if !homes.contains(to) {
+                    continue;
+                }
+                match conversation.sent_at {
+                    Some(at) if at.elapsed() < RETRY_MIN => {
+                        let soon = at + RETRY_MIN;
+                        let retry = conversation.retry_at.map_or(soon, |retry| retry.min(soon));
+                        conversation.retry_at = Some(retry);
+                        conversation.pause = RETRY_MIN;
+                    }
+                    _ => conversation.start_over(),
                 }
             }
         });
@@ -414,4 +423,45 @@ fn fitting(due: Vec<Outgoing>, sent: BTreeSet<Key>) -> Vec<Outgoing> {
         }
     }
     fits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With what was sent so long ago and long pauses after it.
+    fn delivery(to: &PointCode, sent_before: Duration) -> Delivery {
+        let delivery = Delivery::default();
+        let from: PointCode = "GB-LON".parse().unwrap();
+        delivery.written(&from, to);
+        assert_eq!(delivery.take_due(), [(from.clone(), to.clone())]);
+        delivery.with(|all| {
+            let conversation = all.get_mut(&(from, to.clone())).unwrap();
+            conversation.sent.insert((1, 1));
+            conversation.sent_at = Instant::now().checked_sub(sent_before);
+            conversation.pause = RETRY_MAX;
+            conversation.retry_at = Some(Instant::now() + RETRY_MAX);
+        });
+        delivery
+    }
+
+    #[test]
+    fn what_a_destination_may_have_missed_is_sent_at_once_when_it_is_back() {
+        let to: PointCode = "CN-440100".parse().unwrap();
+        let delivery = delivery(&to, RETRY_MIN * 2);
+        delivery.contact(&BTreeSet::from(["CN-440300".parse().unwrap()]));
+        assert!(delivery.take_due().is_empty(), "another one is back");
+        delivery.contact(&BTreeSet::from([to]));
+        assert_eq!(delivery.take_due().len(), 1);
+    }
+
+    #[test]
+    fn what_was_sent_just_before_a_destination_is_back_waits_for_the_shortest_pause() {
+        let to: PointCode = "CN-440100".parse().unwrap();
+        let delivery = delivery(&to, Duration::ZERO);
+        delivery.contact(&BTreeSet::from([to]));
+        assert!(delivery.take_due().is_empty());
+        let retry = delivery.next_retry().unwrap();
+        assert!(retry <= Instant::now() + RETRY_MIN, "not a sign of life later");
+    }
 }
