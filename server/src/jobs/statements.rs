@@ -1,5 +1,6 @@
 //! Signs, for each home served here, the lists of its heads: who does not hear them for long knows that
-//! the home is cut off, and not merely quiet.
+//! the home is cut off, and not merely quiet. Who hears them again knows that it is back, and sends what
+//! waits for it.
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,10 @@ use crate::{
 /// How often it is looked whether a home has something to say: one that is new says it at once.
 pub const EVERY: Duration = Duration::from_secs(2);
 
+/// A home whose way to the network was away says its word when it is back, if the last one is so old:
+/// a line that comes and goes is not a word each time.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// The groups of readers, each with a list of its own.
 const LISTS: [Audience; 3] = [Audience::Public, Audience::Network, Audience::Domestic];
 
@@ -34,8 +39,9 @@ pub struct Statements {
     app: App,
     /// How long a home's word is good.
     every: Duration,
-    /// When each home said its word to each group of readers in this run of the node.
-    said: Mutex<BTreeMap<(PointCode, Audience), Instant>>,
+    /// When each home said its word to each group of readers in this run of the node, and how many
+    /// sessions the node had opened by then.
+    said: Mutex<BTreeMap<(PointCode, Audience), (Instant, u64)>>,
 }
 
 impl Statements {
@@ -43,12 +49,17 @@ impl Statements {
         Statements { app, every, said: Mutex::default() }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<(PointCode, Audience), Instant>) -> T) -> T {
-        act(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner))
+    fn is_due(&self, list: &(PointCode, Audience), dialled: u64, now: Instant) -> bool {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.get(list).is_none_or(|(at, before)| {
+            let good_for = if *before == dialled { self.every } else { self.every.min(AGAIN) };
+            now.duration_since(*at) >= good_for
+        })
     }
 
-    fn is_due(&self, list: &(PointCode, Audience)) -> bool {
-        self.with(|said| said.get(list).is_none_or(|at| at.elapsed() >= self.every))
+    fn note(&self, list: (PointCode, Audience), dialled: u64) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.insert(list, (Instant::now(), dialled));
     }
 }
 
@@ -61,9 +72,10 @@ impl Job for Statements {
         let now = app.outside.now();
         let views = app.heads.all();
         let homes = app.keys.homes();
+        let dialled = app.links.dialled();
         let lists =
             homes.into_iter().flat_map(|home| LISTS.map(|audience| (home.clone(), audience)));
-        for list in lists.filter(|list| self.is_due(list)) {
+        for list in lists.filter(|list| self.is_due(list, dialled, Instant::now())) {
             let (home, audience) = &list;
             let is_listed = |feed: &FeedId| {
                 feed.home == *home
@@ -92,8 +104,29 @@ impl Job for Statements {
             let heard = Heard { number, at: now, audience: Some(*audience), heads, statement };
             app.heads.hear(home, heard.clone(), |_| true);
             app.writer.hear(home.clone(), heard).await;
-            self.with(|said| said.insert(list, Instant::now()));
+            self.note(list, dialled);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::samples::{FOUNDER, code, founder};
+
+    #[tokio::test]
+    async fn a_home_speaks_when_its_word_is_old_or_its_way_was_away() {
+        let node = founder().await;
+        let statements = Statements::new(node.app.clone(), Duration::from_secs(600));
+        let list = (code(FOUNDER), Audience::Public);
+        let begin = Instant::now();
+        assert!(statements.is_due(&list, 1, begin), "who is new speaks at once");
+        statements.note(list.clone(), 1);
+        let due =
+            |dialled, s| statements.is_due(&list, dialled, Instant::now() + Duration::from_secs(s));
+        assert!(!due(1, 300) && due(1, 600));
+        assert!(!due(2, 3), "a line that comes and goes is not a word each time");
+        assert!(due(2, 5));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,7 @@ struct Link {
 #[derive(Default)]
 pub struct Links {
     links: Mutex<BTreeMap<PointCode, Link>>,
+    dialled: AtomicU64,
 }
 
 /// What the other end of a connection has shown.
@@ -81,6 +85,12 @@ impl Identity {
 impl Links {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<PointCode, Link>) -> T) -> T {
         act(&mut self.links.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// Sessions that this node has opened itself. When the number rises, the way to the network has
+    /// been away before.
+    pub fn dialled(&self) -> u64 {
+        self.dialled.load(Ordering::Relaxed)
     }
 
     /// All neighbours of this run, connected or not.
@@ -269,6 +279,7 @@ async fn open<S: FeedStore>(
         ReceiverStream::new(frames).map(|frame| v1::OpenSessionRequest { frame: Some(frame) });
     let mut client = v1::link_service_client::LinkServiceClient::new(channel);
     let incoming = client.open_session(requests).await?.into_inner();
+    links.dialled.fetch_add(1, Ordering::Relaxed);
     let incoming = incoming.map(|message| message.map(|m| m.frame.unwrap_or_default()));
     let run = links.clone().run(parts.clone(), identity, incoming, wire, stop.clone());
     Ok(run.await)
