@@ -86,7 +86,9 @@ pub async fn run(dir: &Path, submissions: usize, lookups: usize) -> anyhow::Resu
     let warming: Arc<Vec<Call>> = Arc::new((0..WARMING).map(Call::new).collect());
     submitted(&nodes, &warming).await?;
     let calls: Arc<Vec<Call>> = Arc::new((0..submissions).map(Call::new).collect());
+    let before = office.cpu()?;
     let times = submitted(&nodes, &calls).await?;
+    let cpu = office.cpu()?.each(&before, submissions);
     println!(
         "{}",
         json!({
@@ -97,11 +99,15 @@ pub async fn run(dir: &Path, submissions: usize, lookups: usize) -> anyhow::Resu
             "p50_ms": times.ms(0.5),
             "p99_ms": times.ms(0.99),
             "max_ms": times.ms(1.0),
+            "cpu_us_each": {"node": cpu.node_us, "asker": cpu.asker_us},
             "peak_memory_mib": office.peak_mib()?,
         })
     );
 
-    let times = tracked(&nodes, &calls, lookups).await?;
+    let references = known(&nodes, &calls).await?;
+    let before = office.cpu()?;
+    let times = tracked(&nodes, references, lookups).await?;
+    let cpu = office.cpu()?.each(&before, lookups);
     println!(
         "{}",
         json!({
@@ -112,6 +118,7 @@ pub async fn run(dir: &Path, submissions: usize, lookups: usize) -> anyhow::Resu
             "per_s": times.per_s(),
             "p50_ms": times.ms(0.5),
             "p99_ms": times.ms(0.99),
+            "cpu_us_each": {"node": cpu.node_us, "asker": cpu.asker_us},
             "peak_memory_mib": office.peak_mib()?,
         })
     );
@@ -130,13 +137,11 @@ async fn submitted(nodes: &[Node], calls: &Arc<Vec<Call>>) -> anyhow::Result<cra
     .await
 }
 
-/// Looks requests up by the references that the desk lists.
-async fn tracked(
-    nodes: &[Node],
-    calls: &Arc<Vec<Call>>,
-    lookups: usize,
-) -> anyhow::Result<crate::office::Times> {
-    // The same key has the same answer: who holds a code learns its reference again.
+/// References of some calls, and what leads to each.
+type Known = Arc<Vec<(String, v1::HelpSecret)>>;
+
+/// Sends calls again: the same key has the same answer, so who holds a code learns its reference.
+async fn known(nodes: &[Node], calls: &Arc<Vec<Call>>) -> anyhow::Result<Known> {
     let known = calls.len().min(LOOKED_UP);
     let mut references = Vec::with_capacity(known);
     for at in 0..known {
@@ -145,7 +150,15 @@ async fn tracked(
         let answer = { again }.submit_help_request(call.request.clone()).await?.into_inner();
         references.push((answer.reference, call.secret.clone()));
     }
-    let references = Arc::new(references);
+    Ok(Arc::new(references))
+}
+
+/// Looks requests up by their references.
+async fn tracked(
+    nodes: &[Node],
+    references: Known,
+    lookups: usize,
+) -> anyhow::Result<crate::office::Times> {
     in_flight(nodes, EACH, lookups, move |node, number| {
         let (reference, secret) = references[number * 7 % references.len()].clone();
         async move {

@@ -196,3 +196,13 @@ pub fn memory_mib(pid: &str, line: &str) -> anyhow::Result<f64> {
     let kib: f64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
     Ok(kib / 1024.0)
 }
+
+/// CPU time of a process so far, in microseconds; `self` is this one.
+pub fn cpu_us(pid: &str) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name may hold spaces, and ends with the last bracket: utime and stime are the 12th and 13th
+    // fields after it, in hundredths of a second (proc(5), sysconf(_SC_CLK_TCK)).
+    let (_, fields) = stat.rsplit_once(')').context("no such process")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? * 10_000.0)
+}

@@ -86,6 +86,12 @@ impl Office {
         let pid = self.node.pid().context("the node is gone")?.to_string();
         Ok(nodes::memory_mib(&pid, "VmHWM")?.round())
     }
+
+    /// CPU time so far, of the node and of this process that asks it.
+    pub fn cpu(&self) -> anyhow::Result<Cpu> {
+        let pid = self.node.pid().context("the node is gone")?.to_string();
+        Ok(Cpu { node_us: nodes::cpu_us(&pid)?, asker_us: nodes::cpu_us("self")? })
+    }
 }
 
 fn program(name: &str) -> anyhow::Result<PathBuf> {
@@ -104,6 +110,23 @@ async fn finished(mut command: Command) -> anyhow::Result<Vec<u8>> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(output.stdout)
+}
+
+/// CPU time in microseconds: says what a call costs where the clock is not to be trusted.
+pub struct Cpu {
+    pub node_us: f64,
+    pub asker_us: f64,
+}
+
+impl Cpu {
+    /// What each of `calls` has cost since `before`.
+    pub fn each(&self, before: &Cpu, calls: usize) -> Cpu {
+        let each = |now: f64, then: f64| ((now - then) / calls as f64).round();
+        Cpu {
+            node_us: each(self.node_us, before.node_us),
+            asker_us: each(self.asker_us, before.asker_us),
+        }
+    }
 }
 
 /// How long calls took, shortest first.
