@@ -23,9 +23,9 @@ use yizhan_server::{
         Slot,
         database::Database,
         dialect::Dialect,
-        help_requests::{self, Arrival, Queued},
+        help_requests::{self, Arrival, Lookup, Queued},
         parcels::Connection,
-        records,
+        records::{self, Stored},
     },
 };
 
@@ -235,19 +235,24 @@ async fn codes_and_references_lead_to_records(database: Database) {
     node.writer.commit(change).await.unwrap();
     let mut db = node.db.local().await.unwrap();
     let db = &mut *db;
+    let dialect = node.db.dialect;
+    let lookups = [(1, 2), (9, 2), (2, 2), (1, 0), (1, 9)];
+    let lookups = lookups.map(|(number, messages)| Lookup { id: [number; 16], messages });
+    let found = help_requests::find_by_lookups(db, dialect, &lookups).await.unwrap();
+    let ids_of = |found: &Vec<Stored>| found.iter().map(|one| one.row.id).collect::<Vec<_>>();
+    let found_ids: Vec<_> = found.iter().map(ids_of).collect();
+    let newest = [id(1), id(13), id(11), id(12)];
+    let led = [&newest[..3], &[], &[id(2)], &newest[..1], &newest];
+    assert_eq!(found_ids, led, "newest first, and nothing of each other");
+    assert!(found.iter().flatten().all(|one| one.slot == sealed_slot(&node)));
+    let none = help_requests::find_by_lookups(db, dialect, &[lookups[1]]).await.unwrap();
+    assert_eq!(none.iter().map(ids_of).collect::<Vec<_>>(), [vec![]]);
     for number in [1, 2] {
-        let found = help_requests::find_by_lookup(db, &[number; 16], 0).await.unwrap();
-        let found: Vec<_> = found.iter().map(|one| (one.row.id, one.slot)).collect();
-        assert_eq!(found, [(id(u64::from(number)), sealed_slot(&node))]);
-        let reference = Reference::new("LON", 2026, u32::from(number));
+        let reference = Reference::new("LON", 2026, number);
         let found = help_requests::find_by_reference(db, reference.as_str()).await.unwrap();
-        assert_eq!(ids(db, node.db.dialect, &found).await, [id(u64::from(number))]);
+        assert_eq!(ids(db, dialect, &found).await, [id(u64::from(number))]);
     }
-    assert!(help_requests::find_by_lookup(db, &[9; 16], 2).await.unwrap().is_empty());
     assert!(help_requests::find_by_reference(db, "LON-23-00012-A").await.unwrap().is_empty());
-    let with_messages = help_requests::find_by_lookup(db, &[1; 16], 2).await.unwrap();
-    let with_messages: Vec<_> = with_messages.iter().map(|one| one.row.id).collect();
-    assert_eq!(with_messages, [id(1), id(13), id(11)], "the newest two, newest first");
     let newest = help_requests::list_messages(db, id(1), 2).await.unwrap();
     let newest: Vec<_> = newest.iter().map(|one| one.row.id).collect();
     assert_eq!(newest, [id(11), id(13)], "the newest two, oldest first");

@@ -5,12 +5,17 @@
 //! from one blob and a list of numbers that say where in it each row lies.
 
 use bytes::Bytes;
-use sqlx::{Any, AnyConnection, Row as _, any::AnyArguments, query::Query};
+use sqlx::{
+    Any, AnyConnection, Row as _,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 
 use super::{
     Slot, StoreError,
     database::failed,
     dialect::{Dialect, Sql, over_numbers},
+    records::Stored,
 };
 use crate::domain::{
     id::RecordId,
@@ -179,6 +184,11 @@ async fn read(
     query: Query<'_, Any, AnyArguments>,
 ) -> Result<Vec<Row>, StoreError> {
     let found = query.fetch_one(db).await.map_err(failed)?;
+    Ok(stored(&found)?.into_iter().map(|stored| stored.row).collect())
+}
+
+/// The records in one result row, whose first columns are those of `in_bulk`.
+pub(super) fn stored(found: &AnyRow) -> Result<Vec<Stored>, StoreError> {
     let Some(positions) = found.try_get::<Option<String>, _>(0)? else { return Ok(Vec::new()) };
     let (kinds, removed, lens): (String, String, String) =
         (found.try_get(1)?, found.try_get(2)?, found.try_get(3)?);
@@ -196,13 +206,15 @@ async fn read(
         if end > payloads.len() {
             return Err(damaged());
         }
-        rows.push(Row {
-            sequence: Sequence(number(position)? as u64 & Sequence::MAX.0),
+        let position = number(position)?;
+        let row = Row {
+            sequence: Sequence(position as u64 & Sequence::MAX.0),
             id: RecordId(*id),
             kind: Kind(number(kind)? as u32),
             removed: removed != "0",
             payload: payloads.slice(at..end),
-        });
+        };
+        rows.push(Stored { slot: Slot((position >> 40) as u32), row });
         at = end;
     }
     match at == payloads.len() && rest.is_empty() && rows.len() == ids.len() {

@@ -4,10 +4,10 @@
 use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 
 use super::{
-    Slot, StoreError,
+    Slot, StoreError, bulk,
     database::failed,
     dialect::{Dialect, Sql, over_list, over_rows},
-    records::Stored,
+    records::{Stored, list},
 };
 use crate::domain::{
     entry::{DeskEntry, Entry},
@@ -31,6 +31,54 @@ const ENTER_MESSAGES: Sql = over_rows!(
             substr($3, cast(value->>1 as int), 16), cast(value->>2 as bigint)",
     "where true"
 );
+/// Rows of (who asks, how many before it, position, id, kind, removed, payload), in one result row.
+macro_rules! led {
+    (each: $each:literal, given: $given:literal) => {
+        concat!(
+            "with led as (
+               select given.asker, given.messages, h.position, h.id from ", $given, "
+               join help_requests h on h.lookup = substr($2, given.asker * 16 + 1, 16)),
+             said as (
+               select led.asker, led.messages, m.position,
+                 row_number() over (partition by led.asker order by m.time_us desc, m.id desc) as nth
+               from led join help_messages m on m.request = led.id),
+             found as (
+               select led.asker, 0 as nth, r.position, r.id, r.kind, r.removed, r.payload
+               from led join records r on r.position = led.position
+               union all
+               select said.asker, said.nth, r.position, r.id, r.kind, r.removed, r.payload
+               from said join records r on r.position = said.position
+               where said.nth <= said.messages)
+             select ", $each, " from "
+        )
+    };
+}
+const FIND_BY_LOOKUPS: Sql = Sql {
+    sqlite: concat!(
+        led!(
+            each: "group_concat(position), group_concat(kind), group_concat(removed),
+                   group_concat(length(payload)), cast(group_concat(id, '') as blob),
+                   cast(group_concat(payload, '') as blob), group_concat(asker)",
+            given: "(select key as asker, value as messages from json_each($1)) as given"
+        ),
+        "(select * from found order by asker, nth, position)"
+    ),
+    postgres: concat!(
+        led!(
+            each: "string_agg(cast(position as text), ',' order by asker, nth, position),
+                   string_agg(cast(kind as text), ',' order by asker, nth, position),
+                   string_agg(cast(removed as text), ',' order by asker, nth, position),
+                   string_agg(cast(length(payload) as text), ',' order by asker, nth, position),
+                   string_agg(id, cast('' as bytea) order by asker, nth, position),
+                   string_agg(payload, cast('' as bytea) order by asker, nth, position),
+                   string_agg(cast(asker as text), ',' order by asker, nth, position)",
+            given: "(select cast(key - 1 as int) as asker, cast(value as int) as messages
+                     from json_array_elements_text(cast($1 as json))
+                       with ordinality as list(value, key)) as given"
+        ),
+        "found"
+    ),
+};
 pub(super) const REMOVE_REQUESTS: Sql =
     over_list!("delete from help_requests where position in (select cast(value as bigint)", ")");
 pub(super) const REMOVE_MESSAGES: Sql =
@@ -120,30 +168,38 @@ impl FromRow<'_, AnyRow> for Queued {
     }
 }
 
-/// Records with this look-up id, and the newest `messages` of them, newest first. Wrong codes and
-/// unknown references find nothing alike. One statement: handing one to the database's thread costs
-/// more than what it finds.
-pub async fn find_by_lookup(
+/// What a look-up id leads to, and how many messages are wanted with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lookup {
+    pub id: [u8; 16],
+    pub messages: usize,
+}
+
+/// For each of these look-up ids the records that it leads to, and the newest messages of them, newest
+/// first. Wrong codes and unknown references find nothing alike. One statement and one result row,
+/// however many are asked for: each of them costs more than what it finds.
+pub async fn find_by_lookups(
     db: &mut AnyConnection,
-    lookup: &[u8; 16],
-    messages: usize,
-) -> Result<Vec<Stored>, StoreError> {
-    sqlx::query_as(
-        "with led as (select position, id from help_requests where lookup = $1)
-         select r.position, r.id, r.kind, r.removed, r.payload
-         from led join records r on r.position = led.position
-         union all
-         select position, id, kind, removed, payload from (
-           select r.position, r.id, r.kind, r.removed, r.payload
-           from led join help_messages m on m.request = led.id
-             join records r on r.position = m.position
-           order by m.time_us desc, m.id desc limit $2) as said",
-    )
-    .bind(lookup.to_vec())
-    .bind(messages as i64)
-    .fetch_all(db)
-    .await
-    .map_err(failed)
+    dialect: Dialect,
+    lookups: &[Lookup],
+) -> Result<Vec<Vec<Stored>>, StoreError> {
+    let query = sqlx::query(dialect.pick(FIND_BY_LOOKUPS))
+        .bind(list(lookups.iter().map(|lookup| lookup.messages as i64)))
+        .bind(lookups.iter().flat_map(|lookup| lookup.id).collect::<Vec<u8>>());
+    let found = query.fetch_one(db).await.map_err(failed)?;
+    let mut each = vec![Vec::new(); lookups.len()];
+    let Some(askers) = found.try_get::<Option<String>, _>(6)? else { return Ok(each) };
+    let askers: Vec<&str> = askers.split(',').collect();
+    let found = bulk::stored(&found)?;
+    let damaged = || StoreError::Damaged { what: "row" };
+    if found.len() != askers.len() {
+        return Err(damaged());
+    }
+    for (asker, stored) in askers.into_iter().zip(found) {
+        let asker: usize = asker.parse().map_err(|_| damaged())?;
+        each.get_mut(asker).ok_or_else(damaged)?.push(stored);
+    }
+    Ok(each)
 }
 
 /// Positions of records with this reference, stubs included.

@@ -6,6 +6,7 @@
 pub mod desks;
 #[cfg(test)]
 mod escalation_tests;
+mod lookups;
 pub mod numbers;
 pub mod past;
 pub mod posting;
@@ -34,7 +35,7 @@ pub use track::{
     Passed, Secret, Tracked, categories, owned, passed_to, rate, reply, stub_of, track, withdraw,
 };
 
-use self::{desks::DeskCache, numbers::Numbers, sealing::IntakeKeys};
+use self::{desks::DeskCache, lookups::Lookups, numbers::Numbers, sealing::IntakeKeys};
 use super::{App, error::Result};
 use crate::{domain::retention::Periods, identity::keys::CaseKey, store::help_requests};
 
@@ -46,6 +47,7 @@ pub struct Help {
     /// Something has to be sent to another point, or has come from one.
     pub post: Notify,
     pub apart: Apart,
+    pub lookups: Arc<Lookups>,
     /// How long requests are kept.
     pub periods: Periods,
 }
@@ -58,6 +60,7 @@ impl Help {
             numbers: Numbers::default(),
             post: Notify::new(),
             apart: Apart::default(),
+            lookups: Arc::default(),
             periods,
         })
     }

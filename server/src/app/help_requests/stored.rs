@@ -21,7 +21,10 @@ use crate::{
         working_time::WorkingTime,
     },
     feed::change::{Change, CommitError},
-    store::{help_requests, records},
+    store::{
+        help_requests::{self, Lookup},
+        records,
+    },
 };
 
 /// Tries of a change that others keep overtaking.
@@ -67,10 +70,8 @@ pub async fn with_reference(app: &App, reference: &Reference) -> Result<Vec<Foun
 
 /// All sealed records with this look-up id, and the newest `messages` of them.
 pub async fn with_lookup(app: &App, lookup_hash: &[u8; 32], messages: usize) -> Result<Vec<Found>> {
-    let half = lookup_hash.first_chunk().expect("BUG: a hash has 32 bytes");
-    let mut db = app.db.reader().await?;
-    let stored = help_requests::find_by_lookup(&mut db, half, messages).await?;
-    drop(db);
+    let id = *lookup_hash.first_chunk().expect("BUG: a hash has 32 bytes");
+    let stored = app.help.lookups.find(&app.db, Lookup { id, messages }).await?;
     Ok(readable(app, stored))
 }
 

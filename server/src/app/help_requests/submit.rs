@@ -253,7 +253,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     };
     let answer =
         |request: &HelpRequest, owner: &PointCode| asked.submitted(request, owner, warning.clone());
-    let parcel = v1::HelpParcel {
+    let parcel = |request: &HelpRequest| v1::HelpParcel {
         id: id.0.to_vec(),
         request: Some(request.clone().into()),
         key_id: key.id.0.to_vec(),
@@ -261,7 +261,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     };
     if lies_apart {
         attachments::claim(app, id, &new.files).await?;
-        if !keep_apart(app, id, &decision.owner, &parcel).await? {
+        if !keep_apart(app, id, &decision.owner, &parcel(&request)).await? {
             return earlier(&asked, id).await?.ok_or(Error::Busy);
         }
         return Ok(answer(&request, &decision.owner));
@@ -276,7 +276,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_REQUEST, id, payload)
     } else {
         let feed = sealed_feed(&intake);
-        let payload = stub(&desks, &request, &decision.owner, parcel).encode_to_vec();
+        let payload = stub(&desks, &request, &decision.owner, parcel(&request)).encode_to_vec();
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_STUB, id, payload)
     };
     let change = change.by(caller.deed(Operation::SubmitHelpRequest));
