@@ -21,6 +21,11 @@ use std::{path::PathBuf, time::Duration};
 
 use catch_up::Line;
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// As in `yizhand`: what is measured in this process is a node too.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(disable_help_subcommand = true)]
