@@ -2,7 +2,7 @@
 
 use prost::Message;
 use prost_types::Timestamp;
-use yizhan_proto::v1::{self, sealed_message::Author};
+use yizhan_proto::v1::{self, sealed_message::Author, tombstone::Reason};
 use yizhan_server::{
     domain::{
         audience::Audience,
@@ -18,7 +18,7 @@ use yizhan_server::{
         routing::Route,
         time::Time,
     },
-    feed::change::Change,
+    feed::change::{Change, CommitError},
     store::{
         Slot,
         database::Database,
@@ -233,6 +233,20 @@ async fn codes_and_references_lead_to_records(database: Database) {
         .put(sealed.clone(), Kind::HELP_MESSAGE, id(12), message(1, 5))
         .put(sealed.clone(), Kind::HELP_MESSAGE, id(13), message(1, 9));
     node.writer.commit(change).await.unwrap();
+    let sole = |number, lookup| {
+        let change = Change::new().sole(sealed.clone(), id(number), [lookup; 16]);
+        let payload = request(u64::from(lookup), 10);
+        change.put(sealed.clone(), Kind::HELP_REQUEST, id(number), payload)
+    };
+    // Another one under the same look-up id is refused; a stub stands in nobody's way.
+    let refused = node.writer.commit(sole(3, 1)).await;
+    assert!(matches!(refused, Err(CommitError::Stale)), "{refused:?}");
+    node.writer.commit(sole(1, 1)).await.unwrap();
+    node.writer.commit(sole(4, 2)).await.unwrap();
+    node.writer.commit(Change::new().remove(sealed.clone(), id(4), Reason::Erased)).await.unwrap();
+    // Of two at once the first alone, whether they share a group or not.
+    let at_once = tokio::join!(node.writer.commit(sole(5, 5)), node.writer.commit(sole(6, 5)));
+    assert!(at_once.0.is_ok() && matches!(at_once.1, Err(CommitError::Stale)), "{at_once:?}");
     let mut db = node.db.local().await.unwrap();
     let db = &mut *db;
     let dialect = node.db.dialect;

@@ -51,11 +51,20 @@ pub struct Expect {
     pub at: Option<Sequence>,
 }
 
+/// No other record of the feed may be looked up by the same id.
+#[derive(Clone, Debug)]
+pub struct Sole {
+    pub feed: FeedId,
+    pub id: RecordId,
+    pub lookup: [u8; 16],
+}
+
 /// A set of writes that become durable and visible together.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
     pub writes: Vec<Write>,
     pub expects: Vec<Expect>,
+    pub soles: Vec<Sole>,
     /// Lanes that must not have been passed since.
     pub turns: Vec<Turn>,
     /// Who does it, for the audit; none: the node itself.
@@ -139,6 +148,12 @@ impl Change {
     /// Nobody else may have passed these lanes since their turns were read.
     pub fn in_turn(mut self, turns: Vec<Turn>) -> Change {
         self.turns.extend(turns);
+        self
+    }
+
+    /// Refused as stale if something else is looked up by this id.
+    pub fn sole(mut self, feed: FeedId, id: RecordId, lookup: [u8; 16]) -> Change {
+        self.soles.push(Sole { feed, id, lookup });
         self
     }
 

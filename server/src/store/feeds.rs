@@ -5,7 +5,7 @@ use super::{
     copies,
     database::{Database, Transaction, failed},
     dialect::{BEGIN_SNAPSHOT, Dialect},
-    lanes, records, seals,
+    help_requests, lanes, records, seals,
 };
 use crate::domain::{
     audience::FeedId,
@@ -214,6 +214,15 @@ impl FeedTx for Transaction {
         now_us: i64,
     ) -> Result<(), StoreError> {
         seals::put_statement(self.connection(), list, number, statement, now_us).await
+    }
+
+    async fn looked_up(
+        &mut self,
+        slot: Slot,
+        lookups: &[[u8; 16]],
+    ) -> Result<Vec<([u8; 16], RecordId)>, StoreError> {
+        let dialect = self.dialect;
+        help_requests::looked_up(self.connection(), dialect, slot, lookups).await
     }
 
     async fn pass(&mut self, turn: Turn) -> Result<bool, StoreError> {

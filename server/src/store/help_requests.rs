@@ -168,7 +168,39 @@ impl FromRow<'_, AnyRow> for Queued {
     }
 }
 
-/// What a look-up id leads to, and how many messages are wanted with it.
+/// Requests of one copy that these look-up ids lead to, and which id leads to each.
+pub(super) async fn looked_up(
+    db: &mut AnyConnection,
+    dialect: Dialect,
+    slot: Slot,
+    lookups: &[[u8; 16]],
+) -> Result<Vec<([u8; 16], RecordId)>, StoreError> {
+    // Only the look-up id is asked for: the databases would rather go through a whole copy.
+    const LOOKED_UP: Sql = over_list!(
+        "select h.slot, h.state, h.lookup, h.id",
+        "join help_requests h on h.lookup = substr($2, cast(value as int), 16)"
+    );
+    let found = sqlx::query(dialect.pick(LOOKED_UP))
+        .bind(list((0..lookups.len()).map(|at| at as i64 * 16 + 1)))
+        .bind(lookups.concat())
+        .fetch_all(db)
+        .await
+        .map_err(failed)?;
+    let bytes = |row: &AnyRow, name: &str| -> Result<[u8; 16], StoreError> {
+        let bytes: Vec<u8> = row.try_get(name)?;
+        bytes.try_into().map_err(|_| StoreError::Damaged { what: "look-up id" })
+    };
+    let mut requests = Vec::new();
+    for row in &found {
+        let (lies_in, state): (i64, i64) = (row.try_get("slot")?, row.try_get("state")?);
+        if lies_in == i64::from(slot.0) && state > 0 {
+            requests.push((bytes(row, "lookup")?, RecordId(bytes(row, "id")?)));
+        }
+    }
+    Ok(requests)
+}
+
+/// A look-up id to ask for, and how many messages are wanted with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lookup {
     pub id: [u8; 16],

@@ -302,6 +302,16 @@ pub trait FeedTx: Send {
         now_us: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// What these look-up ids lead to in one copy, stubs left out. The simulator's memory has no
+    /// requests.
+    fn looked_up(
+        &mut self,
+        _slot: Slot,
+        _lookups: &[[u8; 16]],
+    ) -> impl Future<Output = Result<Vec<([u8; 16], RecordId)>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// Passes a lane; false if somebody else has since the turn was read. The simulator's memory has no
     /// lanes.
     fn pass(&mut self, _turn: Turn) -> impl Future<Output = Result<bool, StoreError>> + Send {

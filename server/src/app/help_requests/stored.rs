@@ -68,10 +68,15 @@ pub async fn with_reference(app: &App, reference: &Reference) -> Result<Vec<Foun
     found_at(app, &mut db, &positions).await
 }
 
+/// What records are looked up by.
+pub fn lookup_id(lookup_hash: &[u8; 32]) -> [u8; 16] {
+    *lookup_hash.first_chunk().expect("BUG: a hash has 32 bytes")
+}
+
 /// All sealed records with this look-up id, and the newest `messages` of them.
 pub async fn with_lookup(app: &App, lookup_hash: &[u8; 32], messages: usize) -> Result<Vec<Found>> {
-    let id = *lookup_hash.first_chunk().expect("BUG: a hash has 32 bytes");
-    let stored = app.help.lookups.find(&app.db, Lookup { id, messages }).await?;
+    let lookup = Lookup { id: lookup_id(lookup_hash), messages };
+    let stored = app.help.lookups.find(&app.db, lookup).await?;
     Ok(readable(app, stored))
 }
 

@@ -9,7 +9,7 @@ use super::{
     desks::{Desks, zone_of},
     posting::merge,
     sealing::{CONTENT, RequestKeys},
-    stored::{Stored, sealed_feed},
+    stored::{Stored, lookup_id, sealed_feed},
 };
 use crate::{
     app::{
@@ -267,34 +267,39 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         return Ok(answer(&request, &decision.owner));
     }
     let is_home = app.keys.is_home(&decision.owner);
-    if is_home && !new.key.is_empty() {
-        merge(app, &decision.owner, id, &mut request).await?;
-    }
-    let change = if is_home {
-        let feed = sealed_feed(&decision.owner);
-        let payload = v1::HelpRequest::from(request.clone()).encode_to_vec();
-        Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_REQUEST, id, payload)
-    } else {
-        let feed = sealed_feed(&intake);
-        let payload = stub(&desks, &request, &decision.owner, parcel(&request)).encode_to_vec();
-        Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_STUB, id, payload)
+    let change = |request: &HelpRequest| {
+        let (feed, kind, payload) = if is_home {
+            let payload = v1::HelpRequest::from(request.clone()).encode_to_vec();
+            (sealed_feed(&decision.owner), Kind::HELP_REQUEST, payload)
+        } else {
+            let stub = stub(&desks, request, &decision.owner, parcel(request));
+            (sealed_feed(&intake), Kind::HELP_STUB, stub.encode_to_vec())
+        };
+        let change = Change::new().by(caller.deed(Operation::SubmitHelpRequest));
+        change.expect(feed.clone(), id, None).put(feed, kind, id, payload)
     };
-    let change = change.by(caller.deed(Operation::SubmitHelpRequest));
+    let mut first = change(&request);
+    if is_home && !new.key.is_empty() {
+        first = first.sole(sealed_feed(&decision.owner), id, lookup_id(&new.lookup_hash));
+    }
     // Claimed first: a file without its request is swept away, a request never lacks a file.
     attachments::claim(app, id, &new.files).await?;
-    match app.writer.commit(change).await {
-        Ok(_) => {
-            if !is_home {
-                app.help.post.notify_one();
-            }
-            Ok(answer(&request, &decision.owner))
-        }
-        // Submitted before under the same key: this is that answer again.
+    match app.writer.commit(first).await {
         Err(CommitError::Stale) if !new.key.is_empty() => {
-            earlier(&asked, id).await?.ok_or(Error::Busy)
+            // Submitted before under the same key: this is that answer again.
+            if let Some(before) = earlier(&asked, id).await? {
+                return Ok(before);
+            }
+            // Or submitted at another node, from which it has come meanwhile.
+            merge(app, &decision.owner, id, &mut request).await?;
+            app.writer.commit(change(&request)).await?
         }
-        Err(error) => Err(error.into()),
+        committed => committed?,
+    };
+    if !is_home {
+        app.help.post.notify_one();
     }
+    Ok(answer(&request, &decision.owner))
 }
 
 /// Keeps a request outside the feeds until they can be written; durable when this returns. False if

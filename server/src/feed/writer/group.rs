@@ -8,6 +8,7 @@ use std::{
 use tracing::{error, warn};
 
 use super::{
+    doubles::Doubles,
     engine::{AFTER_FAILURE, Engine, Touched, UNKEPT_MAX, own_copy, stop_where_disk_fails},
     handle::{Command, Granted},
     work::Work,
@@ -156,10 +157,11 @@ impl<S: FeedStore> Engine<S> {
             }
         }
         gathering.read(&mut tx, &met, &slots).await?;
+        let mut doubles = Doubles::read(&mut tx, group, &slots).await?;
         for prepared in group.iter_mut() {
             prepared.answer = match prepared.command.as_ref().expect("BUG: taken when answered") {
                 Command::Commit { change, .. } => {
-                    let committed = match pass(&mut tx, change).await? {
+                    let committed = match doubles.admit(change) && pass(&mut tx, change).await? {
                         true => gathering.add(change.clone()),
                         false => Err(CommitError::Stale),
                     };
@@ -279,7 +281,7 @@ async fn pass<T: FeedTx>(tx: &mut T, change: &Change) -> Result<bool, StoreError
 fn met(group: &[Prepared]) -> Change {
     let mut met = Change::new();
     for prepared in group {
-        let Some(Command::Commit { change, .. }) = &prepared.command else { continue };
+        let Some(change) = prepared.change() else { continue };
         let writes = change.writes.iter().map(|write| (&write.feed, write.id));
         let expects = change.expects.iter().map(|expect| (&expect.feed, expect.id));
         for (feed, id) in writes.chain(expects) {
@@ -297,6 +299,14 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(command: Command) -> Prepared {
         Prepared { command: Some(command), answer: Answer::Nothing }
+    }
+
+    /// What it is to write into own feeds.
+    pub(super) fn change(&self) -> Option<&Change> {
+        match &self.command {
+            Some(Command::Commit { change, .. }) => Some(change),
+            _ => None,
+        }
     }
 
     /// The same command, to be tried by itself.

@@ -3,6 +3,7 @@
 //! Between transactions it does one step of whatever long work there is (making a first copy
 //! searchable, applying a large catch-up, clearing away a retired copy), so that nobody waits for it.
 
+mod doubles;
 mod doubt;
 mod engine;
 mod group;
