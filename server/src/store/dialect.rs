@@ -30,11 +30,12 @@ impl Dialect {
     }
 }
 
-/// A statement over `$1`, a JSON array of arrays: `value->>0` is a row's first cell, as text.
+/// A statement over `$1`, a JSON array of arrays: `value->>0` is a row's first cell, as text. SQLite's
+/// `json_each` would spell every row out as text, to be parsed again for each of its cells.
 macro_rules! over_rows {
     ($before:literal, $after:literal) => {
         $crate::store::dialect::Sql {
-            sqlite: concat!($before, " from json_each($1) as given ", $after),
+            sqlite: concat!($before, " from jsonb_each($1) as given ", $after),
             postgres: concat!(
                 $before,
                 " from json_array_elements(cast($1 as json)) as given(value) ",
@@ -86,7 +87,7 @@ pub const BEGIN_SNAPSHOT: Sql =
 /// Enters words under positions. Rows: [position, words].
 pub const ENTER_TERMS: Sql = Sql {
     sqlite: "insert into terms (rowid, words)
-             select cast(value->>0 as bigint), value->>1 from json_each($1)",
+             select cast(value->>0 as bigint), value->>1 from jsonb_each($1)",
     postgres: "insert into terms (position, words)
                select cast(value->>0 as bigint), array_to_tsvector(string_to_array(value->>1, ' '))
                from json_array_elements(cast($1 as json)) as given(value)",
