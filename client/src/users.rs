@@ -115,7 +115,11 @@ pub async fn add(node: &Node, add: Add, role_default: &str) -> Result<Answer> {
     let password = password(add.password_file.as_deref(), "Password of the new account")?;
     let (name, point, member) = (add.name, add.point, add.member);
     let request = CreateUserRequest { name, password, role, point, member };
-    answer(once(node.accounts().create_user(request)).await?.user)
+    let added = once(node.accounts().create_user(request)).await?;
+    if !added.approval.is_empty() {
+        return Ok(needs_approval(added.approval));
+    }
+    answer(added.user)
 }
 
 pub async fn list(node: &Node, list: List) -> Result<Answer> {
@@ -138,7 +142,11 @@ pub async fn disable(node: &Node, disable: Disable) -> Result<Answer> {
         let request = DisableUserRequest { name: disable.name.clone() };
         async move { accounts.disable_user(request).await }
     });
-    answer(answered.await?.user)
+    let answered = answered.await?;
+    if !answered.approval.is_empty() {
+        return Ok(needs_approval(answered.approval));
+    }
+    answer(answered.user)
 }
 
 pub async fn set_role(node: &Node, set: SetRole) -> Result<Answer> {
@@ -192,7 +200,10 @@ pub async fn set_password(node: &Node, set: Password) -> Result<Answer> {
     };
     let new_password = password(set.password_file.as_deref(), "New password")?;
     let request = SetPasswordRequest { name: name.clone(), new_password, current_password };
-    once(node.accounts().set_password(request)).await?;
+    let set = once(node.accounts().set_password(request)).await?;
+    if !set.approval.is_empty() {
+        return Ok(needs_approval(set.approval));
+    }
     Ok(Answer::one(json!({"name": name, "changed": true})))
 }
 

@@ -14,7 +14,7 @@ use crate::{
             self, Account, AccountId, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS, SessionToken,
             USER_NAME_MAX,
         },
-        audit::Act,
+        audit::{Act, Deed},
         id::{PointCode, RecordId},
         policy::{Operation, Reach, Role},
         text::Invalid,
@@ -147,21 +147,34 @@ impl Accounts {
         now: Time,
         random: [u8; 32],
     ) -> Result<Account> {
-        let reach = caller.may(Operation::ManageAccounts)?;
-        let name = account::user_name(&new.name, "name")?;
         account::new_password(&new.password, "password")?;
-        let own = caller.point().ok_or(Error::Denied)?;
-        let point = new.point.unwrap_or_else(|| own.clone());
-        within(caller, reach, &point)?;
-        grantable(caller, new.role, BY_TWO)?;
-        if new.member.is_some() && new.role != Role::Member {
-            return Err(Invalid::new("member", "not_a_members_account").into());
-        }
-
         let (id, salt) = random.split_at(16);
         let id = AccountId(id.try_into().expect("BUG: 16 of 32 bytes"));
         let salt = salt.try_into().expect("BUG: 16 of 32 bytes");
+        let (account, hands) = self.check_new(caller, &new, id, now)?;
+        hands.alone()?;
         let hash = self.passwords.hash(&new.password, salt).await?;
+        self.add(account, hash, caller.deed(Operation::ManageAccounts), now).await
+    }
+
+    /// What a new account would be, if the caller may want it, and by how many. Its password is not
+    /// looked at.
+    pub(super) fn check_new(
+        &self,
+        caller: &Caller,
+        new: &NewAccount,
+        id: AccountId,
+        now: Time,
+    ) -> Result<(Account, Hands)> {
+        let reach = caller.may(Operation::ManageAccounts)?;
+        let name = account::user_name(&new.name, "name")?;
+        let own = caller.point().ok_or(Error::Denied)?;
+        let point = new.point.clone().unwrap_or_else(|| own.clone());
+        within(caller, reach, &point)?;
+        let hands = hands(caller, new.role)?;
+        if new.member.is_some() && new.role != Role::Member {
+            return Err(Invalid::new("member", "not_a_members_account").into());
+        }
         let account = Account {
             id,
             name,
@@ -174,10 +187,26 @@ impl Accounts {
             password_given: is_given(caller),
             grants: Vec::new(),
         };
-        let act = caller.deed(Operation::ManageAccounts).on_nothing(said("account_added", id));
+        Ok((account, hands))
+    }
+
+    /// Adds an account. Whoever calls has authorised it. Done twice with one id, it is done once.
+    pub(super) async fn add(
+        &self,
+        account: Account,
+        hash: String,
+        deed: Deed,
+        now: Time,
+    ) -> Result<Account> {
+        let act = deed.on_nothing(said("account_added", account.id));
         let new = account.clone();
         let added = self.write(act, now, move |db| {
             Box::pin(async move {
+                if let Some((known, _)) = store::accounts::find(db, &new.name).await?
+                    && known.id == new.id
+                {
+                    return Ok(Added::Yes);
+                }
                 if let Some(member) = new.member
                     && store::accounts::has_account(db, member).await?
                 {
@@ -213,6 +242,21 @@ impl Accounts {
         Ok(accounts)
     }
 
+    /// Whoever the audit names so, as a caller with the roles in force now. None if the account is gone
+    /// or disabled.
+    pub(super) async fn find_actor(&self, actor: &str, now: Time) -> Result<Option<Caller>> {
+        let Some(id) = actor.strip_prefix("member ") else {
+            return self.find_caller(actor, now).await;
+        };
+        let id = hex::decode(id).ok().and_then(|id| id.try_into().ok()).map(AccountId);
+        let Some(id) = id else { return Ok(None) };
+        let found = store::accounts::find_by_id(&mut *self.db.reader().await?, id).await?;
+        match found.filter(|account| account.disabled.is_none()) {
+            Some(account) => Ok(Some(self.caller_of(account, now, now).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// Whoever has an account of this name, as a caller, for use cases that hand work to somebody.
     /// None if the account is disabled.
     pub(super) async fn find_caller(&self, name: &str, now: Time) -> Result<Option<Caller>> {
@@ -232,9 +276,20 @@ impl Accounts {
 
     /// Closes an account for good and ends its sessions.
     pub async fn disable(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
-        let mut account = self.administered(caller, name, now).await?;
+        let (account, hands) = self.administered(caller, name, now).await?;
+        hands.alone()?;
+        self.close(account, caller.deed(Operation::ManageAccounts), now).await
+    }
+
+    /// The same for whoever has been authorised.
+    pub(super) async fn close(
+        &self,
+        mut account: Account,
+        deed: Deed,
+        now: Time,
+    ) -> Result<Account> {
         let id = account.id;
-        let act = caller.deed(Operation::ManageAccounts).on_nothing(said("account_disabled", id));
+        let act = deed.on_nothing(said("account_disabled", id));
         self.write(act, now, move |db| {
             Box::pin(async move {
                 store::accounts::disable(db, id, now).await?;
@@ -261,17 +316,33 @@ impl Accounts {
         caller.may(Operation::ChangePassword)?;
         account::new_password(new, "new_password")?;
         let (account, is_given) = match caller {
-            Caller::Account { name: own, .. } if name.is_empty() || name.to_lowercase() == *own => {
+            Caller::Account { name: own, .. } if caller.is_named(name) => {
                 (self.own(own, current, now).await?, false)
             }
-            _ => (self.administered(caller, name, now).await?, is_given(caller)),
+            _ => {
+                let (account, hands) = self.administered(caller, name, now).await?;
+                hands.alone()?;
+                (account, is_given(caller))
+            }
         };
         if account.password_given && new == current {
             return Err(Invalid::new("new_password", "same_password").into());
         }
         let hash = self.passwords.hash(new, salt).await?;
-        let id = account.id;
-        let act = caller.deed(Operation::ChangePassword).on_nothing(said("password_changed", id));
+        let deed = caller.deed(Operation::ChangePassword);
+        self.put_password(account.id, hash, is_given, deed, now).await
+    }
+
+    /// Replaces a password. Whoever calls has authorised it.
+    pub(super) async fn put_password(
+        &self,
+        id: AccountId,
+        hash: String,
+        is_given: bool,
+        deed: Deed,
+        now: Time,
+    ) -> Result<()> {
+        let act = deed.on_nothing(said("password_changed", id));
         self.write(act, now, move |db| {
             Box::pin(async move {
                 store::accounts::update_password(db, id, &hash, is_given).await?;
@@ -296,13 +367,14 @@ impl Accounts {
         Ok(account)
     }
 
-    /// An account that the caller administers; one of another point is as if it were not there.
+    /// An account that the caller administers, and by how many; one of another point is as if it were
+    /// not there.
     pub(super) async fn administered(
         &self,
         caller: &Caller,
         name: &str,
         now: Time,
-    ) -> Result<Account> {
+    ) -> Result<(Account, Hands)> {
         let reach = caller.may(Operation::ManageAccounts)?;
         let name = account::user_name(name, "name")?;
         let db = &mut *self.db.reader().await?;
@@ -310,13 +382,13 @@ impl Accounts {
         let found = found.filter(|account| within(caller, reach, &account.point).is_ok());
         let account = found.ok_or(Error::NotFound { noun: "user" })?;
         // Not even the password of somebody who has a role that the caller could not give.
-        grantable(caller, account.role, BY_THE_OPERATOR)?;
+        let mut needed = hands(caller, account.role)?;
         let grants = store::accounts::grants(db, account.id).await?;
         for grant in grants.iter().filter(|grant| grant.to.is_none_or(|to| now < to)) {
-            grantable(caller, grant.role, BY_THE_OPERATOR)?;
+            needed = needed.max(hands(caller, grant.role)?);
             within(caller, reach, &grant.point)?;
         }
-        Ok(account)
+        Ok((account, needed))
     }
 
     /// One transaction in a task of its own, with its line in the audit.
@@ -375,21 +447,33 @@ pub(super) fn within(caller: &Caller, reach: Reach, point: &PointCode) -> Result
     }
 }
 
-/// What to do where one person may not.
-const BY_TWO: &str =
-    "add the account with another role, then `yizhan user role` asks a second person";
-const BY_THE_OPERATOR: &str = "the node's operator can: yizhand user passwd, yizhand user disable";
+/// By how many something is done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Hands {
+    One,
+    Two,
+}
 
-/// May the caller give this role to somebody, alone? `hint` says what else there is.
-fn grantable(caller: &Caller, role: Role, hint: &'static str) -> Result<()> {
+impl Hands {
+    /// Refused where it takes a second person.
+    fn alone(self) -> Result<()> {
+        match self {
+            Hands::One => Ok(()),
+            Hands::Two => Err(Error::TwoPersons),
+        }
+    }
+}
+
+/// By how many an account of this role is made, closed and let in again.
+fn hands(caller: &Caller, role: Role) -> Result<Hands> {
     let needed = match role {
         Role::ProvincialAdmin => Operation::GrantProvincialAdmin,
         _ => Operation::ManageAccounts,
     };
     match caller.reach(needed) {
         Reach::Nothing => Err(Error::Denied),
-        _ if caller.persons(needed) > 1 => Err(Error::TwoPersons { hint }),
-        _ => Ok(()),
+        _ if caller.persons(needed) > 1 => Ok(Hands::Two),
+        _ => Ok(Hands::One),
     }
 }
 
@@ -543,7 +627,7 @@ mod tests {
         let admin = admin_of("CN-440100");
         let wanted = new("gov", Role::ProvincialAdmin);
         let refused = accounts.create(&admin, wanted, at(1), [8; 32]).await;
-        assert!(matches!(refused, Err(Error::TwoPersons { .. })));
+        assert!(matches!(refused, Err(Error::TwoPersons)));
 
         let wanted = new("gov", Role::ProvincialAdmin);
         accounts.create(&operator(), wanted, at(1), [8; 32]).await.unwrap();

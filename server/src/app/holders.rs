@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     domain::{
-        account::Account,
         audience::Audience,
         id::{PointCode, RecordId},
         kind::Kind,
@@ -18,21 +17,19 @@ use crate::{
     identity::caller::Caller,
 };
 
-/// Adds an account. Another home's member is to its administrator like one who is not there.
-pub async fn create(app: &App, caller: &Caller, new: NewAccount) -> Result<Account> {
-    if let Some(member) = new.member {
-        let reach = caller.may(Operation::ManageAccounts)?;
-        let own = caller.point().ok_or(Error::Denied)?;
-        let point = new.point.as_ref().unwrap_or(own);
-        within(caller, reach, point)?;
-        if !is_at_home(app, point, member).await? {
-            let operation = Operation::ManageAccounts;
-            app.audit.refused(caller, operation, Some(member), "not_found").await?;
-            return Err(Error::NotFound { noun: "member" });
-        }
+/// Is a new account's person at home where the account is to be? Another home's member is to its
+/// administrator like one who is not there.
+pub async fn check(app: &App, caller: &Caller, new: &NewAccount) -> Result<()> {
+    let Some(member) = new.member else { return Ok(()) };
+    let reach = caller.may(Operation::ManageAccounts)?;
+    let own = caller.point().ok_or(Error::Denied)?;
+    let point = new.point.as_ref().unwrap_or(own);
+    within(caller, reach, point)?;
+    if is_at_home(app, point, member).await? {
+        return Ok(());
     }
-    let (now, random) = (app.outside.now(), app.outside.random());
-    app.accounts.create(caller, new, now, random).await
+    app.audit.refused(caller, Operation::ManageAccounts, Some(member), "not_found").await?;
+    Err(Error::NotFound { noun: "member" })
 }
 
 async fn is_at_home(app: &App, point: &PointCode, member: RecordId) -> Result<bool> {

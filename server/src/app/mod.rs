@@ -46,6 +46,7 @@ mod scan;
 pub mod series;
 pub mod sight;
 pub mod transfers;
+pub mod users;
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{AccountId, RoleGrant},
+        account::{Account, AccountId, RoleGrant},
         id::{PointCode, RecordId},
         kind::Kind,
         language::Language,
@@ -30,7 +30,7 @@ use crate::{
     notify::Ways,
     outside::Outside,
     parcel::office::{self, Office},
-    store::database::Database,
+    store::{accounts, database::Database},
 };
 
 /// The association's data.
@@ -101,6 +101,30 @@ pub fn named(name: &str, role: Role, member: Option<RecordId>) -> Caller {
         password_given: false,
         purpose: None,
         expires: Time(i64::MAX),
+    }
+}
+
+/// Gives somebody the account that the sample says it has.
+pub async fn sign_up(app: &App, caller: &Caller) {
+    let Caller::Account { account, name, role, point, also, member, .. } = caller else {
+        panic!("has no account: {caller:?}")
+    };
+    let account = Account {
+        id: *account,
+        name: name.clone(),
+        role: *role,
+        point: point.clone(),
+        created: app.outside.now(),
+        disabled: None,
+        member: *member,
+        otp: false,
+        password_given: false,
+        grants: Vec::new(),
+    };
+    let mut db = app.db.local().await.unwrap();
+    assert!(accounts::insert(&mut db, &account, "").await.unwrap(), "{name} is there");
+    for grant in also {
+        accounts::put_grant(&mut db, account.id, grant).await.unwrap();
     }
 }
 

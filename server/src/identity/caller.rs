@@ -137,6 +137,14 @@ impl Caller {
         self.member() == Some(record) && self.point() == Some(home)
     }
 
+    /// Is this the caller's own account? An empty name is.
+    pub fn is_named(&self, name: &str) -> bool {
+        match self {
+            Caller::Account { name: own, .. } => name.is_empty() || name.to_lowercase() == *own,
+            Caller::Anonymous | Caller::Peer { .. } | Caller::Operator { .. } => false,
+        }
+    }
+
     /// Is it the owner who signs in here? Whoever has given the password knows it as well.
     pub fn speaks_for_itself(&self) -> bool {
         !matches!(self, Caller::Account { password_given: true, .. })

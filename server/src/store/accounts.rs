@@ -38,6 +38,13 @@ pub async fn find(db: &mut AnyConnection, name: &str) -> Result<Option<(Account,
     row.map(|row| Ok((Account::from_row(&row)?, row.try_get("password_hash")?))).transpose()
 }
 
+pub async fn find_by_id(db: &mut AnyConnection, id: AccountId) -> Result<Option<Account>> {
+    let sql =
+        "select id, name, role, point, created_us, disabled_us, member, otp_secret, password_given
+         from accounts where id = $1";
+    Ok(sqlx::query_as(sql).bind(id.0.to_vec()).fetch_optional(db).await?)
+}
+
 /// Accounts by name, from just after `after`; of one point, or of all.
 pub async fn list(
     db: &mut AnyConnection,

@@ -85,6 +85,21 @@ pub async fn end(
     Ok(query.execute(db).await.map_err(failed)?.rows_affected() == 1)
 }
 
+/// Is there one that was not given in time, and still holds its task?
+pub async fn has_late(db: &mut AnyConnection, now: Time) -> Result<bool> {
+    let sql = "select count(*) from approvals where state = 'open' and expires_us <= $1";
+    let count: i64 = sqlx::query(sql).bind(now.0).fetch_one(db).await?.try_get(0)?;
+    Ok(count > 0)
+}
+
+/// Closes those that were not given in time: nothing is left of what they would have set off.
+pub async fn close_late(db: &mut AnyConnection, now: Time) -> Result<()> {
+    let sql = "update approvals set state = 'expired', task = ''
+               where state = 'open' and expires_us <= $1";
+    sqlx::query(sql).bind(now.0).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
 /// Takes a person's id out of what was asked about that person.
 pub async fn forget(db: &mut AnyConnection, subject: &str) -> Result<()> {
     let sql = "update approvals set subject = '' where subject = $1 and state <> 'open'";
