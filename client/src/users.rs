@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use yizhan_proto::v1::{
-    CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest, SetOtpRequest,
+    ConfirmUserRequest, CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest, SetOtpRequest,
     SetPasswordRequest, SetRoleRequest, User,
 };
 
@@ -50,6 +50,13 @@ pub struct List {
 
 #[derive(Args)]
 pub struct Disable {
+    /// Name of the account
+    #[arg(long)]
+    name: String,
+}
+
+#[derive(Args)]
+pub struct Confirm {
     /// Name of the account
     #[arg(long)]
     name: String,
@@ -147,6 +154,16 @@ pub async fn disable(node: &Node, disable: Disable) -> Result<Answer> {
         return Ok(needs_approval(answered.approval));
     }
     answer(answered.user)
+}
+
+/// Says that a member's account is in the member's own hands.
+pub async fn confirm(node: &Node, confirm: Confirm) -> Result<Answer> {
+    let answered = repeating(|| {
+        let mut accounts = node.accounts();
+        let request = ConfirmUserRequest { name: confirm.name.clone() };
+        async move { accounts.confirm_user(request).await }
+    });
+    answer(answered.await?.user)
 }
 
 pub async fn set_role(node: &Node, set: SetRole) -> Result<Answer> {

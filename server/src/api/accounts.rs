@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    self, CreateUserRequest, CreateUserResponse, DisableUserRequest, DisableUserResponse,
+    self, ConfirmUserRequest, ConfirmUserResponse, CreateUserRequest, CreateUserResponse, DisableUserRequest, DisableUserResponse,
     GetCallerRequest, GetCallerResponse, ListUsersRequest, ListUsersResponse, SetOtpRequest,
     SetOtpResponse, SetPasswordRequest, SetPasswordResponse, SetRoleRequest, SetRoleResponse,
     SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, User,
@@ -67,20 +67,16 @@ impl AccountService for AccountApi {
         request: Request<GetCallerRequest>,
     ) -> Result<Response<GetCallerResponse>, Status> {
         let caller = Caller::of(&request);
-        let made = self.accounts.made(&caller).await?;
+        let known = self.accounts.known(&caller).await?;
         let answer = match caller {
-            Caller::Account {
-                name, role, point, also, member, password_given, expires, ..
-            } => {
+            Caller::Account { name, role, point, also, member, expires, .. } => {
                 let user = User {
                     name,
                     role: role_message(role).into(),
                     point: point.to_string(),
                     grants: also.into_iter().map(v1::RoleGrant::from).collect(),
                     member: member.map(|member| member.to_string()).unwrap_or_default(),
-                    create_time: made.map(time_message),
-                    password_given,
-                    ..User::default()
+                    ..known.map(User::from).unwrap_or_default()
                 };
                 GetCallerResponse { user: Some(user), expire_time: Some(time_message(expires)) }
             }
@@ -152,6 +148,15 @@ impl AccountService for AccountApi {
             Replaced::Asked(approval) => approval.to_string(),
         };
         Ok(Response::new(SetPasswordResponse { approval }))
+    }
+
+    async fn confirm_user(
+        &self,
+        request: Request<ConfirmUserRequest>,
+    ) -> Result<Response<ConfirmUserResponse>, Status> {
+        let caller = Caller::of(&request);
+        let account = users::confirm(&self.app, &caller, &request.into_inner().name).await?;
+        Ok(Response::new(ConfirmUserResponse { user: Some(account.into()) }))
     }
 
     async fn set_role(

@@ -1,6 +1,9 @@
 //! Signing in and out, and the accounts of a point.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures::future::BoxFuture;
 
@@ -11,11 +14,12 @@ use super::{
 use crate::{
     domain::{
         account::{
-            self, Account, AccountId, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS, SessionToken,
+            self, Account, AccountId, OwnWord, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS, SessionToken,
             USER_NAME_MAX,
         },
         audit::{Act, Deed},
         id::{PointCode, RecordId},
+        kind::Kind,
         policy::{Operation, Reach, Role},
         text::Invalid,
         time::Time,
@@ -33,6 +37,20 @@ pub struct Accounts {
     pub(super) db: Database,
     pub(super) passwords: Passwords,
     pub(super) failures: Arc<Failures>,
+    salts: Arc<Salts>,
+}
+
+/// Makes seeds of the salts of audit lines, none of which can be guessed.
+struct Salts {
+    key: [u8; 32],
+    made: AtomicU64,
+}
+
+impl Salts {
+    fn next(&self) -> [u8; 32] {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        *blake3::keyed_hash(&self.key, &number.to_be_bytes()).as_bytes()
+    }
 }
 
 /// A session as its owner sees it, right after signing in.
@@ -56,7 +74,9 @@ pub struct NewAccount {
 impl Accounts {
     /// `random` is anything unpredictable.
     pub fn new(db: Database, random: [u8; 32]) -> Accounts {
-        Accounts { db, passwords: Passwords::new(random), failures: Arc::default() }
+        let key = blake3::derive_key("yizhan 2026 salts of lines about accounts", &random);
+        let salts = Arc::new(Salts { key, made: AtomicU64::new(0) });
+        Accounts { db, passwords: Passwords::new(random), failures: Arc::default(), salts }
     }
 
     /// Opens a session. A wrong name, a wrong password and a disabled account look alike, also by
@@ -122,7 +142,8 @@ impl Accounts {
 
     /// What an account is as a caller, with the roles in force now.
     async fn caller_of(&self, account: Account, expires: Time, now: Time) -> Result<Caller> {
-        let Account { id, name, role, point, member, password_given, .. } = account;
+        let own_word = account.own_word();
+        let Account { id, name, role, point, member, .. } = account;
         let mut also = store::accounts::grants(&mut *self.db.reader().await?, id).await?;
         also.retain(|grant| grant.holds_at(now));
         let purpose = None;
@@ -133,7 +154,7 @@ impl Accounts {
             point,
             also,
             member,
-            password_given,
+            own_word,
             purpose,
             expires,
         })
@@ -184,7 +205,9 @@ impl Accounts {
             disabled: None,
             member: new.member,
             otp: false,
-            password_given: is_given(caller),
+            password_given: !giver(caller).is_empty(),
+            password_by: giver(caller),
+            confirmed_by: String::new(),
             grants: Vec::new(),
         };
         Ok((account, hands))
@@ -198,7 +221,7 @@ impl Accounts {
         deed: Deed,
         now: Time,
     ) -> Result<Account> {
-        let act = deed.on_nothing(said("account_added", account.id));
+        let act = about(&deed, &account, "account_added");
         let new = account.clone();
         let added = self.write(act, now, move |db| {
             Box::pin(async move {
@@ -267,11 +290,11 @@ impl Accounts {
         }
     }
 
-    /// When the caller's own account was made; none for whoever has none.
-    pub async fn made(&self, caller: &Caller) -> Result<Option<Time>> {
+    /// The caller's own account; none for whoever has none.
+    pub async fn known(&self, caller: &Caller) -> Result<Option<Account>> {
         let Caller::Account { name, .. } = caller else { return Ok(None) };
         let found = store::accounts::find(&mut *self.db.reader().await?, name).await?;
-        Ok(found.map(|(account, _)| account.created))
+        Ok(found.map(|(account, _)| account))
     }
 
     /// Closes an account for good and ends its sessions.
@@ -289,7 +312,7 @@ impl Accounts {
         now: Time,
     ) -> Result<Account> {
         let id = account.id;
-        let act = deed.on_nothing(said("account_disabled", id));
+        let act = about(&deed, &account, "account_disabled");
         self.write(act, now, move |db| {
             Box::pin(async move {
                 store::accounts::disable(db, id, now).await?;
@@ -315,14 +338,14 @@ impl Accounts {
     ) -> Result<()> {
         caller.may(Operation::ChangePassword)?;
         account::new_password(new, "new_password")?;
-        let (account, is_given) = match caller {
+        let (account, by) = match caller {
             Caller::Account { name: own, .. } if caller.is_named(name) => {
-                (self.own(own, current, now).await?, false)
+                (self.own(own, current, now).await?, None)
             }
             _ => {
                 let (account, hands) = self.administered(caller, name, now).await?;
                 hands.alone()?;
-                (account, is_given(caller))
+                (account, Some(giver(caller)))
             }
         };
         if account.password_given && new == current {
@@ -330,26 +353,64 @@ impl Accounts {
         }
         let hash = self.passwords.hash(new, salt).await?;
         let deed = caller.deed(Operation::ChangePassword);
-        self.put_password(account.id, hash, is_given, deed, now).await
+        self.put_password(account, (hash, by), deed, now).await
     }
 
-    /// Replaces a password. Whoever calls has authorised it.
+    /// Replaces a password; `by` is who has set it, if not its owner. Whoever calls has authorised it.
     pub(super) async fn put_password(
         &self,
-        id: AccountId,
-        hash: String,
-        is_given: bool,
+        account: Account,
+        (hash, by): (String, Option<String>),
         deed: Deed,
         now: Time,
     ) -> Result<()> {
-        let act = deed.on_nothing(said("password_changed", id));
+        let what = if by.is_some() { "password_given" } else { "password_changed" };
+        let (act, id) = (about(&deed, &account, what), account.id);
         self.write(act, now, move |db| {
             Box::pin(async move {
-                store::accounts::update_password(db, id, &hash, is_given).await?;
+                match by {
+                    Some(by) => store::accounts::give_password(db, id, &hash, &by).await?,
+                    None => store::accounts::change_password(db, id, &hash).await?,
+                }
                 store::accounts::delete_sessions_of(db, id).await
             })
         })
         .await
+    }
+
+    /// Notes that somebody has made sure that an account is in its owner's hands. Whoever has given the
+    /// password cannot say so: with it, that one could be there in the owner's place.
+    pub(super) async fn confirm(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
+        let (mut account, _) = self.administered(caller, name, now).await?;
+        if account.member.is_none() {
+            return Err(Invalid::new("name", "not_a_members_account").into());
+        }
+        if account.own_word() == OwnWord::Own {
+            return Ok(account);
+        }
+        if caller.is_named(&account.name) || giver(caller) == account.password_by {
+            return Err(Error::Precondition {
+                reason: "PASSWORD_GIVER",
+                message: "somebody else than who has set the password has to confirm the account · \
+                          须由设置密码者以外的人确认此账号"
+                    .to_owned(),
+            });
+        }
+        if account.password_given {
+            return Err(Error::Precondition {
+                reason: "PASSWORD_NOT_OWN",
+                message: "its owner has not changed the password yet · 本人尚未修改密码".to_owned(),
+            });
+        }
+        let by = caller.author().actor;
+        let deed = caller.deed(Operation::ManageAccounts);
+        let (act, id) = (about(&deed, &account, "account_confirmed"), account.id);
+        account.confirmed_by.clone_from(&by);
+        self.write(act, now, move |db| {
+            Box::pin(async move { store::accounts::confirm(db, id, &by).await })
+        })
+        .await?;
+        Ok(account)
     }
 
     /// The caller's own account, after a look at the current password.
@@ -398,13 +459,12 @@ impl Accounts {
         now: Time,
         work: impl for<'a> FnOnce(Db<'a>) -> Work<'a, T> + Send + 'static,
     ) -> Result<T> {
-        let db = self.db.clone();
+        let (db, seed) = (self.db.clone(), self.salts.next());
         let writing = tokio::spawn(async move {
             let mut tx = db.begin().await?;
             let dialect = tx.dialect;
             let result = work(tx.connection()).await?;
-            // Lines about no record have no salt to make.
-            store::audit::append(tx.connection(), dialect, &[act], now, [0; 32]).await?;
+            store::audit::append(tx.connection(), dialect, &[act], now, seed).await?;
             tx.commit().await?;
             Ok::<T, store::StoreError>(result)
         });
@@ -419,10 +479,22 @@ enum Added {
     MemberHasOne,
 }
 
-/// Does somebody else know the password that this caller sets for an account? Who operates the node
-/// could read everything anyway.
-fn is_given(caller: &Caller) -> bool {
-    !matches!(caller, Caller::Operator { .. })
+/// Who else knows the password that this caller sets for an account. Who operates the node could read
+/// everything anyway.
+pub(super) fn giver(caller: &Caller) -> String {
+    match caller {
+        Caller::Operator { .. } => String::new(),
+        _ => caller.author().actor,
+    }
+}
+
+/// What happened to an account. Whoever's it is reads it among the lines on the own record.
+fn about(deed: &Deed, account: &Account, what: &str) -> Act {
+    let what = said(what, account.id);
+    match account.member {
+        Some(member) => deed.act(Kind::MEMBER, member, what),
+        None => deed.on_nothing(what),
+    }
 }
 
 /// A connection in a transaction, and what is done with it.
@@ -500,7 +572,7 @@ mod tests {
             point: point.parse().unwrap(),
             also: Vec::new(),
             member: None,
-            password_given: false,
+            own_word: OwnWord::Own,
             purpose: None,
             expires: at(HOUR),
         }
@@ -662,7 +734,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_that_was_given_is_the_owners_once_it_is_changed() {
+    async fn a_password_that_was_given_is_nobodys_own_word_and_the_operators_is() {
         let accounts = accounts().await;
         let (admin, salt) = (admin_of("CN-440100"), [7; 16]);
         let speaks = async |password: &str, n: u8| {
@@ -671,15 +743,15 @@ mod tests {
         };
         accounts.create(&admin, new("bob", Role::Staff), at(0), [8; 32]).await.unwrap();
         let given = speaks("long enough", 1).await;
-        assert!(!given.speaks_for_itself());
+        assert_eq!(given.own_word(), OwnWord::Given);
         let set = |new, current| accounts.set_password(&given, "", new, current, at(1), salt);
         assert!(matches!(set("long enough", "long enough").await, Err(Error::Invalid(_))));
         set("quite another", "long enough").await.unwrap();
-        assert!(speaks("quite another", 2).await.speaks_for_itself());
+        assert_eq!(speaks("quite another", 2).await.own_word(), OwnWord::Unconfirmed);
         accounts.set_password(&admin, "bob", "given again", "", at(1), salt).await.unwrap();
-        assert!(!speaks("given again", 3).await.speaks_for_itself());
+        assert_eq!(speaks("given again", 3).await.own_word(), OwnWord::Given);
         accounts.set_password(&operator(), "bob", "at the node", "", at(1), salt).await.unwrap();
-        assert!(speaks("at the node", 4).await.speaks_for_itself());
+        assert_eq!(speaks("at the node", 4).await.own_word(), OwnWord::Own);
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     app::accounts::NewAccount,
     domain::{
+        account::OwnWord,
         approval::{ApprovalState, OPEN_US},
         audience::{Audience, FeedId},
         help_reference::Reference,
@@ -170,20 +171,88 @@ async fn who_was_given_the_password_speaks_for_nobody_until_it_is_changed() {
     let app = &node.app;
     let id = person(app, &named("ann", Role::Staff, None)).await;
     let mut own = named("eve", Role::Member, Some(id));
-    if let Caller::Account { password_given, .. } = &mut own {
-        *password_given = true;
-    }
+    let set = |caller: &mut Caller, word| match caller {
+        Caller::Account { own_word, .. } => *own_word = word,
+        _ => unreachable!(),
+    };
+    set(&mut own, OwnWord::Given);
     assert!(members::get(app, &own, id).await.is_ok(), "who reads is shown the own record");
     let preview = Wish { preview: true, ..Wish::default() };
     assert!(members::erase(app, &own, id, preview).await.is_ok());
-    let erased = members::erase(app, &own, id, Wish::default()).await.map(|_| ());
-    let held = members::access(app, &own, id).await.map(|_| ());
-    for refused in [erased, held] {
-        assert!(
-            matches!(refused, Err(Error::Precondition { reason: "PASSWORD_NOT_OWN", .. })),
-            "{refused:?}"
-        );
+    for (word, told) in [
+        (OwnWord::Given, "PASSWORD_NOT_OWN"),
+        (OwnWord::Unconfirmed, "ACCOUNT_NOT_CONFIRMED"),
+    ] {
+        set(&mut own, word);
+        let erased = members::erase(app, &own, id, Wish::default()).await.map(|_| ());
+        let held = members::access(app, &own, id).await.map(|_| ());
+        for refused in [erased, held] {
+            assert!(
+                matches!(&refused, Err(Error::Precondition { reason, .. }) if *reason == told),
+                "{refused:?}"
+            );
+        }
     }
+    set(&mut own, OwnWord::Own);
+    assert!(members::access(app, &own, id).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_account_is_its_persons_once_somebody_else_than_who_gave_the_password_says_so() {
+    let node = founder().await;
+    let app = &node.app;
+    let (ann, bob) = (named("ann", Role::PointAdmin, None), named("bob", Role::PointAdmin, None));
+    let id = person(app, &ann).await;
+    let new = NewAccount {
+        name: "eve".into(),
+        password: "long enough".into(),
+        role: Role::Member,
+        point: None,
+        member: Some(id),
+    };
+    users::create(app, &ann, new).await.unwrap();
+    let now = app.outside.now();
+    let signed_in = async |password: &str, n: u8| {
+        let signed = app.accounts.sign_in("eve", password, "", now, [n; 32]).await.unwrap();
+        app.accounts.caller(&signed.token.reveal(), now).await.unwrap()
+    };
+    let refused = async |by: &Caller| match users::confirm(app, by, "eve").await {
+        Err(Error::Precondition { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    // Ann signs in with the password that she has set, and makes it another.
+    let given = signed_in("long enough", 3).await;
+    assert_eq!(refused(&bob).await, "PASSWORD_NOT_OWN", "the owner has not been there yet");
+    users::set_password(app, &given, "", "quite another", "long enough").await.unwrap();
+    let eve = signed_in("quite another", 4).await;
+    let told = members::erase(app, &eve, id, Wish::default()).await.map(|_| ());
+    assert!(
+        matches!(told, Err(Error::Precondition { reason: "ACCOUNT_NOT_CONFIRMED", .. })),
+        "{told:?}"
+    );
+    assert_eq!(refused(&ann).await, "PASSWORD_GIVER");
+    assert!(users::confirm(app, &named("sam", Role::Staff, None), "eve").await.is_err());
+    let confirmed = users::confirm(app, &bob, "eve").await.unwrap();
+    assert_eq!((&*confirmed.password_by, &*confirmed.confirmed_by), ("ann", "bob"));
+    // The person reads who has done what to the account.
+    let eve = signed_in("quite another", 5).await;
+    let lines = list(app, &eve, Asked { record: Some(id), ..Asked::default() }).await.unwrap().lines;
+    for (actor, what) in
+        [("ann", "account_added"), ("member ", "password_changed"), ("bob", "account_confirmed")]
+    {
+        let mut of = lines.iter().filter(|line| line.outcome.starts_with(what));
+        assert!(of.any(|line| line.actor.starts_with(actor)), "{actor} {what}: {lines:?}");
+    }
+    // Ann sets it once more: what bob has seen is of no use.
+    users::set_password(app, &ann, "eve", "given again", "").await.unwrap();
+    let again = signed_in("given again", 6).await;
+    users::set_password(app, &again, "", "her own again", "given again").await.unwrap();
+    assert_eq!(signed_in("her own again", 7).await.own_word(), OwnWord::Unconfirmed);
+    assert_eq!(verify(app, &bob).await.unwrap().faults, 0);
+    users::confirm(app, &bob, "eve").await.unwrap();
+    let eve = signed_in("her own again", 8).await;
+    let erased = members::erase(app, &eve, id, Wish::default()).await.unwrap();
+    assert!(matches!(erased, ErasureAnswer::Done(_)));
 }
 
 #[tokio::test]
@@ -214,7 +283,7 @@ async fn an_account_is_tied_to_one_member_who_is_at_home_there() {
 
     // Tied to a record that lies elsewhere, as accounts made before this rule may be.
     let Caller::Account {
-        account, name, role, also, member, password_given, purpose, expires, ..
+        account, name, role, also, member, own_word, purpose, expires, ..
     } = named("eve", Role::Member, Some(id))
     else {
         unreachable!()
@@ -227,7 +296,7 @@ async fn an_account_is_tied_to_one_member_who_is_at_home_there() {
         point,
         also,
         member,
-        password_given,
+        own_word,
         purpose,
         expires,
     };

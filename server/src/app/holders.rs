@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
+        account::OwnWord,
         audience::Audience,
         id::{PointCode, RecordId},
         kind::Kind,
@@ -38,15 +39,21 @@ async fn is_at_home(app: &App, point: &PointCode, member: RecordId) -> Result<bo
     Ok(found.any(|found| found.is(Kind::MEMBER, Audience::Home)))
 }
 
-/// What a person alone may do, the person has to do: not somebody who has given the password away.
+/// What a person alone may do, the person has to do: not somebody who has given the password away, nor
+/// who may have changed it in the person's place.
 pub fn own_word(caller: &Caller) -> Result<()> {
-    if caller.speaks_for_itself() {
-        return Ok(());
-    }
-    Err(Error::Precondition {
-        reason: "PASSWORD_NOT_OWN",
-        message: "an administrator has set this password: change it first (yizhan user passwd) · \
-                  此密码由管理员设置，请先自行修改密码"
-            .to_owned(),
-    })
+    let (reason, message) = match caller.own_word() {
+        OwnWord::Own => return Ok(()),
+        OwnWord::Given => (
+            "PASSWORD_NOT_OWN",
+            "an administrator has set this password: change it first (yizhan user passwd) · \
+             此密码由管理员设置，请先自行修改密码",
+        ),
+        OwnWord::Unconfirmed => (
+            "ACCOUNT_NOT_CONFIRMED",
+            "somebody else than who has set the first password has to confirm that this account is \
+             yours (yizhan user confirm) · 须由设置初始密码者以外的管理员确认此账号归您本人使用",
+        ),
+    };
+    Err(Error::Precondition { reason, message: message.to_owned() })
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, AccountId, RoleGrant},
+        account::{Account, AccountId, OwnWord, RoleGrant},
         id::{PointCode, RecordId},
         kind::Kind,
         language::Language,
@@ -81,7 +81,7 @@ pub fn account(role: Role, point: &str) -> Caller {
         point: code(point),
         also: Vec::new(),
         member: None,
-        password_given: false,
+        own_word: OwnWord::Own,
         purpose: None,
         expires: Time(i64::MAX),
     }
@@ -98,7 +98,7 @@ pub fn named(name: &str, role: Role, member: Option<RecordId>) -> Caller {
         point: code(FOUNDER),
         also: Vec::new(),
         member,
-        password_given: false,
+        own_word: OwnWord::Own,
         purpose: None,
         expires: Time(i64::MAX),
     }
@@ -119,6 +119,8 @@ pub async fn sign_up(app: &App, caller: &Caller) {
         member: *member,
         otp: false,
         password_given: false,
+        password_by: String::new(),
+        confirmed_by: String::new(),
         grants: Vec::new(),
     };
     let mut db = app.db.local().await.unwrap();

@@ -3,7 +3,7 @@
 
 use super::{
     App,
-    accounts::{Hands, NewAccount},
+    accounts::{self, Hands, NewAccount},
     approvals::{self, Task},
     error::{Error, Result},
     holders,
@@ -84,6 +84,12 @@ pub async fn set_password(
     Ok(Replaced::Now)
 }
 
+/// Says that a member's account is in the member's own hands. It takes somebody else than who has given
+/// its password.
+pub async fn confirm(app: &App, caller: &Caller, name: &str) -> Result<Account> {
+    app.accounts.confirm(caller, name, app.outside.now()).await
+}
+
 /// The same password asked for twice is one task, and waits for one approval.
 fn salt_for(app: &App, name: &str) -> [u8; 16] {
     let mut key = app.keys.seal_key().to_bytes().to_vec();
@@ -159,5 +165,6 @@ pub(super) async fn set_password_agreed(
             message: "the account is disabled for good · 此账号已永久停用".to_owned(),
         });
     }
-    app.accounts.put_password(account.id, hash, true, deed, now).await
+    let by = Some(accounts::giver(asker));
+    app.accounts.put_password(account, (hash, by), deed, now).await
 }

@@ -58,8 +58,8 @@ async fn asked(node: &Node, text: &str) -> (String, TrackingCode) {
 
 pub(super) fn named(name: &str, role: Role) -> Caller {
     match account(role, FOUNDER) {
-        Caller::Account { account, role, point, also, member, purpose, expires, .. } => {
-            let (name, password_given) = (name.into(), false);
+        Caller::Account { account, role, point, also, member, own_word, purpose, expires, .. } => {
+            let name = name.into();
             Caller::Account {
                 account,
                 name,
@@ -67,7 +67,7 @@ pub(super) fn named(name: &str, role: Role) -> Caller {
                 point,
                 also,
                 member,
-                password_given,
+                own_word,
                 purpose,
                 expires,
             }
