@@ -73,6 +73,8 @@ pub enum Task {
         name: String,
         hash: String,
     },
+    /// The province's word on whom another point serves.
+    SayAreas(points::areas::Answer),
     /// A help request is offered to another point, and its client is not asked.
     OfferHandoff {
         reference: String,
@@ -95,6 +97,7 @@ impl Task {
             Task::AddUser { role, .. } => format!("add_user={role}"),
             Task::DisableUser { .. } => "disable_user".to_owned(),
             Task::SetPassword { .. } => "set_password".to_owned(),
+            Task::SayAreas(_) => "say_areas".to_owned(),
             Task::OfferHandoff { to, .. } => format!("offer_handoff={to}"),
         }
     }
@@ -321,13 +324,23 @@ pub async fn resume(app: &App) -> Result<()> {
 /// Who asked has to be one who may, now as well: a role may have been taken away meanwhile, and what it
 /// is about may have gone.
 async fn carry_out(app: &App, approval: &Approval) -> Result<()> {
+    let task = serde_json::from_str::<Task>(&approval.task);
+    if let Ok(Task::SayAreas(answer)) = &task {
+        // Who asked is another node's: that one looks at it again.
+        let said = points::areas::say(app, approval, answer).await;
+        let state = approval.state.after(ApprovalMove::Do)?;
+        return match said {
+            Ok(()) => end(app, approval.id, state, "said".to_owned()).await,
+            Err(error) => Err(error),
+        };
+    }
     let result = match asker(app, approval).await {
         Ok(asker) if approval.task.is_empty() => match check_allowed(app, &asker, approval).await {
             // Who asked does it now, with a second call.
             Ok(()) => return Ok(()),
             Err(error) => Err(error),
         },
-        Ok(asker) => match serde_json::from_str::<Task>(&approval.task) {
+        Ok(asker) => match task {
             Ok(task) => execute(app, approval, &asker, task).await,
             Err(_) => Err(refused("TASK_UNKNOWN", "this version does not know the task")),
         },
@@ -352,8 +365,11 @@ async fn carry_out(app: &App, approval: &Approval) -> Result<()> {
             return Err(error);
         }
     };
-    let state = approval.state.after(step)?;
-    let (app, id) = (app.clone(), approval.id);
+    end(app, approval.id, approval.state.after(step)?, outcome).await
+}
+
+async fn end(app: &App, id: RecordId, state: ApprovalState, outcome: String) -> Result<()> {
+    let app = app.clone();
     let ending = tokio::spawn(async move {
         approvals::end(&mut *app.db.local().await?, id, state, &outcome).await
     });
@@ -436,6 +452,10 @@ async fn execute(app: &App, approval: &Approval, asker: &Caller, task: Task) -> 
             app.accounts.check_role(asker, &name, &change).await?;
             app.accounts.change_role(&name, &change, secure(), app.outside.now()).await?;
             Ok("role changed".to_owned())
+        }
+        Task::SayAreas(answer) => {
+            points::areas::say(app, approval, &answer).await?;
+            Ok("said".to_owned())
         }
         Task::AddUser { name, role, point, member, hash } => {
             let wanted = users::Wanted { name, role, point, member, hash };

@@ -253,6 +253,7 @@ impl Questions {
                 | Kind::HandoffWord(_)
                 | Kind::TransferWord(_)
                 | Kind::MoveWord(_)
+                | Kind::AreaWord(_)
                 | Kind::HelpLookupAnswer(_)
                 | Kind::HeadsAnswer(_),
             )

@@ -59,6 +59,55 @@ pub async fn list_undone(db: &mut AnyConnection, limit: usize) -> Result<Vec<App
     Ok(sqlx::query_as(sql).bind(limit as i64).fetch_all(db).await?)
 }
 
+/// Those that wait for another point's people as well, and have not been sent there.
+pub async fn list_unforwarded(
+    db: &mut AnyConnection,
+    operation: &str,
+    limit: u32,
+) -> Result<Vec<Approval>> {
+    let sql = sqlx::AssertSqlSafe(format!(
+        "{COLUMNS} where state = 'open' and operation = $1 and forwarded = '' and task <> ''
+         order by id limit $2"
+    ));
+    let query = sqlx::query_as(sql).bind(operation).bind(i64::from(limit));
+    Ok(query.fetch_all(db).await?)
+}
+
+/// Notes that a point was told.
+pub async fn forwarded(db: &mut AnyConnection, id: RecordId, to: &str) -> Result<()> {
+    let sql = "update approvals set forwarded = $2 where id = $1";
+    sqlx::query(sql).bind(id.0.to_vec()).bind(to).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
+/// One that another point was told of, and which.
+pub async fn find_forwarded(
+    db: &mut AnyConnection,
+    id: RecordId,
+) -> Result<Option<(Approval, String)>> {
+    let sql = "select id, operation, subject, task, point, requested_by, requested_us, expires_us,
+                      state, decided_by, decided_us, outcome, forwarded
+               from approvals where id = $1 and forwarded <> ''";
+    let row = sqlx::query(sql).bind(id.0.to_vec()).fetch_optional(db).await?;
+    row.map(|row| Ok((Approval::from_row(&row)?, row.try_get("forwarded")?))).transpose()
+}
+
+/// Open ones that were asked for by somebody whose name begins so.
+pub async fn count_open_by(db: &mut AnyConnection, start: &str) -> Result<i64> {
+    let sql = "select count(*) from approvals
+               where state = 'open' and substr(requested_by, 1, length($1)) = $1";
+    Ok(sqlx::query(sql).bind(start).fetch_one(db).await?.try_get(0)?)
+}
+
+/// Adds one that has come from elsewhere; false if it is there.
+pub async fn insert_once(db: &mut AnyConnection, approval: &Approval) -> Result<bool> {
+    if find(&mut *db, approval.id).await?.is_some() {
+        return Ok(false);
+    }
+    insert(db, approval).await?;
+    Ok(true)
+}
+
 /// Agrees, if nobody has decided yet.
 pub async fn give(
     db: &mut AnyConnection,
