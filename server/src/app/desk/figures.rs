@@ -62,6 +62,7 @@ pub async fn figures(
     for point in wanted.iter().filter(|point| !app.keys.is_home(point)) {
         servers.extend(roster.server_of(point).cloned());
     }
+    app.audit.looked_at_network(caller, Operation::ReadDeskFigures).await?;
     let here = local(app).await?;
     let mut known: Vec<PointFigures> = here.points;
     let mut limits = BTreeMap::new();
