@@ -23,6 +23,7 @@ pub mod import;
 mod invariants;
 pub mod lanes;
 pub mod leading;
+pub mod ledgers;
 pub mod live;
 pub mod members;
 pub mod moves;
@@ -59,6 +60,14 @@ use crate::{
     parcel::office::Office,
     store::database::Database,
 };
+
+/// The ledgers that the nodes of a point share, if they share a database.
+pub fn shared_ledgers(app: &App) -> [ledgers::Shared; 2] {
+    [
+        ledgers::Shared::new(erasures::FILE, app.db.clone(), app.erasures.clone()),
+        ledgers::Shared::new(moves::DEPARTURES, app.db.clone(), app.departures.clone()),
+    ]
+}
 
 /// What use cases work with. Cheap to clone.
 #[derive(Clone)]

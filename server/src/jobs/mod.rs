@@ -11,6 +11,7 @@ pub mod help_escalation;
 pub mod help_posting;
 pub mod home_figures;
 pub mod leading;
+pub mod ledgers;
 pub mod moves;
 pub mod notices;
 pub mod receipts;

@@ -54,6 +54,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (140, None, include_str!("../../migrations/0140_escalated.sql")),
     (150, None, include_str!("../../migrations/0150_confirmed.sql")),
     (151, None, include_str!("../../migrations/0151_forwarded.sql")),
+    (152, None, include_str!("../../migrations/0152_ledgers.sql")),
 ];
 
 /// Settings of every SQLite connection.

@@ -14,11 +14,11 @@ use crate::{
         App,
         approvals::{self, Task},
         copies::{self, Copies},
-        erasures::Erasure,
+        erasures::{self, Erasure},
         error::{Error, Result},
         groups,
         holders::own_word,
-        moves, people,
+        ledgers, moves, people,
         records::{self, Found},
         sight::Sight,
         transfers,
@@ -208,16 +208,8 @@ pub(crate) async fn execute_erasure(
 async fn enter(app: &App, home: &PointCode, id: RecordId) -> Result<RecordId> {
     let order = app.outside.record_id();
     let erasure = Erasure { order, record: id, home: home.clone(), ordered: app.outside.now() };
-    let ledger = app.erasures.clone();
-    let adding = tokio::task::spawn_blocking(move || ledger.add(erasure));
-    match adding.await {
-        Ok(Ok(())) => Ok(order),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the ledger of erasures cannot be written: nothing is deleted");
-            Err(Error::StorageFull)
-        }
-        Err(_) => Err(Error::Busy),
-    }
+    ledgers::enter(&app.db, erasures::FILE, &app.erasures, erasure).await?;
+    Ok(order)
 }
 
 /// What nobody but this database knows of a person: sign-in, and what was asked about the person.

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use tracing::{error, warn};
+use tracing::warn;
 use yizhan_proto::v1;
 
 use super::{
@@ -18,8 +18,8 @@ use crate::{
     app::{
         App,
         erasures::{Erasure, Ledger},
-        error::{Error, Result},
-        records,
+        error::Result,
+        ledgers, records,
     },
     domain::{
         audit::Deed,
@@ -46,15 +46,7 @@ pub async fn remember(app: &App, id: RecordId, member: RecordId, home: &PointCod
     }
     let entry =
         Erasure { order: id, record: member, home: home.clone(), ordered: app.outside.now() };
-    let ledger = app.departures.clone();
-    match tokio::task::spawn_blocking(move || ledger.add(entry)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(failed)) => {
-            error!(error = %failed, "the ledger of departures cannot be written: the move waits");
-            Err(Error::StorageFull)
-        }
-        Err(_) => Err(Error::Busy),
-    }
+    ledgers::enter(&app.db, FILE, &app.departures, entry).await
 }
 
 /// The same for somebody who comes here: only if the ledger says that the person has left.
