@@ -385,6 +385,13 @@ impl Node {
             let app = heads.clone();
             Box::pin(async move { app::live::answer(&app, &from, question).await })
         }));
+        let releases = app.clone();
+        app.post.on_releases(Box::new(move |question| {
+            let app = releases.clone();
+            Box::pin(async move { app::releases::answer(&app, question).await })
+        }));
+        let releasing = jobs::releasing::Releasing { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(releasing, jobs::releasing::EVERY, leading(), stop()));
         let sweeping = jobs::sweeping::Sweeping { app: app.clone() };
         tasks.spawn(keep_running_if_leading(sweeping, jobs::sweeping::EVERY, leading(), stop()));
         let handoffs = jobs::handoffs::Handoffs { app: app.clone() };

@@ -39,6 +39,7 @@ mod people;
 pub mod points;
 pub mod records;
 pub mod recovery;
+pub mod releases;
 pub mod report;
 pub mod roles;
 #[cfg(test)]

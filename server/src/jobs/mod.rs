@@ -18,6 +18,7 @@ pub mod receipts;
 pub mod reconciling;
 pub mod recovery;
 pub mod refreshing;
+pub mod releasing;
 pub mod renewal;
 pub mod retention;
 pub mod runner;

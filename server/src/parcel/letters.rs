@@ -68,7 +68,9 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
             | Kind::HelpLookup(_)
             | Kind::HelpLookupAnswer(_)
             | Kind::HeadsQuestion(_)
-            | Kind::HeadsAnswer(_),
+            | Kind::HeadsAnswer(_)
+            | Kind::ReleasesQuestion(_)
+            | Kind::ReleasesAnswer(_),
         )
         | None => return Vec::new(),
     };
@@ -95,7 +97,9 @@ pub async fn act(
             | Kind::HelpLookup(_)
             | Kind::HelpLookupAnswer(_)
             | Kind::HeadsQuestion(_)
-            | Kind::HeadsAnswer(_),
+            | Kind::HeadsAnswer(_)
+            | Kind::ReleasesQuestion(_)
+            | Kind::ReleasesAnswer(_),
         ) => Ok(Verdict::Refused("NOT_EPHEMERAL")),
         Some(Kind::HelpParcel(parcel)) => help::arrive(here, db, (from, to), parcel).await,
         Some(Kind::HelpCopies(copies)) => help::keep_copies(here, db, (from, to), copies).await,

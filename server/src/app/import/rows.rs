@@ -566,7 +566,7 @@ impl RowReader<'_, '_> {
 
     fn appearance(&mut self, row: &Row<'_>, c: &AppearanceColumns) -> Result<Fate, Invalid> {
         let Some(at) = self.event_of(row, c.event())? else { return Ok(Fate::Skipped) };
-        let Context { plans, people, .. } = &mut *self.known;
+        let Context { plans, people, homes, .. } = &mut *self.known;
         let planned = &mut plans[at];
         let (settings, lookup) = (self.settings, &mut *self.lookup);
         let event_source = &planned.plan.source;
@@ -579,7 +579,12 @@ impl RowReader<'_, '_> {
                 }
                 (source, _) => match people.get(source) {
                     Some(person) => {
-                        identify(settings, appearance, person, event_source, c.member())
+                        identify(settings, appearance, person, event_source, c.member())?;
+                        let home = &homes[person.home as usize];
+                        if appearance.release.is_some() && !settings.served.contains(home) {
+                            appearance.home = Some(home.clone());
+                        }
+                        Ok(())
                     }
                     None => {
                         let unknown = || Invalid::new(c.member().name, "unknown_member");

@@ -70,7 +70,7 @@ pub async fn replay(app: &App) -> Result<()> {
             let mut all = vec![member];
             all.extend(records_of(app, &home, entry.record).await?);
             let change = Change::new().by(Deed::of_node("move_again"));
-            let change = gone(app, change, &home, entry.record, &all).await?;
+            let change = gone(app, change, (&home, &entry.home), entry.record, &all).await?;
             let redirect = redirect(app, &home, &entry, known.home_number).await?;
             match app.writer.reconcile(redirect.put(change)).await {
                 // Another node on the same database is at it.
