@@ -21,6 +21,8 @@ pub mod holders;
 pub mod import;
 #[cfg(all(test, feature = "planted-faults"))]
 mod invariants;
+#[cfg(all(test, feature = "planted-faults"))]
+mod invariants_afar;
 pub mod lanes;
 pub mod leading;
 pub mod ledgers;

@@ -151,15 +151,32 @@ pub async fn founder_in(
     outside: Outside,
     ways: Ways,
 ) -> Node {
+    let node = node_with(FOUNDER, dir, erasures, outside, ways).await;
+    node.enrol(FOUNDER).await;
+    node
+}
+
+/// The node of another point of the network, before it has heard of the roster.
+pub async fn node_of(point: &str, dir: tempfile::TempDir, outside: Outside) -> Node {
+    node_with(point, dir, Arc::default(), outside, Ways::default()).await
+}
+
+async fn node_with(
+    point: &str,
+    dir: tempfile::TempDir,
+    erasures: Arc<super::erasures::Ledger>,
+    outside: Outside,
+    ways: Ways,
+) -> Node {
     let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
     let issuer = key("issuer");
     let keys = Arc::new(Keyring::new(
         "gd".into(),
+        code(point),
         code(FOUNDER),
-        code(FOUNDER),
-        key(FOUNDER),
+        key(point),
         issuer.verifying_key(),
-        Some(issuer),
+        (point == FOUNDER).then_some(issuer),
     ));
     let heads = Arc::new(Heads::default());
     let (writer, _) = writer::Writer::start(writer::Parts {
@@ -209,9 +226,7 @@ pub async fn founder_in(
         keys,
         outside,
     };
-    let node = Node { app, _dir: dir };
-    node.enrol(FOUNDER).await;
-    node
+    Node { app, _dir: dir }
 }
 
 impl Node {
