@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use yizhan_proto::v1::{
-    ConfirmUserRequest, CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest, SetOtpRequest,
-    SetPasswordRequest, SetRoleRequest, User,
+    ConfirmUserRequest, CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest,
+    SetOtpRequest, SetPasswordRequest, SetRoleRequest, User,
 };
 
 use crate::{

@@ -50,7 +50,11 @@ impl Node {
     }
 }
 
-on_both!(files_and_tables_meet, files_and_tables_meet_on_sqlite, files_and_tables_meet_on_postgresql);
+on_both!(
+    files_and_tables_meet,
+    files_and_tables_meet_on_sqlite,
+    files_and_tables_meet_on_postgresql
+);
 
 async fn files_and_tables_meet(db: Database) {
     let (one, other) = (Node::new(&db), Node::new(&db));

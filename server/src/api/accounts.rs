@@ -2,11 +2,11 @@
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    self, ConfirmUserRequest, ConfirmUserResponse, CreateUserRequest, CreateUserResponse, DisableUserRequest, DisableUserResponse,
-    GetCallerRequest, GetCallerResponse, ListUsersRequest, ListUsersResponse, SetOtpRequest,
-    SetOtpResponse, SetPasswordRequest, SetPasswordResponse, SetRoleRequest, SetRoleResponse,
-    SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, User,
-    account_service_server::AccountService,
+    self, ConfirmUserRequest, ConfirmUserResponse, CreateUserRequest, CreateUserResponse,
+    DisableUserRequest, DisableUserResponse, GetCallerRequest, GetCallerResponse, ListUsersRequest,
+    ListUsersResponse, SetOtpRequest, SetOtpResponse, SetPasswordRequest, SetPasswordResponse,
+    SetRoleRequest, SetRoleResponse, SignInRequest, SignInResponse, SignOutRequest,
+    SignOutResponse, User, account_service_server::AccountService,
 };
 
 use crate::{

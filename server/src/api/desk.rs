@@ -68,14 +68,12 @@ impl DeskService for DeskApi {
         let v1::BreakGlassDeskRequestRequest { reference, reason, key_lost } = request.into_inner();
         let asked = desk::BreakGlass { reference, reason, key_lost };
         let answer = match desk::break_glass(&self.app, &caller, asked).await? {
-            desk::Glass::Asked(id) => v1::BreakGlassDeskRequestResponse {
-                opened: None,
-                approval: id.to_string(),
-            },
-            desk::Glass::Opened(opened) => v1::BreakGlassDeskRequestResponse {
-                opened: Some(opened),
-                approval: String::new(),
-            },
+            desk::Glass::Asked(id) => {
+                v1::BreakGlassDeskRequestResponse { opened: None, approval: id.to_string() }
+            }
+            desk::Glass::Opened(opened) => {
+                v1::BreakGlassDeskRequestResponse { opened: Some(opened), approval: String::new() }
+            }
         };
         Ok(Response::new(answer))
     }

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     domain::{
         account::{
-            self, Account, AccountId, OwnWord, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS, SessionToken,
-            USER_NAME_MAX,
+            self, Account, AccountId, OwnWord, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS,
+            SessionToken, USER_NAME_MAX,
         },
         audit::{Act, Deed},
         id::{PointCode, RecordId},
@@ -391,9 +391,10 @@ impl Accounts {
         if caller.is_named(&account.name) || giver(caller) == account.password_by {
             return Err(Error::Precondition {
                 reason: "PASSWORD_GIVER",
-                message: "somebody else than who has set the password has to confirm the account · \
+                message:
+                    "somebody else than who has set the password has to confirm the account · \
                           须由设置密码者以外的人确认此账号"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         if account.password_given {

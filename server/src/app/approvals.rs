@@ -395,12 +395,7 @@ async fn asker(app: &App, approval: &Approval) -> Result<Caller> {
 }
 
 /// May whoever asked do this at the approval's point?
-fn check_asker(
-    app: &App,
-    asker: &Caller,
-    operation: Operation,
-    approval: &Approval,
-) -> Result<()> {
+fn check_asker(app: &App, asker: &Caller, operation: Operation, approval: &Approval) -> Result<()> {
     let reaches = asker.may(operation).is_ok();
     match reaches && sight::homes(app, asker, operation).contains(&approval.point) {
         true => Ok(()),

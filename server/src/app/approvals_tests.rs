@@ -179,10 +179,9 @@ async fn who_was_given_the_password_speaks_for_nobody_until_it_is_changed() {
     assert!(members::get(app, &own, id).await.is_ok(), "who reads is shown the own record");
     let preview = Wish { preview: true, ..Wish::default() };
     assert!(members::erase(app, &own, id, preview).await.is_ok());
-    for (word, told) in [
-        (OwnWord::Given, "PASSWORD_NOT_OWN"),
-        (OwnWord::Unconfirmed, "ACCOUNT_NOT_CONFIRMED"),
-    ] {
+    for (word, told) in
+        [(OwnWord::Given, "PASSWORD_NOT_OWN"), (OwnWord::Unconfirmed, "ACCOUNT_NOT_CONFIRMED")]
+    {
         set(&mut own, word);
         let erased = members::erase(app, &own, id, Wish::default()).await.map(|_| ());
         let held = members::access(app, &own, id).await.map(|_| ());
@@ -236,7 +235,8 @@ async fn an_account_is_its_persons_once_somebody_else_than_who_gave_the_password
     assert_eq!((&*confirmed.password_by, &*confirmed.confirmed_by), ("ann", "bob"));
     // The person reads who has done what to the account.
     let eve = signed_in("quite another", 5).await;
-    let lines = list(app, &eve, Asked { record: Some(id), ..Asked::default() }).await.unwrap().lines;
+    let lines =
+        list(app, &eve, Asked { record: Some(id), ..Asked::default() }).await.unwrap().lines;
     for (actor, what) in
         [("ann", "account_added"), ("member ", "password_changed"), ("bob", "account_confirmed")]
     {
@@ -282,24 +282,14 @@ async fn an_account_is_tied_to_one_member_who_is_at_home_there() {
     users::create(app, &ann, new("eva", id, None)).await.unwrap();
 
     // Tied to a record that lies elsewhere, as accounts made before this rule may be.
-    let Caller::Account {
-        account, name, role, also, member, own_word, purpose, expires, ..
-    } = named("eve", Role::Member, Some(id))
+    let Caller::Account { account, name, role, also, member, own_word, purpose, expires, .. } =
+        named("eve", Role::Member, Some(id))
     else {
         unreachable!()
     };
     let point = code("HK");
-    let stray = Caller::Account {
-        account,
-        name,
-        role,
-        point,
-        also,
-        member,
-        own_word,
-        purpose,
-        expires,
-    };
+    let stray =
+        Caller::Account { account, name, role, point, also, member, own_word, purpose, expires };
     assert!(matches!(members::get(app, &stray, id).await, Err(Error::NotFound { .. })));
     let erased = members::erase(app, &stray, id, Wish::default()).await.map(|_| ());
     assert!(matches!(erased, Err(Error::NotFound { .. })));

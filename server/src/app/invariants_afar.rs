@@ -133,8 +133,7 @@ impl Two {
         let other = founder().await;
         other.enrol(HOME).await;
         let home = node_of(HOME, tempfile::tempdir().unwrap(), Outside::real()).await;
-        let two =
-            Two { home, other, members: Vec::new(), sealed: BTreeMap::new(), last: None };
+        let two = Two { home, other, members: Vec::new(), sealed: BTreeMap::new(), last: None };
         let roster = two.other.app.keys.roster_feed();
         let (rows, seal) = state(&two.other.app, &roster).await.unwrap();
         let outcome = deliver(&two.home.app, &roster, (rows, seal)).await;
@@ -267,13 +266,14 @@ async fn deliver(app: &App, feed: &FeedId, (rows, seal): (Vec<Row>, Seal)) -> Op
     let outcome = app.writer.deliver(page).await.await;
     app.writer.close(feed.clone(), granted.pull).await;
     // A first copy is shown once it is indexed.
-    let settled = async {
-        while app.heads.find(feed).and_then(|view| view.held.clone()).is_some_and(|held| {
-            matches!(held.state, CopyState::Indexing | CopyState::CatchingUp)
-        }) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
+    let settled =
+        async {
+            while app.heads.find(feed).and_then(|view| view.held.clone()).is_some_and(|held| {
+                matches!(held.state, CopyState::Indexing | CopyState::CatchingUp)
+            }) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
     tokio::time::timeout(SHOWN_WITHIN, settled).await.expect("what has arrived is shown");
     Some(outcome)
 }

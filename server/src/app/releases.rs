@@ -108,10 +108,9 @@ async fn ask(
     server: &PointCode,
     releases: &[(MemberId, GrantId)],
 ) -> Option<ReleasesAnswer> {
-    let noted = releases.iter().map(|(member, release)| Noted {
-        member: member.0.to_vec(),
-        release: release.0.to_vec(),
-    });
+    let noted = releases
+        .iter()
+        .map(|(member, release)| Noted { member: member.0.to_vec(), release: release.0.to_vec() });
     let question = ReleasesQuestion { noted: noted.collect() };
     let letter = Letter { kind: Some(letter::Kind::ReleasesQuestion(question)) };
     match app.post.ask(server, letter, DEADLINE).await.ok()?.kind {
@@ -150,8 +149,7 @@ async fn take_off(app: &App, ended: &Ended) -> Result<()> {
             appearance.display_names = Default::default();
             if let Some(member) = erased {
                 let at = (found.feed.home.clone(), member);
-                appearance.token =
-                    *tokens.entry(at).or_insert_with(|| app.outside.random());
+                appearance.token = *tokens.entry(at).or_insert_with(|| app.outside.random());
                 appearance.member = None;
             }
         }

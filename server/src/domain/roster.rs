@@ -218,9 +218,8 @@ impl Roster {
 
     /// The provincial point that a point belongs to: the nearest one above it, or the founding point.
     pub fn province_of(&self, point: &PointCode) -> Option<&RosterEntry> {
-        let is_province = |entry: &&RosterEntry| {
-            entry.kind == PointKind::Province && entry.revoked.is_none()
-        };
+        let is_province =
+            |entry: &&RosterEntry| entry.kind == PointKind::Province && entry.revoked.is_none();
         let above = self.chain(point).skip(1).find(is_province);
         above.or_else(|| self.root().filter(|root| root.code != *point))
     }

@@ -264,9 +264,9 @@ impl Questions {
                     known.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()?
                 };
                 let answer = handler(question);
-                Some(Box::pin(async move {
-                    Letter { kind: Some(Kind::ReleasesAnswer(answer.await)) }
-                }))
+                Some(Box::pin(
+                    async move { Letter { kind: Some(Kind::ReleasesAnswer(answer.await)) } },
+                ))
             }
             Some(
                 Kind::RemovalReceipt(_)

@@ -37,12 +37,7 @@ pub async fn put(db: &mut Connection, ledger: &str, entry: &Entry) -> Result<()>
 }
 
 /// Entries that came in after number `after`, in their order.
-pub async fn list(
-    db: &mut Connection,
-    ledger: &str,
-    after: i64,
-    limit: u32,
-) -> Result<Vec<Entry>> {
+pub async fn list(db: &mut Connection, ledger: &str, after: i64, limit: u32) -> Result<Vec<Entry>> {
     let sql = "select record, order_id, home, ordered_us, number from ledger_entries
                where ledger = $1 and number > $2 order by number limit $3";
     let query = sqlx::query_as(sql).bind(ledger).bind(after).bind(i64::from(limit));

@@ -65,11 +65,7 @@ pub enum Glass {
     Opened(v1::GetDeskRequestResponse),
 }
 
-pub async fn break_glass(
-    app: &App,
-    caller: &Caller,
-    asked: Asked,
-) -> Result<Glass> {
+pub async fn break_glass(app: &App, caller: &Caller, asked: Asked) -> Result<Glass> {
     caller.may(Operation::BreakGlass)?;
     let reference = Reference::parse(&asked.reference, "reference")?;
     let reason = handoff::reason(&asked.reason, "reason")?;

@@ -172,7 +172,10 @@ async fn members_and_groups_that_were_taken_out_and_are_brought_in_again_change_
     let id = RecordId::parse(&made.id, "id").unwrap();
     let stored = async || {
         let found = records::find(app, id).await.unwrap();
-        found.iter().map(|found| (found.feed.clone(), found.row.payload.clone())).collect::<Vec<_>>()
+        found
+            .iter()
+            .map(|found| (found.feed.clone(), found.row.payload.clone()))
+            .collect::<Vec<_>>()
     };
     let before = stored().await;
 
@@ -250,7 +253,8 @@ async fn a_place_without_a_number_is_the_same_whenever_the_file_comes() {
     let report = node.import(&file, Order::default()).await;
     assert_eq!((report.accepted, report.unchanged), (0, 2), "{report:?}");
     let (role, state, from) = (&before[0][3], &before[0][4], &before[0][5]);
-    let text = format!("group_id,member_id,role,state,from_on\n{group},{seated},{role},{state},{from}\n");
+    let text =
+        format!("group_id,member_id,role,state,from_on\n{group},{seated},{role},{state},{from}\n");
     node.import(&[("group_members.csv", &*text)], Order::default()).await;
     assert_eq!(places().await.len(), after.len(), "who has a place keeps that one");
 }

@@ -135,7 +135,8 @@ async fn find_open(app: &App, offer: &Checked) -> Result<Option<v1::HandoffView>
     let handoff = &known.handoff;
     let summary = handoff.preview.as_ref().map(|preview| preview.summary.as_str());
     let is_agreed = !offer.override_reason.is_empty()
-        && (&handoff.to, &handoff.override_reason) == (&offer.to.to_string(), &offer.override_reason)
+        && (&handoff.to, &handoff.override_reason)
+            == (&offer.to.to_string(), &offer.override_reason)
         && summary == Some(offer.summary.as_str());
     if is_agreed {
         return Ok(Some(shown(app, home, open).await?));

@@ -834,7 +834,8 @@ fn is_late(item: &Item) -> bool {
 /// The member of a file with what no file carries, and what this one does not say.
 fn with_what_files_lack(member: Member, known: Member) -> Result<Member> {
     let seats = if member.seats.is_empty() { known.seats } else { member.seats };
-    let keeps_skills = member.skills.is_empty() || member.skills.join(";") == known.skills.join(";");
+    let keeps_skills =
+        member.skills.is_empty() || member.skills.join(";") == known.skills.join(";");
     let member = Member {
         names: member.names.or_known(known.names),
         study: study_with_what_files_lack(member.study, known.study)?,

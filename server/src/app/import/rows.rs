@@ -377,7 +377,9 @@ impl RowReader<'_, '_> {
 
     /// The member of a row that an export of this node has written, by the record's id.
     fn taken_out(&mut self, row: &Row<'_>, c: &MemberColumns) -> Result<TakenOut, Invalid> {
-        let Some(id) = row.optional(c.id(), |text, _| RecordId::parse(text, "id"))? else { return Ok(TakenOut::No) };
+        let Some(id) = row.optional(c.id(), |text, _| RecordId::parse(text, "id"))? else {
+            return Ok(TakenOut::No);
+        };
         let home = home_code(self.known, row.required(c.home())?)?;
         if !self.settings.served.contains(&home) {
             return Ok(TakenOut::Elsewhere);

@@ -22,7 +22,7 @@ use crate::{
         policy::Operation,
         time::Time,
     },
-    parcel::words::{AREAS_MAX, AREA_TEXT_MAX},
+    parcel::words::{AREA_TEXT_MAX, AREAS_MAX},
     store::{
         StoreError, approvals, audit,
         words::{self, Channel, Word},
