@@ -22,7 +22,10 @@ use crate::{
         policy::Operation,
         time::Time,
     },
-    parcel::words::{AREA_TEXT_MAX, AREAS_MAX},
+    parcel::{
+        office::SendError,
+        words::{AREA_TEXT_MAX, AREAS_MAX},
+    },
     store::{
         StoreError, approvals, audit,
         words::{self, Channel, Word},
@@ -80,26 +83,43 @@ async fn forward_one(app: &App, approval: &Approval) -> Result<()> {
         expire_time: Some(time_message(approval.expires)),
     };
     let letter = Letter { kind: Some(letter::Kind::AreaWord(word)) };
-    send(app, &approval.point, &province, letter).await?;
-    let (app, id) = (app.clone(), approval.id);
-    let noting = tokio::spawn(async move {
-        approvals::forwarded(&mut *app.db.local().await?, id, province.as_str()).await
+    let (app, id, point) = (app.clone(), approval.id, approval.point.clone());
+    // Both or neither: an answer may come at once. In a task of its own: a stop must not leave a
+    // transaction open.
+    let sending = tokio::spawn(async move {
+        let mut tx = app.db.begin().await?;
+        app.post.write(tx.connection(), &point, &province, &letter).await.map_err(unsent)?;
+        approvals::forwarded(tx.connection(), id, province.as_str()).await?;
+        tx.commit().await?;
+        app.post.written(&point, &province);
+        Ok(())
     });
-    Ok(noting.await.map_err(|_| Error::Busy)??)
+    sending.await.map_err(|_| Error::Busy)?
+}
+
+fn unsent(error: SendError) -> Error {
+    match error {
+        SendError::Storage(error) => error.into(),
+        error => Error::Precondition { reason: "NOT_SENT", message: error.to_string() },
+    }
 }
 
 async fn send(app: &App, from: &PointCode, to: &PointCode, letter: Letter) -> Result<()> {
-    let sent = app.post.send(from.clone(), to.clone(), letter).await;
-    sent.map_err(|error| Error::Precondition { reason: "NOT_SENT", message: error.to_string() })
+    app.post.send(from.clone(), to.clone(), letter).await.map_err(unsent)
 }
 
 /// The hash of what is proposed, and the areas that it names, for people.
 fn proposed(request: &str) -> Option<([u8; 32], Vec<String>)> {
     let bytes = hex::decode(request).ok()?;
     let message = v1::UpdatePointRequest::decode(&bytes[..]).ok()?;
-    let point: crate::domain::point::Point = message.point?.try_into().ok()?;
-    let areas = point.areas.iter().take(AREAS_MAX).map(|area| {
-        let text = area.to_string();
+    let areas = message.point?.areas.into_iter().take(AREAS_MAX).map(|area| {
+        let mut text = area.prefix;
+        if !area.languages.is_empty() {
+            text = format!("{text}:{}", area.languages.join("+"));
+        }
+        if area.priority > 0 {
+            text = format!("{text}@{}", area.priority);
+        }
         text.chars().take(AREA_TEXT_MAX).collect()
     });
     Some((*blake3::hash(&bytes).as_bytes(), areas.collect()))
