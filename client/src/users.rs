@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use yizhan_proto::v1::{
-    CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest, SetOtpRequest,
-    SetPasswordRequest, SetRoleRequest, User,
+    ConfirmUserRequest, CreateUserRequest, DisableUserRequest, GetCallerRequest, ListUsersRequest,
+    SetOtpRequest, SetPasswordRequest, SetRoleRequest, User,
 };
 
 use crate::{
@@ -50,6 +50,13 @@ pub struct List {
 
 #[derive(Args)]
 pub struct Disable {
+    /// Name of the account
+    #[arg(long)]
+    name: String,
+}
+
+#[derive(Args)]
+pub struct Confirm {
     /// Name of the account
     #[arg(long)]
     name: String,
@@ -115,7 +122,11 @@ pub async fn add(node: &Node, add: Add, role_default: &str) -> Result<Answer> {
     let password = password(add.password_file.as_deref(), "Password of the new account")?;
     let (name, point, member) = (add.name, add.point, add.member);
     let request = CreateUserRequest { name, password, role, point, member };
-    answer(once(node.accounts().create_user(request)).await?.user)
+    let added = once(node.accounts().create_user(request)).await?;
+    if !added.approval.is_empty() {
+        return Ok(needs_approval(added.approval));
+    }
+    answer(added.user)
 }
 
 pub async fn list(node: &Node, list: List) -> Result<Answer> {
@@ -137,6 +148,20 @@ pub async fn disable(node: &Node, disable: Disable) -> Result<Answer> {
         let mut accounts = node.accounts();
         let request = DisableUserRequest { name: disable.name.clone() };
         async move { accounts.disable_user(request).await }
+    });
+    let answered = answered.await?;
+    if !answered.approval.is_empty() {
+        return Ok(needs_approval(answered.approval));
+    }
+    answer(answered.user)
+}
+
+/// Says that a member's account is in the member's own hands.
+pub async fn confirm(node: &Node, confirm: Confirm) -> Result<Answer> {
+    let answered = repeating(|| {
+        let mut accounts = node.accounts();
+        let request = ConfirmUserRequest { name: confirm.name.clone() };
+        async move { accounts.confirm_user(request).await }
     });
     answer(answered.await?.user)
 }
@@ -192,7 +217,10 @@ pub async fn set_password(node: &Node, set: Password) -> Result<Answer> {
     };
     let new_password = password(set.password_file.as_deref(), "New password")?;
     let request = SetPasswordRequest { name: name.clone(), new_password, current_password };
-    once(node.accounts().set_password(request)).await?;
+    let set = once(node.accounts().set_password(request)).await?;
+    if !set.approval.is_empty() {
+        return Ok(needs_approval(set.approval));
+    }
     Ok(Answer::one(json!({"name": name, "changed": true})))
 }
 

@@ -277,7 +277,7 @@ fn importer(point: &PointCode, now: crate::domain::time::Time) -> Caller {
         point: point.clone(),
         also: Vec::new(),
         member: None,
-        password_given: false,
+        own_word: crate::domain::account::OwnWord::Own,
         purpose: None,
         expires: now,
     }

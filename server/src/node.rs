@@ -220,6 +220,10 @@ impl Node {
             keys,
             outside,
         };
+        // What the other nodes of the point know of who is gone, before anybody is read.
+        for shared in app::shared_ledgers(&app) {
+            shared.meet().await?;
+        }
         app.writer.begin_reconciling().await;
         if app.writer.recovery().is_private() {
             app.writer.until(|recovery| recovery.is_taken_back()).await;
@@ -325,6 +329,8 @@ impl Node {
             tasks.spawn(jobs::leading::Leading { app: app.clone(), holder }.run(stop()));
             let refreshing = jobs::refreshing::Refreshing { app: app.clone() };
             tasks.spawn(keep_running(refreshing, jobs::refreshing::EVERY, stop()));
+            let ledgers = jobs::ledgers::Ledgers::new(app);
+            tasks.spawn(keep_running(ledgers, jobs::ledgers::EVERY, stop()));
         }
         let chance = u32::from_le_bytes(app.outside.random());
         let renewal = jobs::renewal::Renewal {
@@ -379,6 +385,13 @@ impl Node {
             let app = heads.clone();
             Box::pin(async move { app::live::answer(&app, &from, question).await })
         }));
+        let releases = app.clone();
+        app.post.on_releases(Box::new(move |question| {
+            let app = releases.clone();
+            Box::pin(async move { app::releases::answer(&app, question).await })
+        }));
+        let releasing = jobs::releasing::Releasing { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(releasing, jobs::releasing::EVERY, leading(), stop()));
         let sweeping = jobs::sweeping::Sweeping { app: app.clone() };
         tasks.spawn(keep_running_if_leading(sweeping, jobs::sweeping::EVERY, leading(), stop()));
         let handoffs = jobs::handoffs::Handoffs { app: app.clone() };

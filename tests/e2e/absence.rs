@@ -15,7 +15,7 @@ use yizhan_server::{
     app::{members, network},
     config::{self, Address, DatabaseUrl},
     domain::{
-        account::AccountId,
+        account::{AccountId, OwnWord},
         audience::{Audience, FeedId},
         id::{PointCode, RecordId},
         policy::Role,
@@ -80,7 +80,7 @@ fn admin(point: &str) -> Caller {
         point: code(point),
         also: Vec::new(),
         member: None,
-        password_given: false,
+        own_word: OwnWord::Own,
         purpose: None,
         expires: Time(i64::MAX),
     }

@@ -90,9 +90,20 @@ async fn what_was_taken_out_is_brought_in_again_and_changes_nothing() {
     let cluster = Cluster::found("CN-440000").await;
     let client = cluster.admin("CN-440000").await;
     client.ask(&["import", &demo_data()]).await;
-    for (kind, name) in
-        [("point", "points.csv"), ("grant", "grants.csv"), ("group_member", "group_members.csv")]
-    {
+    // Somebody, with a consent and a place, and a group, that came from no file.
+    let id = person("Filed").create_shown(&cluster, &client).await;
+    let group = json!({"kind": "liaison", "titles": {"en": "Harbour"}, "scope_region": "440100"});
+    let group = document(&cluster, "group.json", &group);
+    let group = client.ask(&["group", "create", "--file", &group]).await;
+    let group = group["id"].as_str().expect("an id");
+    client.ask(&["group", "enrol", group, "--member", &id, "--role", "key_contact"]).await;
+    for (kind, name) in [
+        ("point", "points.csv"),
+        ("member", "members.csv"),
+        ("grant", "grants.csv"),
+        ("group", "groups.csv"),
+        ("group_member", "group_members.csv"),
+    ] {
         let file = text(&scratch(&cluster).join(name));
         let done = client.ask(&["export", kind, "--to", &file]).await;
         let report = client.ask(&["import", &file]).await;

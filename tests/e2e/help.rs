@@ -427,6 +427,18 @@ async fn the_province_counts_and_small_cells_are_hidden() {
     let own = cluster.admin("GB-LON").await;
     let figures = own.ask(&["desk", "figures"]).await;
     assert_eq!(figures["points"][0]["cells"][0]["count"], "3");
+    // Whoever works on some categories counts those, and learns nothing of the others.
+    for (name, category, open) in [("legal", "legal", "0"), ("medic", "medical_advice", "3")] {
+        cluster.add_user("GB-LON", name, "volunteer").await;
+        let role = ["user", "role", "--name", name, "--role", "staff", "--also"];
+        own.ask(&[&role[..], &["--categories", category]].concat()).await;
+        let figures = cluster.user("GB-LON", name).await.ask(&["desk", "figures"]).await;
+        let london = &figures["points"][0];
+        assert_eq!(london["open"], open, "{name}: {london}");
+        let cells = london["cells"].as_array().expect("cells");
+        assert!(cells.iter().all(|cell| cell["category"] == category), "{name}: {london}");
+        assert_eq!(cells.len(), usize::from(open != "0"), "{name}: {london}");
+    }
 }
 
 #[tokio::test]

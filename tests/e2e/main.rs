@@ -30,6 +30,7 @@ mod people;
 mod points;
 mod policy;
 mod recovery;
+mod releases;
 mod sheets;
 mod tables;
 mod transfer;

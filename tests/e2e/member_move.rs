@@ -380,3 +380,121 @@ async fn who_has_moved_stays_gone_after_an_old_backup_was_put_back() {
         .await;
     assert_eq!(old.finds("Unseen").await, [Value::Null; 0]);
 }
+
+/// Out of the mainland: the same gate as for a copy, and everything that belongs to the person goes along.
+#[tokio::test]
+async fn a_member_moves_across_a_border_on_a_declared_basis_with_places_in_groups() {
+    const ABROAD: &str = "HK";
+    let mut cluster = Cluster::found(THIRD).await;
+    for point in [OLD, ABROAD] {
+        cluster.join(point, THIRD).await;
+    }
+    let (old, abroad) = (cluster.admin(OLD).await, cluster.admin(ABROAD).await);
+    for client in [&old, &abroad] {
+        cluster
+            .eventually("the roster is everywhere", async || {
+                let feeds = client.status().await["feeds"].as_array().cloned().unwrap_or_default();
+                feeds.iter().any(|feed| {
+                    feed["audience"] == "roster" && feed["sequence"].as_u64().unwrap_or(0) >= 3
+                })
+            })
+            .await;
+    }
+    let id = somebody(&cluster, &old, "Ferryman", "+8615400055555").await;
+    let mut groups = Vec::new();
+    for (kind, role) in [("cohort", "key_contact"), ("liaison", "duty_contact")] {
+        let titles = json!({"en": format!("A {kind}")});
+        let mut group = json!({"kind": kind, "titles": titles, "scope_region": "440100"});
+        if kind == "cohort" {
+            group["issue_no"] = json!(7);
+        }
+        let file = document(&cluster, "group.json", &group);
+        let group = word(&old.ask(&["group", "create", "--file", &file]).await, "id").to_owned();
+        old.ask(&["group", "enrol", &group, "--member", &id, "--role", role]).await;
+        groups.push((group, role));
+    }
+    let places = async |client: &Client| {
+        let taken = client.run(&["export", "group_member", "--format", "jsonl"]).await;
+        let taken = taken.expect_code(exit::DONE).stdout;
+        let mut places: Vec<(String, String, String)> = taken
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("a line"))
+            .map(|one| {
+                let text = |key| word(&one, key).to_owned();
+                (text("group_id"), text("role"), text("from_on"))
+            })
+            .collect();
+        places.sort();
+        places
+    };
+    let before = places(&old).await;
+    assert_eq!(before.len(), groups.len());
+    assert!(groups.iter().all(|(group, role)| {
+        before.iter().any(|(id, known, _)| (id, known.as_str()) == (group, role))
+    }));
+
+    let offer = ["member", "move", &id, "--to", ABROAD];
+    let unknown = ["member", "move", &id, "--to", "US-BOS"];
+    assert_eq!(old.refused(&unknown).await, "PEER_NOT_ADMITTED");
+    assert_eq!(old.refused(&offer).await, "NO_GRANT");
+    agreed(&old, &id, ABROAD).await;
+    assert_eq!(old.refused(&offer).await, "NO_BASIS");
+    assert_eq!(old.ask(&["member", "get", &id]).await["state"], "active", "nothing has moved");
+    assert!(abroad.list(&["member", "moves", "--ended"]).await.is_empty());
+    let basis = ["--point", ABROAD, "--from", "CN", "--kind", "gba_sc_hk"];
+    let basis = [&basis[..], &["--reference", "GBA-2024-17"]].concat();
+    cluster.yizhand("basis", THIRD, &basis).await.expect_code(exit::DONE);
+    cluster
+        .eventually("the basis is known where the member is", async || {
+            old.run(&offer).await.code == exit::DONE
+        })
+        .await;
+    let moving = word(&old.ask(&offer).await, "move").to_owned();
+    until_state(&cluster, &abroad, &moving, "offered").await;
+    abroad.ask(&["member", "accept", &moving]).await;
+    cluster
+        .eventually("Hong Kong is home, and Guangzhou never at the same time", async || {
+            let (there, here) = (is_home(&abroad, &id).await, is_home(&old, &id).await);
+            assert!(!(here && there), "two homes");
+            there
+        })
+        .await;
+    until_state(&cluster, &old, &moving, "confirmed").await;
+    assert_eq!(places(&abroad).await, before, "the places have come along");
+    assert!(places(&old).await.is_empty());
+    let moved = abroad.ask(&["member", "get", &id]).await;
+    assert_eq!((word(&moved, "phone"), word(&moved, "moved_from")), ("+8615400055555", OLD));
+    cluster
+        .eventually("no copy of the old home is left", async || {
+            let place = old.ask(&["member", "where", &id]).await;
+            let copies = place["copies"].as_array().cloned().unwrap_or_default();
+            place["moved_to"] == ABROAD && copies.iter().all(|copy| copy["state"] == "scrubbed")
+        })
+        .await;
+    for point in [OLD, ABROAD, THIRD] {
+        cluster.yizhand("verify", point, &[]).await.expect_code(exit::DONE);
+    }
+}
+
+/// What two persons were about to do to somebody who has gone since then is not done.
+#[tokio::test]
+async fn an_erasure_that_was_asked_for_before_the_move_is_refused_after_it() {
+    let cluster = network().await;
+    let (old, new) = (cluster.admin(OLD).await, cluster.admin(NEW).await);
+    cluster.add_user(OLD, "second", "point_admin").await;
+    let id = somebody(&cluster, &old, "Leaver", "+8615400066666").await;
+    let asked = old.ask(&["member", "erase", &id]).await;
+    let approval = word(&asked, "approval").to_owned();
+    agreed(&old, &id, NEW).await;
+    let offered = old.ask(&["member", "move", &id, "--to", NEW]).await;
+    let moving = word(&offered, "move").to_owned();
+    until_state(&cluster, &new, &moving, "offered").await;
+    new.ask(&["member", "accept", &moving]).await;
+    cluster.eventually("it is home there", async || is_home(&new, &id).await).await;
+    until_state(&cluster, &old, &moving, "confirmed").await;
+    let second = cluster.user(OLD, "second").await;
+    let answer = second.run(&["approval", "give", &approval]).await.expect_code(exit::REFUSED);
+    let reason = answer.json()["error"]["reason"].clone();
+    assert!(["NOT_FOUND", "NOT_HOME"].iter().any(|known| reason == *known), "{reason}");
+    assert!(is_home(&new, &id).await);
+}

@@ -96,7 +96,8 @@ pub fn demo_data() -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/../server/data/demo").to_owned()
 }
 
-/// Gives a member an account and signs the member in, who has changed the password that was given.
+/// Gives a member an account and signs the member in, who has changed the password that was given. The
+/// node's operator has made sure that it is the member.
 pub async fn own_account(cluster: &Cluster, point: &str, id: &str) -> Client {
     let given = text(&cluster.password_file());
     let changed = scratch(cluster).join("own-password");
@@ -109,6 +110,11 @@ pub async fn own_account(cluster: &Cluster, point: &str, id: &str) -> Client {
     let changing = ["user", "passwd", "--current-password-file", &given];
     own.ask(&[&changing[..], &["--password-file", &text(&changed)]].concat()).await;
     own.sign_in("own", &changed).await;
+    assert_eq!(own.refused(&["member", "erase", id]).await, "ACCOUNT_NOT_CONFIRMED");
+    let confirming = ["user", "confirm", "--name", "own"];
+    assert_eq!(admin.refused(&confirming).await, "PASSWORD_GIVER");
+    let confirmed = cluster.yizhand_words(&confirming[..2], point, &confirming[2..]).await;
+    confirmed.expect_code(exit::DONE);
     own
 }
 

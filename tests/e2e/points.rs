@@ -143,3 +143,82 @@ async fn a_point_is_set_read_proposed_and_vouched_for() {
     let message = refused["error"]["fields"][0]["message"].as_str().expect("a message");
     assert!(message.contains("closed -> none"), "{refused}");
 }
+
+#[tokio::test]
+async fn whom_a_point_serves_is_asked_of_the_province_at_its_own_node() {
+    let mut cluster = Cluster::found(FOUNDER).await;
+    cluster.join("GB-LON", FOUNDER).await;
+    for (point, name, role) in [
+        (FOUNDER, "province", "provincial_admin"),
+        (FOUNDER, "desk", "staff"),
+        ("GB-LON", "helper", "point_admin"),
+    ] {
+        cluster.add_user(point, name, role).await;
+    }
+    let london = cluster.admin("GB-LON").await;
+    let points = format!("{}/points.csv", crate::people::demo_data());
+    london.ask(&["import", &points]).await;
+    let province = cluster.user(FOUNDER, "province").await;
+    let areas = async |client: &yizhan_tests::client::Client| {
+        client.ask(&["point", "get", "GB-LON"]).await["areas"].clone()
+    };
+    let before = areas(&london).await;
+    let change = json!({"areas": [{"prefix": "GB"}, {"prefix": "FR", "languages": ["en"]}]});
+    let change = document(&cluster, "areas.json", &change);
+    let update = ["point", "update", "GB-LON", "--file", &change];
+    let asked = london.ask(&update).await["approval"].as_str().expect("an approval").to_owned();
+    assert_eq!(areas(&london).await, before, "nothing has changed");
+
+    // Nobody of the point can give it, however many they are.
+    let give = ["approval", "give", &asked];
+    assert_eq!(cluster.user("GB-LON", "helper").await.refused(&give).await, "NOT_FOUND");
+    let waits = async || {
+        let waiting = province.list(&["approval", "list"]).await;
+        waiting.into_iter().find(|one| one["id"] == asked.as_str())
+    };
+    cluster.eventually("the province is asked", async || waits().await.is_some()).await;
+    let waiting = waits().await.expect("an approval");
+    assert_eq!(waiting["subject"], "GB-LON: GB FR:en", "{waiting}");
+    assert_eq!(waiting["requested_by"], "GB-LON admin", "{waiting}");
+    assert_eq!(cluster.user(FOUNDER, "desk").await.refused(&give).await, "NOT_FOUND");
+    assert_eq!(cluster.admin(FOUNDER).await.refused(&give).await, "NOT_FOUND");
+
+    // The word comes back also to a point that was cut off when it was given.
+    cluster.cut_off("GB-LON");
+    assert_eq!(province.ask(&give).await["state"], "done");
+    assert_eq!(areas(&london).await, before, "not heard yet");
+    cluster.rejoin("GB-LON");
+    let expected = |areas: &Value| areas[0]["prefix"] == "GB" && areas[1]["prefix"] == "FR";
+    for client in [&london, &province] {
+        let what = "London serves whom the province says";
+        cluster.eventually(what, async || expected(&areas(client).await)).await;
+    }
+    let decided = london.list(&["approval", "list"]).await;
+    let decided = decided.iter().find(|one| one["id"] == asked.as_str()).expect("an approval");
+    assert_eq!(
+        (&decided["state"], &decided["decided_by"]),
+        (&json!("done"), &json!("CN-440000 province")),
+        "{decided}"
+    );
+    // What was changed meanwhile is proposed again, not overwritten.
+    let change = document(&cluster, "areas.json", &json!({"areas": [{"prefix": "GB"}]}));
+    let update = ["point", "update", "GB-LON", "--file", &change];
+    let second = london.ask(&update).await["approval"].as_str().expect("an approval").to_owned();
+    let phone = document(&cluster, "phone.json", &json!({"phone": "+442079460001"}));
+    london.ask(&["point", "update", "GB-LON", "--file", &phone]).await;
+    cluster
+        .eventually("the province is asked again", async || {
+            province.run(&["approval", "give", &second]).await.code == exit::DONE
+        })
+        .await;
+    cluster
+        .eventually("and the point says why it was not done", async || {
+            let all = london.list(&["approval", "list"]).await;
+            let one = all.into_iter().find(|one| one["id"] == second.as_str()).unwrap_or_default();
+            one["state"] == "failed" && one["outcome"] == "POINT_CHANGED"
+        })
+        .await;
+    assert!(expected(&areas(&london).await));
+    london.run(&["audit", "verify"]).await.expect_code(exit::DONE);
+    cluster.admin(FOUNDER).await.run(&["audit", "verify"]).await.expect_code(exit::DONE);
+}

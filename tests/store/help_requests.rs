@@ -208,7 +208,7 @@ async fn queues_are_in_order(database: Database) {
     let counts = help_requests::count(db, slot).await.unwrap();
     let legal = |state, count| ("legal".to_owned(), state, count);
     assert_eq!(counts, [legal(received, 3), legal(assigned, 1), legal(closed, 3)]);
-    let (open, overdue, oldest) = help_requests::count_open(db, slot, 1_098).await.unwrap();
+    let (open, overdue, oldest) = help_requests::count_open(db, slot, 1_098, "").await.unwrap();
     assert_eq!((open, overdue, oldest), (4, 2, Some(50)));
 
     // What changes takes its old place along.

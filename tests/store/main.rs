@@ -10,6 +10,7 @@ mod handoffs;
 mod help_requests;
 mod lanes;
 mod leases;
+mod ledgers;
 mod notices;
 mod parcels;
 mod samples;

@@ -41,6 +41,12 @@ impl Login {
         let signed_in = present(answer.user)?;
         if signed_in.password_given {
             note("an administrator has set your password: change it with yizhan user passwd");
+        } else if !signed_in.password_by.is_empty() && signed_in.confirmed_by.is_empty() {
+            let by = &signed_in.password_by;
+            note(&format!(
+                "{by} has set the password of this account, and it was changed since: if that was not \
+                 you, tell another administrator"
+            ));
         }
         let expires_at = document::time(answer.expire_time.as_ref()).unwrap_or_default();
         let session = Session {

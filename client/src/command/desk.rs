@@ -14,6 +14,7 @@ use yizhan_client::{
     },
     error::{Error, Result, present},
     pages::{Page, Paging},
+    users::needs_approval,
 };
 use yizhan_proto::v1::{
     AssignDeskRequestRequest, BreakGlassDeskRequestRequest, DeskFigures, DeskRequest,
@@ -229,8 +230,11 @@ impl Desk {
             Desk::Show { reference, purpose } => return show(&node, reference, purpose).await,
             Desk::BreakGlass { reference, reason, key_lost } => {
                 let request = BreakGlassDeskRequestRequest { reference, reason, key_lost };
-                let found = once(desk.break_glass_desk_request(request)).await?.opened;
-                return Ok(Answer::one(opened(&present(found)?)?));
+                let answer = once(desk.break_glass_desk_request(request)).await?;
+                if !answer.approval.is_empty() {
+                    return Ok(needs_approval(answer.approval));
+                }
+                return Ok(Answer::one(opened(&present(answer.opened)?)?));
             }
             Desk::Attachment { reference, id, to } => {
                 return attachment::save(&node, reference, id, &to).await;

@@ -5,7 +5,7 @@ use yizhan_client::{
     answer::Answer,
     error::Result,
     notices::{self, Notices},
-    users::{self, Add, Disable, List, Otp, Password, SetRole},
+    users::{self, Add, Confirm, Disable, List, Otp, Password, SetRole},
 };
 
 use super::Context;
@@ -18,6 +18,8 @@ pub enum User {
     List(List),
     /// Disable an account for good
     Disable(Disable),
+    /// Say that a member's account is in the member's own hands; not by who has set its password
+    Confirm(Confirm),
     /// Change an account's role
     Role(SetRole),
     /// One-time codes for your own sign-in
@@ -35,6 +37,7 @@ impl User {
             User::Add(add) => users::add(&node, add, "staff").await,
             User::List(list) => users::list(&node, list).await,
             User::Disable(disable) => users::disable(&node, disable).await,
+            User::Confirm(confirm) => users::confirm(&node, confirm).await,
             User::Role(role) => users::set_role(&node, role).await,
             User::Otp(otp) => users::set_otp(&node, otp).await,
             User::Notices(notices) => notices::run(&node, notices).await,

@@ -19,6 +19,8 @@ pub fn user(user: &User) -> Value {
         "member": user.member,
         "otp": user.otp,
         "password_given": user.password_given,
+        "password_by": user.password_by,
+        "confirmed_by": user.confirmed_by,
         "grants": user.grants.iter().map(grant).collect::<Vec<_>>(),
     })
 }

@@ -22,5 +22,6 @@ pub fn approval(approval: &v1::Approval) -> Value {
         "decided_by": approval.decided_by,
         "decided_at": time(approval.decide_time.as_ref()),
         "outcome": approval.outcome,
+        "task": approval.task,
     })
 }

@@ -256,6 +256,8 @@ impl TryFrom<&Appearance> for v1::Appearance {
             member: appearance.member.clone(),
             release: appearance.release.clone(),
             source: appearance.source.clone(),
+            // The node knows.
+            home: String::new(),
         })
     }
 }

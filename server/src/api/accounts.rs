@@ -2,11 +2,11 @@
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    self, CreateUserRequest, CreateUserResponse, DisableUserRequest, DisableUserResponse,
-    GetCallerRequest, GetCallerResponse, ListUsersRequest, ListUsersResponse, SetOtpRequest,
-    SetOtpResponse, SetPasswordRequest, SetPasswordResponse, SetRoleRequest, SetRoleResponse,
-    SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, User,
-    account_service_server::AccountService,
+    self, ConfirmUserRequest, ConfirmUserResponse, CreateUserRequest, CreateUserResponse,
+    DisableUserRequest, DisableUserResponse, GetCallerRequest, GetCallerResponse, ListUsersRequest,
+    ListUsersResponse, SetOtpRequest, SetOtpResponse, SetPasswordRequest, SetPasswordResponse,
+    SetRoleRequest, SetRoleResponse, SignInRequest, SignInResponse, SignOutRequest,
+    SignOutResponse, User, account_service_server::AccountService,
 };
 
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
         App,
         accounts::{Accounts, NewAccount},
         error::Error,
-        holders,
         roles::{self, Changed, RoleChange},
+        users::{self, Replaced},
     },
     domain::{account::USER_NAME_MAX, id::RecordId, text::Invalid},
     identity::caller::{Caller, bearer},
@@ -67,20 +67,16 @@ impl AccountService for AccountApi {
         request: Request<GetCallerRequest>,
     ) -> Result<Response<GetCallerResponse>, Status> {
         let caller = Caller::of(&request);
-        let made = self.accounts.made(&caller).await?;
+        let known = self.accounts.known(&caller).await?;
         let answer = match caller {
-            Caller::Account {
-                name, role, point, also, member, password_given, expires, ..
-            } => {
+            Caller::Account { name, role, point, also, member, expires, .. } => {
                 let user = User {
                     name,
                     role: role_message(role).into(),
                     point: point.to_string(),
                     grants: also.into_iter().map(v1::RoleGrant::from).collect(),
                     member: member.map(|member| member.to_string()).unwrap_or_default(),
-                    create_time: made.map(time_message),
-                    password_given,
-                    ..User::default()
+                    ..known.map(User::from).unwrap_or_default()
                 };
                 GetCallerResponse { user: Some(user), expire_time: Some(time_message(expires)) }
             }
@@ -105,8 +101,8 @@ impl AccountService for AccountApi {
             member: optional(&request.member, |id| RecordId::parse(id, "member"))
                 .map_err(Error::from)?,
         };
-        let account = holders::create(&self.app, &caller, new).await?;
-        Ok(Response::new(CreateUserResponse { user: Some(account.into()) }))
+        let (user, approval) = told(users::create(&self.app, &caller, new).await?);
+        Ok(Response::new(CreateUserResponse { user, approval }))
     }
 
     async fn list_users(
@@ -136,8 +132,8 @@ impl AccountService for AccountApi {
     ) -> Result<Response<DisableUserResponse>, Status> {
         let caller = Caller::of(&request);
         let name = request.into_inner().name;
-        let account = self.accounts.disable(&caller, &name, self.outside.now()).await?;
-        Ok(Response::new(DisableUserResponse { user: Some(account.into()) }))
+        let (user, approval) = told(users::disable(&self.app, &caller, &name).await?);
+        Ok(Response::new(DisableUserResponse { user, approval }))
     }
 
     async fn set_password(
@@ -146,11 +142,21 @@ impl AccountService for AccountApi {
     ) -> Result<Response<SetPasswordResponse>, Status> {
         let caller = Caller::of(&request);
         let SetPasswordRequest { name, new_password, current_password } = request.into_inner();
-        let (now, salt) = (self.outside.now(), self.outside.random());
-        self.accounts
-            .set_password(&caller, &name, &new_password, &current_password, now, salt)
-            .await?;
-        Ok(Response::new(SetPasswordResponse {}))
+        let set = users::set_password(&self.app, &caller, &name, &new_password, &current_password);
+        let approval = match set.await? {
+            Replaced::Now => String::new(),
+            Replaced::Asked(approval) => approval.to_string(),
+        };
+        Ok(Response::new(SetPasswordResponse { approval }))
+    }
+
+    async fn confirm_user(
+        &self,
+        request: Request<ConfirmUserRequest>,
+    ) -> Result<Response<ConfirmUserResponse>, Status> {
+        let caller = Caller::of(&request);
+        let account = users::confirm(&self.app, &caller, &request.into_inner().name).await?;
+        Ok(Response::new(ConfirmUserResponse { user: Some(account.into()) }))
     }
 
     async fn set_role(
@@ -170,14 +176,8 @@ impl AccountService for AccountApi {
             to_us: moment(request.to_time, "to_time")?.map(|time| time.0),
         };
         let changed = roles::set_role(&self.app, &caller, &request.name, change).await?;
-        Ok(Response::new(match changed {
-            Changed::Now(account) => {
-                SetRoleResponse { user: Some(account.into()), approval: String::new() }
-            }
-            Changed::Asked(approval) => {
-                SetRoleResponse { user: None, approval: approval.to_string() }
-            }
-        }))
+        let (user, approval) = told(changed);
+        Ok(Response::new(SetRoleResponse { user, approval }))
     }
 
     async fn set_otp(
@@ -191,6 +191,14 @@ impl AccountService for AccountApi {
         let codes = self.accounts.set_codes(&caller, &current_password, asked, now, random).await?;
         let (secret, url, active) = (codes.secret, codes.url, codes.active);
         Ok(Response::new(SetOtpResponse { secret, url, active }))
+    }
+}
+
+/// The account as it is now, or the approval that is needed first.
+fn told(changed: Changed) -> (Option<User>, String) {
+    match changed {
+        Changed::Now(account) => (Some(account.into()), String::new()),
+        Changed::Asked(approval) => (None, approval.to_string()),
     }
 }
 

@@ -25,7 +25,11 @@ impl ApprovalService for ApprovalApi {
         let (size, token) = (request.page_size, &request.page_token);
         let (items, next_page_token) = approvals::list(&self.app, &caller, size, token).await?;
         let now = self.app.outside.now();
-        let items = items.into_iter().map(|approval| message(approval, now)).collect();
+        let shown = |approval| {
+            let task = approvals::word_of(&approval);
+            message(approval, task, now)
+        };
+        let items = items.into_iter().map(shown).collect();
         Ok(Response::new(v1::ListApprovalsResponse { items, next_page_token }))
     }
 
@@ -36,7 +40,8 @@ impl ApprovalService for ApprovalApi {
         let caller = Caller::of(&request);
         let id = record(&request.into_inner().id, "id")?;
         let approval = approvals::give(&self.app, &caller, id).await?;
-        let approval = Some(message(approval, self.app.outside.now()));
+        let task = approvals::word_of(&approval);
+        let approval = Some(message(approval, task, self.app.outside.now()));
         Ok(Response::new(v1::GiveApprovalResponse { approval }))
     }
 }

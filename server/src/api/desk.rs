@@ -67,8 +67,15 @@ impl DeskService for DeskApi {
         let caller = Caller::of(&request);
         let v1::BreakGlassDeskRequestRequest { reference, reason, key_lost } = request.into_inner();
         let asked = desk::BreakGlass { reference, reason, key_lost };
-        let opened = Some(desk::break_glass(&self.app, &caller, asked).await?);
-        Ok(Response::new(v1::BreakGlassDeskRequestResponse { opened }))
+        let answer = match desk::break_glass(&self.app, &caller, asked).await? {
+            desk::Glass::Asked(id) => {
+                v1::BreakGlassDeskRequestResponse { opened: None, approval: id.to_string() }
+            }
+            desk::Glass::Opened(opened) => {
+                v1::BreakGlassDeskRequestResponse { opened: Some(opened), approval: String::new() }
+            }
+        };
+        Ok(Response::new(answer))
     }
 
     type GetDeskAttachmentStream = ReceiverStream<Result<v1::GetDeskAttachmentResponse, Status>>;

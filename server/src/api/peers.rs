@@ -71,7 +71,7 @@ impl PeerService for PeerApi {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         let (size, token) = (request.page_size, &request.page_token);
-        let (entries, next_page_token) = peers::list(&self.app, &caller, size, token)?;
+        let (entries, next_page_token) = peers::list(&self.app, &caller, size, token).await?;
         let items = entries.into_iter().map(message).collect();
         Ok(Response::new(v1::ListPeersResponse { items, next_page_token }))
     }

@@ -1,6 +1,9 @@
 //! Signing in and out, and the accounts of a point.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures::future::BoxFuture;
 
@@ -11,11 +14,12 @@ use super::{
 use crate::{
     domain::{
         account::{
-            self, Account, AccountId, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS, SessionToken,
-            USER_NAME_MAX,
+            self, Account, AccountId, OwnWord, PASSWORD_MAX, SESSION_IDLE_MS, SESSION_MS,
+            SessionToken, USER_NAME_MAX,
         },
-        audit::Act,
+        audit::{Act, Deed},
         id::{PointCode, RecordId},
+        kind::Kind,
         policy::{Operation, Reach, Role},
         text::Invalid,
         time::Time,
@@ -33,6 +37,20 @@ pub struct Accounts {
     pub(super) db: Database,
     pub(super) passwords: Passwords,
     pub(super) failures: Arc<Failures>,
+    salts: Arc<Salts>,
+}
+
+/// Makes seeds of the salts of audit lines, none of which can be guessed.
+struct Salts {
+    key: [u8; 32],
+    made: AtomicU64,
+}
+
+impl Salts {
+    fn next(&self) -> [u8; 32] {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        *blake3::keyed_hash(&self.key, &number.to_be_bytes()).as_bytes()
+    }
 }
 
 /// A session as its owner sees it, right after signing in.
@@ -56,7 +74,9 @@ pub struct NewAccount {
 impl Accounts {
     /// `random` is anything unpredictable.
     pub fn new(db: Database, random: [u8; 32]) -> Accounts {
-        Accounts { db, passwords: Passwords::new(random), failures: Arc::default() }
+        let key = blake3::derive_key("yizhan 2026 salts of lines about accounts", &random);
+        let salts = Arc::new(Salts { key, made: AtomicU64::new(0) });
+        Accounts { db, passwords: Passwords::new(random), failures: Arc::default(), salts }
     }
 
     /// Opens a session. A wrong name, a wrong password and a disabled account look alike, also by
@@ -122,7 +142,8 @@ impl Accounts {
 
     /// What an account is as a caller, with the roles in force now.
     async fn caller_of(&self, account: Account, expires: Time, now: Time) -> Result<Caller> {
-        let Account { id, name, role, point, member, password_given, .. } = account;
+        let own_word = account.own_word();
+        let Account { id, name, role, point, member, .. } = account;
         let mut also = store::accounts::grants(&mut *self.db.reader().await?, id).await?;
         also.retain(|grant| grant.holds_at(now));
         let purpose = None;
@@ -133,7 +154,7 @@ impl Accounts {
             point,
             also,
             member,
-            password_given,
+            own_word,
             purpose,
             expires,
         })
@@ -147,21 +168,34 @@ impl Accounts {
         now: Time,
         random: [u8; 32],
     ) -> Result<Account> {
-        let reach = caller.may(Operation::ManageAccounts)?;
-        let name = account::user_name(&new.name, "name")?;
         account::new_password(&new.password, "password")?;
-        let own = caller.point().ok_or(Error::Denied)?;
-        let point = new.point.unwrap_or_else(|| own.clone());
-        within(caller, reach, &point)?;
-        grantable(caller, new.role, BY_TWO)?;
-        if new.member.is_some() && new.role != Role::Member {
-            return Err(Invalid::new("member", "not_a_members_account").into());
-        }
-
         let (id, salt) = random.split_at(16);
         let id = AccountId(id.try_into().expect("BUG: 16 of 32 bytes"));
         let salt = salt.try_into().expect("BUG: 16 of 32 bytes");
+        let (account, hands) = self.check_new(caller, &new, id, now)?;
+        hands.alone()?;
         let hash = self.passwords.hash(&new.password, salt).await?;
+        self.add(account, hash, caller.deed(Operation::ManageAccounts), now).await
+    }
+
+    /// What a new account would be, if the caller may want it, and by how many. Its password is not
+    /// looked at.
+    pub(super) fn check_new(
+        &self,
+        caller: &Caller,
+        new: &NewAccount,
+        id: AccountId,
+        now: Time,
+    ) -> Result<(Account, Hands)> {
+        let reach = caller.may(Operation::ManageAccounts)?;
+        let name = account::user_name(&new.name, "name")?;
+        let own = caller.point().ok_or(Error::Denied)?;
+        let point = new.point.clone().unwrap_or_else(|| own.clone());
+        within(caller, reach, &point)?;
+        let hands = hands(caller, new.role)?;
+        if new.member.is_some() && new.role != Role::Member {
+            return Err(Invalid::new("member", "not_a_members_account").into());
+        }
         let account = Account {
             id,
             name,
@@ -171,13 +205,31 @@ impl Accounts {
             disabled: None,
             member: new.member,
             otp: false,
-            password_given: is_given(caller),
+            password_given: !giver(caller).is_empty(),
+            password_by: giver(caller),
+            confirmed_by: String::new(),
             grants: Vec::new(),
         };
-        let act = caller.deed(Operation::ManageAccounts).on_nothing(said("account_added", id));
+        Ok((account, hands))
+    }
+
+    /// Adds an account. Whoever calls has authorised it. Done twice with one id, it is done once.
+    pub(super) async fn add(
+        &self,
+        account: Account,
+        hash: String,
+        deed: Deed,
+        now: Time,
+    ) -> Result<Account> {
+        let act = about(&deed, &account, "account_added");
         let new = account.clone();
         let added = self.write(act, now, move |db| {
             Box::pin(async move {
+                if let Some((known, _)) = store::accounts::find(db, &new.name).await?
+                    && known.id == new.id
+                {
+                    return Ok(Added::Yes);
+                }
                 if let Some(member) = new.member
                     && store::accounts::has_account(db, member).await?
                 {
@@ -213,6 +265,21 @@ impl Accounts {
         Ok(accounts)
     }
 
+    /// Whoever the audit names so, as a caller with the roles in force now. None if the account is gone
+    /// or disabled.
+    pub(super) async fn find_actor(&self, actor: &str, now: Time) -> Result<Option<Caller>> {
+        let Some(id) = actor.strip_prefix("member ") else {
+            return self.find_caller(actor, now).await;
+        };
+        let id = hex::decode(id).ok().and_then(|id| id.try_into().ok()).map(AccountId);
+        let Some(id) = id else { return Ok(None) };
+        let found = store::accounts::find_by_id(&mut *self.db.reader().await?, id).await?;
+        match found.filter(|account| account.disabled.is_none()) {
+            Some(account) => Ok(Some(self.caller_of(account, now, now).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// Whoever has an account of this name, as a caller, for use cases that hand work to somebody.
     /// None if the account is disabled.
     pub(super) async fn find_caller(&self, name: &str, now: Time) -> Result<Option<Caller>> {
@@ -223,18 +290,29 @@ impl Accounts {
         }
     }
 
-    /// When the caller's own account was made; none for whoever has none.
-    pub async fn made(&self, caller: &Caller) -> Result<Option<Time>> {
+    /// The caller's own account; none for whoever has none.
+    pub async fn known(&self, caller: &Caller) -> Result<Option<Account>> {
         let Caller::Account { name, .. } = caller else { return Ok(None) };
         let found = store::accounts::find(&mut *self.db.reader().await?, name).await?;
-        Ok(found.map(|(account, _)| account.created))
+        Ok(found.map(|(account, _)| account))
     }
 
     /// Closes an account for good and ends its sessions.
     pub async fn disable(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
-        let mut account = self.administered(caller, name, now).await?;
+        let (account, hands) = self.administered(caller, name, now).await?;
+        hands.alone()?;
+        self.close(account, caller.deed(Operation::ManageAccounts), now).await
+    }
+
+    /// The same for whoever has been authorised.
+    pub(super) async fn close(
+        &self,
+        mut account: Account,
+        deed: Deed,
+        now: Time,
+    ) -> Result<Account> {
         let id = account.id;
-        let act = caller.deed(Operation::ManageAccounts).on_nothing(said("account_disabled", id));
+        let act = about(&deed, &account, "account_disabled");
         self.write(act, now, move |db| {
             Box::pin(async move {
                 store::accounts::disable(db, id, now).await?;
@@ -260,25 +338,80 @@ impl Accounts {
     ) -> Result<()> {
         caller.may(Operation::ChangePassword)?;
         account::new_password(new, "new_password")?;
-        let (account, is_given) = match caller {
-            Caller::Account { name: own, .. } if name.is_empty() || name.to_lowercase() == *own => {
-                (self.own(own, current, now).await?, false)
+        let (account, by) = match caller {
+            Caller::Account { name: own, .. } if caller.is_named(name) => {
+                (self.own(own, current, now).await?, None)
             }
-            _ => (self.administered(caller, name, now).await?, is_given(caller)),
+            _ => {
+                let (account, hands) = self.administered(caller, name, now).await?;
+                hands.alone()?;
+                (account, Some(giver(caller)))
+            }
         };
         if account.password_given && new == current {
             return Err(Invalid::new("new_password", "same_password").into());
         }
         let hash = self.passwords.hash(new, salt).await?;
-        let id = account.id;
-        let act = caller.deed(Operation::ChangePassword).on_nothing(said("password_changed", id));
+        let deed = caller.deed(Operation::ChangePassword);
+        self.put_password(account, (hash, by), deed, now).await
+    }
+
+    /// Replaces a password; `by` is who has set it, if not its owner. Whoever calls has authorised it.
+    pub(super) async fn put_password(
+        &self,
+        account: Account,
+        (hash, by): (String, Option<String>),
+        deed: Deed,
+        now: Time,
+    ) -> Result<()> {
+        let what = if by.is_some() { "password_given" } else { "password_changed" };
+        let (act, id) = (about(&deed, &account, what), account.id);
         self.write(act, now, move |db| {
             Box::pin(async move {
-                store::accounts::update_password(db, id, &hash, is_given).await?;
+                match by {
+                    Some(by) => store::accounts::give_password(db, id, &hash, &by).await?,
+                    None => store::accounts::change_password(db, id, &hash).await?,
+                }
                 store::accounts::delete_sessions_of(db, id).await
             })
         })
         .await
+    }
+
+    /// Notes that somebody has made sure that an account is in its owner's hands. Whoever has given the
+    /// password cannot say so: with it, that one could be there in the owner's place.
+    pub(super) async fn confirm(&self, caller: &Caller, name: &str, now: Time) -> Result<Account> {
+        let (mut account, _) = self.administered(caller, name, now).await?;
+        if account.member.is_none() {
+            return Err(Invalid::new("name", "not_a_members_account").into());
+        }
+        if account.own_word() == OwnWord::Own {
+            return Ok(account);
+        }
+        if caller.is_named(&account.name) || giver(caller) == account.password_by {
+            return Err(Error::Precondition {
+                reason: "PASSWORD_GIVER",
+                message:
+                    "somebody else than who has set the password has to confirm the account · \
+                          须由设置密码者以外的人确认此账号"
+                        .to_owned(),
+            });
+        }
+        if account.password_given {
+            return Err(Error::Precondition {
+                reason: "PASSWORD_NOT_OWN",
+                message: "its owner has not changed the password yet · 本人尚未修改密码".to_owned(),
+            });
+        }
+        let by = caller.author().actor;
+        let deed = caller.deed(Operation::ManageAccounts);
+        let (act, id) = (about(&deed, &account, "account_confirmed"), account.id);
+        account.confirmed_by.clone_from(&by);
+        self.write(act, now, move |db| {
+            Box::pin(async move { store::accounts::confirm(db, id, &by).await })
+        })
+        .await?;
+        Ok(account)
     }
 
     /// The caller's own account, after a look at the current password.
@@ -296,13 +429,14 @@ impl Accounts {
         Ok(account)
     }
 
-    /// An account that the caller administers; one of another point is as if it were not there.
+    /// An account that the caller administers, and by how many; one of another point is as if it were
+    /// not there.
     pub(super) async fn administered(
         &self,
         caller: &Caller,
         name: &str,
         now: Time,
-    ) -> Result<Account> {
+    ) -> Result<(Account, Hands)> {
         let reach = caller.may(Operation::ManageAccounts)?;
         let name = account::user_name(name, "name")?;
         let db = &mut *self.db.reader().await?;
@@ -310,13 +444,13 @@ impl Accounts {
         let found = found.filter(|account| within(caller, reach, &account.point).is_ok());
         let account = found.ok_or(Error::NotFound { noun: "user" })?;
         // Not even the password of somebody who has a role that the caller could not give.
-        grantable(caller, account.role, BY_THE_OPERATOR)?;
+        let mut needed = hands(caller, account.role)?;
         let grants = store::accounts::grants(db, account.id).await?;
         for grant in grants.iter().filter(|grant| grant.to.is_none_or(|to| now < to)) {
-            grantable(caller, grant.role, BY_THE_OPERATOR)?;
+            needed = needed.max(hands(caller, grant.role)?);
             within(caller, reach, &grant.point)?;
         }
-        Ok(account)
+        Ok((account, needed))
     }
 
     /// One transaction in a task of its own, with its line in the audit.
@@ -326,13 +460,12 @@ impl Accounts {
         now: Time,
         work: impl for<'a> FnOnce(Db<'a>) -> Work<'a, T> + Send + 'static,
     ) -> Result<T> {
-        let db = self.db.clone();
+        let (db, seed) = (self.db.clone(), self.salts.next());
         let writing = tokio::spawn(async move {
             let mut tx = db.begin().await?;
             let dialect = tx.dialect;
             let result = work(tx.connection()).await?;
-            // Lines about no record have no salt to make.
-            store::audit::append(tx.connection(), dialect, &[act], now, [0; 32]).await?;
+            store::audit::append(tx.connection(), dialect, &[act], now, seed).await?;
             tx.commit().await?;
             Ok::<T, store::StoreError>(result)
         });
@@ -347,10 +480,22 @@ enum Added {
     MemberHasOne,
 }
 
-/// Does somebody else know the password that this caller sets for an account? Who operates the node
-/// could read everything anyway.
-fn is_given(caller: &Caller) -> bool {
-    !matches!(caller, Caller::Operator { .. })
+/// Who else knows the password that this caller sets for an account. Who operates the node could read
+/// everything anyway.
+pub(super) fn giver(caller: &Caller) -> String {
+    match caller {
+        Caller::Operator { .. } => String::new(),
+        _ => caller.author().actor,
+    }
+}
+
+/// What happened to an account. Whoever's it is reads it among the lines on the own record.
+fn about(deed: &Deed, account: &Account, what: &str) -> Act {
+    let what = said(what, account.id);
+    match account.member {
+        Some(member) => deed.act(Kind::MEMBER, member, what),
+        None => deed.on_nothing(what),
+    }
 }
 
 /// A connection in a transaction, and what is done with it.
@@ -375,21 +520,33 @@ pub(super) fn within(caller: &Caller, reach: Reach, point: &PointCode) -> Result
     }
 }
 
-/// What to do where one person may not.
-const BY_TWO: &str =
-    "add the account with another role, then `yizhan user role` asks a second person";
-const BY_THE_OPERATOR: &str = "the node's operator can: yizhand user passwd, yizhand user disable";
+/// By how many something is done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Hands {
+    One,
+    Two,
+}
 
-/// May the caller give this role to somebody, alone? `hint` says what else there is.
-fn grantable(caller: &Caller, role: Role, hint: &'static str) -> Result<()> {
+impl Hands {
+    /// Refused where it takes a second person.
+    fn alone(self) -> Result<()> {
+        match self {
+            Hands::One => Ok(()),
+            Hands::Two => Err(Error::TwoPersons),
+        }
+    }
+}
+
+/// By how many an account of this role is made, closed and let in again.
+fn hands(caller: &Caller, role: Role) -> Result<Hands> {
     let needed = match role {
         Role::ProvincialAdmin => Operation::GrantProvincialAdmin,
         _ => Operation::ManageAccounts,
     };
     match caller.reach(needed) {
         Reach::Nothing => Err(Error::Denied),
-        _ if caller.persons(needed) > 1 => Err(Error::TwoPersons { hint }),
-        _ => Ok(()),
+        _ if caller.persons(needed) > 1 => Ok(Hands::Two),
+        _ => Ok(Hands::One),
     }
 }
 
@@ -416,7 +573,7 @@ mod tests {
             point: point.parse().unwrap(),
             also: Vec::new(),
             member: None,
-            password_given: false,
+            own_word: OwnWord::Own,
             purpose: None,
             expires: at(HOUR),
         }
@@ -543,7 +700,7 @@ mod tests {
         let admin = admin_of("CN-440100");
         let wanted = new("gov", Role::ProvincialAdmin);
         let refused = accounts.create(&admin, wanted, at(1), [8; 32]).await;
-        assert!(matches!(refused, Err(Error::TwoPersons { .. })));
+        assert!(matches!(refused, Err(Error::TwoPersons)));
 
         let wanted = new("gov", Role::ProvincialAdmin);
         accounts.create(&operator(), wanted, at(1), [8; 32]).await.unwrap();
@@ -578,7 +735,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_that_was_given_is_the_owners_once_it_is_changed() {
+    async fn a_password_that_was_given_is_nobodys_own_word_and_the_operators_is() {
         let accounts = accounts().await;
         let (admin, salt) = (admin_of("CN-440100"), [7; 16]);
         let speaks = async |password: &str, n: u8| {
@@ -587,15 +744,15 @@ mod tests {
         };
         accounts.create(&admin, new("bob", Role::Staff), at(0), [8; 32]).await.unwrap();
         let given = speaks("long enough", 1).await;
-        assert!(!given.speaks_for_itself());
+        assert_eq!(given.own_word(), OwnWord::Given);
         let set = |new, current| accounts.set_password(&given, "", new, current, at(1), salt);
         assert!(matches!(set("long enough", "long enough").await, Err(Error::Invalid(_))));
         set("quite another", "long enough").await.unwrap();
-        assert!(speaks("quite another", 2).await.speaks_for_itself());
+        assert_eq!(speaks("quite another", 2).await.own_word(), OwnWord::Unconfirmed);
         accounts.set_password(&admin, "bob", "given again", "", at(1), salt).await.unwrap();
-        assert!(!speaks("given again", 3).await.speaks_for_itself());
+        assert_eq!(speaks("given again", 3).await.own_word(), OwnWord::Given);
         accounts.set_password(&operator(), "bob", "at the node", "", at(1), salt).await.unwrap();
-        assert!(speaks("at the node", 4).await.speaks_for_itself());
+        assert_eq!(speaks("at the node", 4).await.own_word(), OwnWord::Own);
     }
 
     #[tokio::test]

@@ -11,9 +11,9 @@ use tracing::warn;
 use super::{
     App,
     error::{Error, Result},
-    members, network, points,
+    handoffs, members, network, points,
     roles::RoleChange,
-    sight,
+    sight, users,
 };
 use crate::{
     domain::{
@@ -58,6 +58,54 @@ pub enum Task {
         point: String,
         reason: String,
     },
+    /// A new account, with the hash of its password.
+    AddUser {
+        name: String,
+        role: String,
+        point: String,
+        member: Option<String>,
+        hash: String,
+    },
+    DisableUser {
+        name: String,
+    },
+    SetPassword {
+        name: String,
+        hash: String,
+    },
+    /// The province's word on whom another point serves.
+    SayAreas(points::areas::Answer),
+    /// A help request is offered to another point, and its client is not asked.
+    OfferHandoff {
+        reference: String,
+        to: String,
+        summary: String,
+        reason: String,
+    },
+}
+
+impl Task {
+    /// What it does, in a word for whoever is to agree.
+    fn word(&self) -> String {
+        match self {
+            Task::EraseMember { .. } => "erase_member".to_owned(),
+            Task::EditPoint { .. } => "edit_point".to_owned(),
+            Task::SetRole { change, .. } if change.ended => format!("end_role={}", change.role),
+            Task::SetRole { change, .. } if change.also => format!("add_role={}", change.role),
+            Task::SetRole { change, .. } => format!("set_role={}", change.role),
+            Task::RevokePoint { .. } => "revoke_point".to_owned(),
+            Task::AddUser { role, .. } => format!("add_user={role}"),
+            Task::DisableUser { .. } => "disable_user".to_owned(),
+            Task::SetPassword { .. } => "set_password".to_owned(),
+            Task::SayAreas(_) => "say_areas".to_owned(),
+            Task::OfferHandoff { to, .. } => format!("offer_handoff={to}"),
+        }
+    }
+}
+
+/// What an agreement sets off, in a word; empty where who asked does it afterwards, or it is over.
+pub fn word_of(approval: &Approval) -> String {
+    serde_json::from_str(&approval.task).map(|task: Task| task.word()).unwrap_or_default()
 }
 
 /// Whether somebody may go on alone.
@@ -257,9 +305,13 @@ async fn find(app: &App, id: RecordId) -> Result<Approval> {
     found.ok_or(Error::NotFound { noun: "approval" })
 }
 
-/// Does what was agreed to and not done, as after a crash.
+/// Does what was agreed to and not done, as after a crash, and closes what was not given in time.
 pub async fn resume(app: &App) -> Result<()> {
     let _one = app.doing.lock().await;
+    let now = app.outside.now();
+    if approvals::has_late(&mut *app.db.reader().await?, now).await? {
+        approvals::close_late(&mut *app.db.local().await?, now).await?;
+    }
     let undone = approvals::list_undone(&mut *app.db.reader().await?, UNDONE_AT_ONCE).await?;
     for approval in undone {
         carry_out(app, &approval).await?;
@@ -268,14 +320,36 @@ pub async fn resume(app: &App) -> Result<()> {
 }
 
 /// Does a task and notes what came of it. What may go better later is left for then.
+///
+/// Who asked has to be one who may, now as well: a role may have been taken away meanwhile, and what it
+/// is about may have gone.
 async fn carry_out(app: &App, approval: &Approval) -> Result<()> {
-    if approval.task.is_empty() {
-        return Ok(());
+    let task = serde_json::from_str::<Task>(&approval.task);
+    if let Ok(Task::SayAreas(answer)) = &task {
+        // Who asked is another node's: that one looks at it again.
+        let said = points::areas::say(app, approval, answer).await;
+        let state = approval.state.after(ApprovalMove::Do)?;
+        return match said {
+            Ok(()) => end(app, approval.id, state, "said".to_owned()).await,
+            Err(error) => Err(error),
+        };
     }
-    let result = match serde_json::from_str::<Task>(&approval.task) {
-        Ok(task) => execute(app, approval, task).await,
-        Err(_) => Err(refused("TASK_UNKNOWN", "this version does not know the task")),
+    let result = match asker(app, approval).await {
+        Ok(asker) if approval.task.is_empty() => match check_allowed(app, &asker, approval).await {
+            // Who asked does it now, with a second call.
+            Ok(()) => return Ok(()),
+            Err(error) => Err(error),
+        },
+        Ok(asker) => match task {
+            Ok(task) => execute(app, approval, &asker, task).await,
+            Err(_) => Err(refused("TASK_UNKNOWN", "this version does not know the task")),
+        },
+        Err(error) => Err(error),
     };
+    let result = result.map_err(|error| match error {
+        Error::Denied | Error::Unauthenticated => not_entitled(),
+        error => error,
+    });
     let (step, outcome) = match result {
         Ok(outcome) => (ApprovalMove::Do, outcome),
         Err(
@@ -283,16 +357,19 @@ async fn carry_out(app: &App, approval: &Approval) -> Result<()> {
             | Error::Invalid(_)
             | Error::Precondition { .. }
             | Error::NotHome { .. }
-            | Error::TwoPersons { .. }
-            | Error::Denied),
+            | Error::Exists { .. }
+            | Error::TwoPersons),
         ) => (ApprovalMove::Fail, error.kind().1.to_owned()),
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "not done yet");
             return Err(error);
         }
     };
-    let state = approval.state.after(step)?;
-    let (app, id) = (app.clone(), approval.id);
+    end(app, approval.id, approval.state.after(step)?, outcome).await
+}
+
+async fn end(app: &App, id: RecordId, state: ApprovalState, outcome: String) -> Result<()> {
+    let app = app.clone();
     let ending = tokio::spawn(async move {
         approvals::end(&mut *app.db.local().await?, id, state, &outcome).await
     });
@@ -307,28 +384,93 @@ fn deed(approval: &Approval) -> Deed {
     Deed { author, operation: approval.operation.clone(), purpose: "subject_request" }
 }
 
-async fn execute(app: &App, approval: &Approval, task: Task) -> Result<String> {
+fn not_entitled() -> Error {
+    refused("ASKER_NOT_ENTITLED", "whoever asked may not do this any more · 申请人已无此权限")
+}
+
+/// Whoever asked, with the roles of now.
+async fn asker(app: &App, approval: &Approval) -> Result<Caller> {
+    let found = app.accounts.find_actor(&approval.requested_by, app.outside.now()).await?;
+    found.ok_or_else(not_entitled)
+}
+
+/// May whoever asked do this at the approval's point?
+fn check_asker(app: &App, asker: &Caller, operation: Operation, approval: &Approval) -> Result<()> {
+    let reaches = asker.may(operation).is_ok();
+    match reaches && sight::homes(app, asker, operation).contains(&approval.point) {
+        true => Ok(()),
+        false => Err(not_entitled()),
+    }
+}
+
+/// Is what was asked for still allowed, where who asked does it afterwards?
+async fn check_allowed(app: &App, asker: &Caller, approval: &Approval) -> Result<()> {
+    let operation = Operation::ALL.iter().find(|known| known.name() == approval.operation);
+    let operation = *operation.ok_or_else(not_entitled)?;
+    check_asker(app, asker, operation, approval)?;
+    match operation {
+        Operation::AccessMember => {
+            let member = RecordId::parse(&approval.subject, "member")?;
+            members::own(app, asker, operation, member).await.map(drop)
+        }
+        Operation::AdmitPoint => {
+            network::check_founder(app)?;
+            network::check_admissible(app, &approval.subject.parse()?)
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn execute(app: &App, approval: &Approval, asker: &Caller, task: Task) -> Result<String> {
+    let secure = || Deed { purpose: "security", ..deed(approval) };
     match task {
         Task::EraseMember { home, member } => {
             let home: PointCode = home.parse()?;
             let member = RecordId::parse(&member, "member")?;
+            check_asker(app, asker, Operation::EraseMember, approval)?;
+            members::check_erasable(app, asker, &home, member).await?;
             let erased = members::execute_erasure(app, deed(approval), &home, member).await?;
             Ok(format!("order={}", erased.order))
         }
         Task::EditPoint { point, request } => {
+            check_asker(app, asker, Operation::ProposePoint, approval)?;
             let deed = Deed { purpose: "data_quality", ..deed(approval) };
             points::carry_out(app, deed, &point, &request).await?;
             Ok("entry changed".to_owned())
         }
         Task::RevokePoint { point, reason } => {
-            let deed = Deed { purpose: "security", ..deed(approval) };
-            network::put_out(app, deed, point.parse()?, &reason).await?;
+            check_asker(app, asker, Operation::RevokePoint, approval)?;
+            network::put_out(app, secure(), point.parse()?, &reason).await?;
             Ok("put out".to_owned())
         }
         Task::SetRole { name, change } => {
-            let deed = Deed { purpose: "security", ..deed(approval) };
-            app.accounts.change_role(&name, &change, deed, app.outside.now()).await?;
+            app.accounts.check_role(asker, &name, &change).await?;
+            app.accounts.change_role(&name, &change, secure(), app.outside.now()).await?;
             Ok("role changed".to_owned())
+        }
+        Task::SayAreas(answer) => {
+            points::areas::say(app, approval, &answer).await?;
+            Ok("said".to_owned())
+        }
+        Task::AddUser { name, role, point, member, hash } => {
+            let wanted = users::Wanted { name, role, point, member, hash };
+            users::add_agreed(app, asker, (secure(), approval.id), wanted).await?;
+            Ok("account added".to_owned())
+        }
+        Task::DisableUser { name } => {
+            users::disable_agreed(app, asker, secure(), &name).await?;
+            Ok("account disabled".to_owned())
+        }
+        Task::SetPassword { name, hash } => {
+            users::set_password_agreed(app, asker, secure(), &name, hash).await?;
+            Ok("password changed".to_owned())
+        }
+        Task::OfferHandoff { reference, to, summary, reason } => {
+            let to = to.parse()?;
+            let offer = handoffs::Offer { reference, to, summary, override_reason: reason };
+            let deed = Deed { purpose: "service", ..deed(approval) };
+            let handoff = handoffs::offer_agreed(app, asker, deed, offer).await?;
+            Ok(format!("handoff={}", handoff.id))
         }
     }
 }

@@ -7,15 +7,16 @@ use super::{
     audit::{Asked, list, verify},
     desk,
     error::Error,
-    holders,
     members::{self, ErasureAnswer, Wish},
     roles::{self, Changed, RoleChange},
-    samples::{FOUNDER, account, admin, also, code, founder, named},
+    samples::{FOUNDER, account, admin, also, code, founder, named, sign_up},
     sight,
+    users::{self, Replaced},
 };
 use crate::{
     app::accounts::NewAccount,
     domain::{
+        account::OwnWord,
         approval::{ApprovalState, OPEN_US},
         audience::{Audience, FeedId},
         help_reference::Reference,
@@ -65,6 +66,7 @@ async fn somebody_else_is_erased_by_two_persons_and_once() {
     let node = founder().await;
     let app = &node.app;
     let (ann, bob) = (named("ann", Role::Staff, None), named("bob", Role::PointAdmin, None));
+    sign_up(app, &ann).await;
     let id = person(app, &ann).await;
     let approval = asked(app, &ann, id).await;
     assert_eq!(asked(app, &ann, id).await, approval, "asked again it is the same");
@@ -135,11 +137,8 @@ async fn a_second_role_does_not_let_one_person_act_alone() {
             reason: "urgent".into(),
             key_lost: false,
         };
-        let broken = desk::break_glass(app, &both, glass).await.map(|_| ());
-        assert!(
-            matches!(broken, Err(Error::Precondition { reason: "TWO_PERSONS_NEEDED", .. })),
-            "{broken:?}"
-        );
+        let broken = desk::break_glass(app, &both, glass).await.unwrap();
+        assert!(matches!(broken, desk::Glass::Asked(_)), "{first:?}");
     }
 }
 
@@ -172,20 +171,88 @@ async fn who_was_given_the_password_speaks_for_nobody_until_it_is_changed() {
     let app = &node.app;
     let id = person(app, &named("ann", Role::Staff, None)).await;
     let mut own = named("eve", Role::Member, Some(id));
-    if let Caller::Account { password_given, .. } = &mut own {
-        *password_given = true;
-    }
+    let set = |caller: &mut Caller, word| match caller {
+        Caller::Account { own_word, .. } => *own_word = word,
+        _ => unreachable!(),
+    };
+    set(&mut own, OwnWord::Given);
     assert!(members::get(app, &own, id).await.is_ok(), "who reads is shown the own record");
     let preview = Wish { preview: true, ..Wish::default() };
     assert!(members::erase(app, &own, id, preview).await.is_ok());
-    let erased = members::erase(app, &own, id, Wish::default()).await.map(|_| ());
-    let held = members::access(app, &own, id).await.map(|_| ());
-    for refused in [erased, held] {
-        assert!(
-            matches!(refused, Err(Error::Precondition { reason: "PASSWORD_NOT_OWN", .. })),
-            "{refused:?}"
-        );
+    for (word, told) in
+        [(OwnWord::Given, "PASSWORD_NOT_OWN"), (OwnWord::Unconfirmed, "ACCOUNT_NOT_CONFIRMED")]
+    {
+        set(&mut own, word);
+        let erased = members::erase(app, &own, id, Wish::default()).await.map(|_| ());
+        let held = members::access(app, &own, id).await.map(|_| ());
+        for refused in [erased, held] {
+            assert!(
+                matches!(&refused, Err(Error::Precondition { reason, .. }) if *reason == told),
+                "{refused:?}"
+            );
+        }
     }
+    set(&mut own, OwnWord::Own);
+    assert!(members::access(app, &own, id).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_account_is_its_persons_once_somebody_else_than_who_gave_the_password_says_so() {
+    let node = founder().await;
+    let app = &node.app;
+    let (ann, bob) = (named("ann", Role::PointAdmin, None), named("bob", Role::PointAdmin, None));
+    let id = person(app, &ann).await;
+    let new = NewAccount {
+        name: "eve".into(),
+        password: "long enough".into(),
+        role: Role::Member,
+        point: None,
+        member: Some(id),
+    };
+    users::create(app, &ann, new).await.unwrap();
+    let now = app.outside.now();
+    let signed_in = async |password: &str, n: u8| {
+        let signed = app.accounts.sign_in("eve", password, "", now, [n; 32]).await.unwrap();
+        app.accounts.caller(&signed.token.reveal(), now).await.unwrap()
+    };
+    let refused = async |by: &Caller| match users::confirm(app, by, "eve").await {
+        Err(Error::Precondition { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    // Ann signs in with the password that she has set, and makes it another.
+    let given = signed_in("long enough", 3).await;
+    assert_eq!(refused(&bob).await, "PASSWORD_NOT_OWN", "the owner has not been there yet");
+    users::set_password(app, &given, "", "quite another", "long enough").await.unwrap();
+    let eve = signed_in("quite another", 4).await;
+    let told = members::erase(app, &eve, id, Wish::default()).await.map(|_| ());
+    assert!(
+        matches!(told, Err(Error::Precondition { reason: "ACCOUNT_NOT_CONFIRMED", .. })),
+        "{told:?}"
+    );
+    assert_eq!(refused(&ann).await, "PASSWORD_GIVER");
+    assert!(users::confirm(app, &named("sam", Role::Staff, None), "eve").await.is_err());
+    let confirmed = users::confirm(app, &bob, "eve").await.unwrap();
+    assert_eq!((&*confirmed.password_by, &*confirmed.confirmed_by), ("ann", "bob"));
+    // The person reads who has done what to the account.
+    let eve = signed_in("quite another", 5).await;
+    let lines =
+        list(app, &eve, Asked { record: Some(id), ..Asked::default() }).await.unwrap().lines;
+    for (actor, what) in
+        [("ann", "account_added"), ("member ", "password_changed"), ("bob", "account_confirmed")]
+    {
+        let mut of = lines.iter().filter(|line| line.outcome.starts_with(what));
+        assert!(of.any(|line| line.actor.starts_with(actor)), "{actor} {what}: {lines:?}");
+    }
+    // Ann sets it once more: what bob has seen is of no use.
+    users::set_password(app, &ann, "eve", "given again", "").await.unwrap();
+    let again = signed_in("given again", 6).await;
+    users::set_password(app, &again, "", "her own again", "given again").await.unwrap();
+    assert_eq!(signed_in("her own again", 7).await.own_word(), OwnWord::Unconfirmed);
+    assert_eq!(verify(app, &bob).await.unwrap().faults, 0);
+    users::confirm(app, &bob, "eve").await.unwrap();
+    let eve = signed_in("her own again", 8).await;
+    let erased = members::erase(app, &eve, id, Wish::default()).await.unwrap();
+    assert!(matches!(erased, ErasureAnswer::Done(_)));
 }
 
 #[tokio::test]
@@ -205,34 +272,24 @@ async fn an_account_is_tied_to_one_member_who_is_at_home_there() {
     for (caller, member, point) in
         [(&ann, RecordId([9; 16]), None), (&operator, id, Some("HK")), (&admin("HK"), id, None)]
     {
-        let made = holders::create(app, caller, new("eve", member, point)).await.map(|_| ());
+        let made = users::create(app, caller, new("eve", member, point)).await.map(|_| ());
         assert!(matches!(made, Err(Error::NotFound { noun: "member" })), "{made:?}");
     }
-    holders::create(app, &ann, new("eve", id, None)).await.unwrap();
-    let second = holders::create(app, &ann, new("eva", id, None)).await.map(|_| ());
+    users::create(app, &ann, new("eve", id, None)).await.unwrap();
+    let second = users::create(app, &ann, new("eva", id, None)).await.map(|_| ());
     assert!(matches!(second, Err(Error::Precondition { reason: "MEMBER_HAS_ACCOUNT", .. })));
     app.accounts.disable(&ann, "eve", app.outside.now()).await.unwrap();
-    holders::create(app, &ann, new("eva", id, None)).await.unwrap();
+    users::create(app, &ann, new("eva", id, None)).await.unwrap();
 
     // Tied to a record that lies elsewhere, as accounts made before this rule may be.
-    let Caller::Account {
-        account, name, role, also, member, password_given, purpose, expires, ..
-    } = named("eve", Role::Member, Some(id))
+    let Caller::Account { account, name, role, also, member, own_word, purpose, expires, .. } =
+        named("eve", Role::Member, Some(id))
     else {
         unreachable!()
     };
     let point = code("HK");
-    let stray = Caller::Account {
-        account,
-        name,
-        role,
-        point,
-        also,
-        member,
-        password_given,
-        purpose,
-        expires,
-    };
+    let stray =
+        Caller::Account { account, name, role, point, also, member, own_word, purpose, expires };
     assert!(matches!(members::get(app, &stray, id).await, Err(Error::NotFound { .. })));
     let erased = members::erase(app, &stray, id, Wish::default()).await.map(|_| ());
     assert!(matches!(erased, Err(Error::NotFound { .. })));
@@ -328,6 +385,7 @@ async fn a_person_reaches_the_own_record_alone_and_no_other() {
     assert!(matches!(list(app, &own, foreign).await, Err(Error::NotFound { .. })));
 
     // Somebody else gets the same only with a second person, and once.
+    sign_up(app, &ann).await;
     let answer = members::access(app, &ann, id).await.unwrap();
     assert!(answer.member.is_none());
     let approval = RecordId::parse(&answer.approval, "id").unwrap();
@@ -356,6 +414,7 @@ async fn a_provincial_admin_is_made_by_two_persons() {
     app.accounts.create(&operator, new, now, [1; 32]).await.unwrap();
     let change = || RoleChange { role: "provincial_admin".into(), ..RoleChange::default() };
     let (ann, bob) = (named("ann", Role::PointAdmin, None), named("bob", Role::PointAdmin, None));
+    sign_up(app, &ann).await;
     let Changed::Asked(approval) = roles::set_role(app, &ann, "gov", change()).await.unwrap()
     else {
         panic!("one person alone has made a provincial admin")
@@ -374,6 +433,134 @@ async fn a_provincial_admin_is_made_by_two_persons() {
         roles::set_role(app, &ann, "nobody", change()).await.map(|_| ()),
         Err(Error::NotFound { .. })
     ));
+}
+
+/// What is known of an account, without its times.
+async fn stored(app: &App, name: &str) -> Option<(Role, bool)> {
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let accounts = app.accounts.list(&operator, "", 50).await.unwrap();
+    let found = accounts.into_iter().find(|account| account.name == name);
+    found.map(|account| (account.role, account.disabled.is_some()))
+}
+
+fn waits(changed: Changed) -> RecordId {
+    match changed {
+        Changed::Asked(approval) => approval,
+        Changed::Now(account) => panic!("one person alone has changed {account:?}"),
+    }
+}
+
+fn province(name: &str) -> NewAccount {
+    NewAccount {
+        name: name.into(),
+        password: "long enough".into(),
+        role: Role::ProvincialAdmin,
+        point: None,
+        member: None,
+    }
+}
+
+#[tokio::test]
+async fn a_provincial_admin_is_added_let_in_again_and_closed_by_two() {
+    let node = founder().await;
+    let app = &node.app;
+    let (ann, bob) = (named("ann", Role::PointAdmin, None), named("bob", Role::PointAdmin, None));
+    sign_up(app, &ann).await;
+    let added = waits(users::create(app, &ann, province("gov")).await.unwrap());
+    let again = waits(users::create(app, &ann, province("gov")).await.unwrap());
+    assert_eq!(again, added, "asked again it is the same");
+    assert_eq!(stored(app, "gov").await, None, "nothing has changed");
+    let now = app.outside.now();
+    assert!(app.accounts.sign_in("gov", "long enough", "", now, [3; 32]).await.is_err());
+    let listed = approvals::list(app, &bob, 0, "").await.unwrap().0;
+    assert_eq!(approvals::word_of(&listed[0]), "add_user=provincial_admin");
+    assert!(approvals::give(app, &ann, added).await.is_err(), "whoever asks cannot agree as well");
+    let given = approvals::give(app, &bob, added).await.unwrap();
+    assert_eq!(given.state, ApprovalState::Done, "{given:?}");
+    assert_eq!(given.task, "", "no hash of a password is left behind");
+    assert_eq!(stored(app, "gov").await, Some((Role::ProvincialAdmin, false)));
+    app.accounts.sign_in("gov", "long enough", "", now, [3; 32]).await.unwrap();
+
+    let set = users::set_password(app, &ann, "gov", "quite another", "").await.unwrap();
+    let Replaced::Asked(set) = set else { panic!("one person alone has set a password") };
+    app.accounts.sign_in("gov", "long enough", "", now, [4; 32]).await.unwrap();
+    assert_eq!(approvals::give(app, &bob, set).await.unwrap().state, ApprovalState::Done);
+    assert!(app.accounts.sign_in("gov", "long enough", "", now, [5; 32]).await.is_err());
+    app.accounts.sign_in("gov", "quite another", "", now, [5; 32]).await.unwrap();
+
+    let closed = waits(users::disable(app, &ann, "gov").await.unwrap());
+    assert_eq!(stored(app, "gov").await, Some((Role::ProvincialAdmin, false)));
+    assert_eq!(approvals::give(app, &bob, closed).await.unwrap().state, ApprovalState::Done);
+    assert_eq!(stored(app, "gov").await, Some((Role::ProvincialAdmin, true)));
+    // Closed by one or by two: nothing more happens, and nobody has to agree to that.
+    assert!(matches!(users::disable(app, &ann, "gov").await.unwrap(), Changed::Now(_)));
+}
+
+#[tokio::test]
+async fn what_was_asked_by_somebody_who_may_not_any_more_is_not_done() {
+    let node = founder().await;
+    let app = &node.app;
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let (ann, bob) = (named("ann", Role::PointAdmin, None), named("bob", Role::PointAdmin, None));
+    sign_up(app, &ann).await;
+    app.accounts.create(&operator, province("old"), app.outside.now(), [1; 32]).await.unwrap();
+    let id = person(app, &ann).await;
+    let lower = RoleChange { role: "staff".into(), ..RoleChange::default() };
+    let Replaced::Asked(password) =
+        users::set_password(app, &ann, "old", "quite another", "").await.unwrap()
+    else {
+        panic!("one person alone has set a password")
+    };
+    let held = members::access(app, &ann, id).await.unwrap();
+    let waiting = [
+        asked(app, &ann, id).await,
+        RecordId::parse(&held.approval, "id").unwrap(),
+        waits(users::create(app, &ann, province("gov")).await.unwrap()),
+        waits(users::disable(app, &ann, "old").await.unwrap()),
+        waits(roles::set_role(app, &ann, "old", lower).await.unwrap()),
+        password,
+    ];
+    // Ann audits from now on.
+    let change = RoleChange { role: "auditor".into(), ..RoleChange::default() };
+    roles::set_role(app, &operator, "ann", change).await.unwrap();
+    for approval in waiting {
+        let given = approvals::give(app, &bob, approval).await.unwrap();
+        assert_eq!(given.state, ApprovalState::Failed, "{given:?}");
+        assert_eq!(given.outcome, "ASKER_NOT_ENTITLED", "{given:?}");
+    }
+    assert!(members::get(app, &bob, id).await.is_ok());
+    assert_eq!(stored(app, "old").await, Some((Role::ProvincialAdmin, false)));
+    assert_eq!(stored(app, "gov").await, None);
+    let now = app.outside.now();
+    app.accounts.sign_in("old", "long enough", "", now, [5; 32]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_gone_since_it_was_asked_is_not_done() {
+    let node = founder().await;
+    let app = &node.app;
+    let operator = Caller::Operator { point: code(FOUNDER) };
+    let (ann, bob) = (named("ann", Role::PointAdmin, None), named("bob", Role::PointAdmin, None));
+    sign_up(app, &ann).await;
+    app.accounts.create(&operator, province("old"), app.outside.now(), [1; 32]).await.unwrap();
+    let id = person(app, &ann).await;
+    let held = members::access(app, &ann, id).await.unwrap();
+    let own = named("eve", Role::Member, Some(id));
+    let erased = members::erase(app, &own, id, Wish::default()).await.unwrap();
+    assert!(matches!(erased, ErasureAnswer::Done(_)));
+    let held = RecordId::parse(&held.approval, "id").unwrap();
+    let gone = approvals::give(app, &bob, held).await.map(|_| ());
+    assert!(matches!(gone, Err(Error::NotFound { .. })), "it went with the person: {gone:?}");
+
+    let lower = RoleChange { role: "staff".into(), ..RoleChange::default() };
+    let role = waits(roles::set_role(app, &ann, "old", lower).await.unwrap());
+    let added = waits(users::create(app, &ann, province("gov")).await.unwrap());
+    users::disable(app, &operator, "old").await.unwrap();
+    app.accounts.create(&operator, province("gov"), app.outside.now(), [2; 32]).await.unwrap();
+    for (approval, outcome) in [(role, "USER_DISABLED"), (added, "ALREADY_EXISTS")] {
+        let given = approvals::give(app, &bob, approval).await.unwrap();
+        assert_eq!((given.state, given.outcome.as_str()), (ApprovalState::Failed, outcome));
+    }
 }
 
 #[tokio::test]

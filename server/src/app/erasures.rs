@@ -9,7 +9,10 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::{Mutex, RwLock},
+    sync::{
+        Mutex, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::domain::{
@@ -35,6 +38,8 @@ pub struct Erasure {
 pub struct Ledger {
     file: Option<Mutex<File>>,
     entries: RwLock<HashMap<RecordId, Erasure>>,
+    /// Rises with every entry.
+    revision: AtomicU64,
 }
 
 impl Ledger {
@@ -67,11 +72,16 @@ impl Ledger {
         }
         file.sync_all()?;
         File::open(dir)?.sync_all()?;
-        Ok(Ledger { file: Some(Mutex::new(file)), entries: RwLock::new(entries) })
+        let (file, entries) = (Some(Mutex::new(file)), RwLock::new(entries));
+        Ok(Ledger { file, entries, revision: AtomicU64::new(0) })
     }
 
-    /// Returns when the order would survive a power cut.
-    pub fn add(&self, erasure: Erasure) -> io::Result<()> {
+    /// Returns when the order would survive a power cut, with the entry as it stands: never as old as
+    /// the one of the record before it.
+    pub fn add(&self, mut erasure: Erasure) -> io::Result<Erasure> {
+        if let Some(known) = self.find(erasure.record) {
+            erasure.ordered = erasure.ordered.max(Time(known.ordered.0 + 1));
+        }
         if let Some(file) = &self.file {
             let mut file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let before = file.metadata()?.len();
@@ -83,8 +93,14 @@ impl Ledger {
             }
         }
         let mut entries = self.entries.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        entries.insert(erasure.record, erasure);
-        Ok(())
+        entries.insert(erasure.record, erasure.clone());
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(erasure)
+    }
+
+    /// Tells whether anything was added since it was asked before.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// The erasure of a record, if one was ordered.

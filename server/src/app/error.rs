@@ -27,8 +27,8 @@ pub enum Error {
     /// Said only where the caller may know that the thing exists; `NotFound` otherwise.
     #[error("this account may not do that")]
     Denied,
-    #[error("one person alone may not do that here: {hint}")]
-    TwoPersons { hint: &'static str },
+    #[error("one person alone may not do that here")]
+    TwoPersons,
     #[error("{noun} not found")]
     NotFound { noun: &'static str },
     #[error("{noun} exists already")]
@@ -72,7 +72,7 @@ impl Error {
             Error::CodeNeeded => (Code::Unauthenticated, "OTP_NEEDED"),
             Error::SlowDown { .. } => (Code::ResourceExhausted, "SLOW_DOWN"),
             Error::Denied => (Code::PermissionDenied, "DENIED"),
-            Error::TwoPersons { .. } => (Code::FailedPrecondition, "TWO_PERSONS_NEEDED"),
+            Error::TwoPersons => (Code::FailedPrecondition, "TWO_PERSONS_NEEDED"),
             Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
             Error::Exists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
             // What was asked is right, and not now: its field names the moves that are allowed.
@@ -108,7 +108,7 @@ impl Error {
             Error::CodeNeeded => "还需要验证器上的六位验证码",
             Error::SlowDown { .. } => "尝试次数过多，请稍后再试",
             Error::Denied => "此账号无权办理",
-            Error::TwoPersons { .. } => "此事须由两人办理",
+            Error::TwoPersons => "此事须由两人办理",
             Error::NotFound { .. } => "没有找到",
             Error::Exists { .. } => "已经存在",
             Error::FileTooLarge => "文件超过 20 MB，请换一个较小的文件",

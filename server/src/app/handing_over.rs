@@ -5,17 +5,21 @@
 //! notes how far it has come, so that a crash loses and doubles nothing. The rows stay here until the
 //! point has said that it has them.
 
+use prost::Message;
 use tracing::{debug, info};
-use yizhan_proto::v1::{HomeHandOver, Letter, letter};
+use yizhan_proto::v1::{self, HomeHandOver, Letter, letter};
 
-use super::{App, error::Result};
+use super::{App, error::Result, people};
 use crate::{
     domain::{
         audience::{Audience, FeedId},
+        audit::Deed,
+        grant::{Grant, Purpose},
         id::PointCode,
+        kind::Kind,
         position::{Row, Sequence},
     },
-    feed::seal::Seal,
+    feed::{change::Change, seal::Seal},
     link::frame::{PAGE_BYTES, PAGE_ROWS, Packer},
     parcel::office::SendError,
     store::{
@@ -61,6 +65,7 @@ async fn step(app: App, home: PointCode) -> Result<bool> {
         Stage::Sent => return Ok(false),
         Stage::Settled => {
             drop(tx);
+            note_releases(&app, &home).await?;
             retire(&app, &home).await;
             return Ok(false);
         }
@@ -154,6 +159,33 @@ fn rows_part(feed: &FeedId, rows: Vec<Row>) -> HomeHandOver {
         rows_zstd,
         rows_len,
         ..Default::default()
+    }
+}
+
+/// Events of the homes here that name members of the point by a release of theirs have to ask there from
+/// now on whether they still may.
+async fn note_releases(app: &App, home: &PointCode) -> Result<()> {
+    let feed = FeedId::new(home.clone(), Audience::Home);
+    let Some(slot) = own_slot(app, &feed) else { return Ok(()) };
+    let mut after = Sequence(0);
+    loop {
+        let page = app.db.page(slot, after, PAGE_ROWS, PAGE_BYTES).await?;
+        let rows = page.map(|page| page.rows).unwrap_or_default();
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.sequence;
+        for row in rows.into_iter().filter(|row| row.kind == Kind::GRANT && !row.removed) {
+            let grant = v1::Grant::decode(&row.payload[..]).ok();
+            let Some(grant) = grant.and_then(|grant| Grant::try_from(grant).ok()) else { continue };
+            if grant.purpose != Purpose::MediaRelease {
+                continue;
+            }
+            let member = grant.member.record();
+            let change = Change::new().by(Deed::of_node("hand_over"));
+            let change = people::gone_to(app, change, (home, home), member).await?;
+            if !change.writes.is_empty() {
+                app.writer.commit(change).await?;
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Invariants of the association's records as properties: whatever is done to members and consents, in
 //! whatever order, they hold; and each is seen to fail once its promise is broken on purpose.
 //!
-//! Those of replication (a record is written only by its home, a copy is a sealed state) are held by
-//! the simulation in `tests/sim`, where the same planted defects are noticed.
+//! Those of replication (a record is written only by its home, a copy is a sealed state) are in
+//! `invariants_afar.rs`, and in the simulation in `tests/sim`.
 
 use std::{
     collections::BTreeSet,

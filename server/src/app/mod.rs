@@ -21,8 +21,11 @@ pub mod holders;
 pub mod import;
 #[cfg(all(test, feature = "planted-faults"))]
 mod invariants;
+#[cfg(all(test, feature = "planted-faults"))]
+mod invariants_afar;
 pub mod lanes;
 pub mod leading;
+pub mod ledgers;
 pub mod live;
 pub mod members;
 pub mod moves;
@@ -38,6 +41,7 @@ mod people;
 pub mod points;
 pub mod records;
 pub mod recovery;
+pub mod releases;
 pub mod report;
 pub mod roles;
 #[cfg(test)]
@@ -46,6 +50,7 @@ mod scan;
 pub mod series;
 pub mod sight;
 pub mod transfers;
+pub mod users;
 
 use std::sync::Arc;
 
@@ -58,6 +63,14 @@ use crate::{
     parcel::office::Office,
     store::database::Database,
 };
+
+/// The ledgers that the nodes of a point share, if they share a database.
+pub fn shared_ledgers(app: &App) -> [ledgers::Shared; 2] {
+    [
+        ledgers::Shared::new(erasures::FILE, app.db.clone(), app.erasures.clone()),
+        ledgers::Shared::new(moves::DEPARTURES, app.db.clone(), app.departures.clone()),
+    ]
+}
 
 /// What use cases work with. Cheap to clone.
 #[derive(Clone)]

@@ -81,7 +81,7 @@ pub async fn revoke(app: &App, caller: &Caller, point: PointCode, reason: &str) 
 }
 
 /// The points of the roster by code, and the token of the next page.
-pub fn list(
+pub async fn list(
     app: &App,
     caller: &Caller,
     asked_size: i32,
@@ -91,6 +91,7 @@ pub fn list(
     let size = page_size(asked_size)?;
     let question = Question::new("peers");
     let after: Option<[u8; PLACE]> = question.place(page_token)?;
+    app.audit.looked_at_network(caller, Operation::ReadPeers).await?;
     let roster = app.keys.roster();
     let rest = roster.points().filter(|entry| after.is_none_or(|after| place(entry) > after));
     let mut entries: Vec<RosterEntry> = rest.take(size + 1).cloned().collect();

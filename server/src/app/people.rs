@@ -88,6 +88,7 @@ pub async fn identify(
             all.find(|known| appearance.token == known.token)
         });
         appearance.release.clear();
+        appearance.home.clear();
         appearance.source = known.map(|known| known.source.clone()).unwrap_or_default();
         if appearance.member.is_empty() {
             let token = known.map_or_else(|| app.outside.random(), |known| known.token);
@@ -202,11 +203,41 @@ async fn revise_each(
         if plan == before {
             continue;
         }
-        plan.event.update_time = app.outside.now();
-        let public = records::find(app, found.row.id).await?;
-        let was_public = public.iter().any(|at| at.is(Kind::EVENT, Audience::Public));
-        let (id, at) = (found.row.id, Some(found.row.sequence));
-        change = put(change.expect(found.feed.clone(), id, at), home, id, plan, was_public);
+        change = put_revised(app, change, found, plan).await?;
+    }
+    Ok(change)
+}
+
+/// Adds a plan to a change in the place of the one that was found, and the public event with it.
+pub async fn put_revised(
+    app: &App,
+    change: Change,
+    found: Found,
+    mut plan: EventPlan,
+) -> Result<Change> {
+    plan.event.update_time = app.outside.now();
+    let public = records::find(app, found.row.id).await?;
+    let was_public = public.iter().any(|at| at.is(Kind::EVENT, Audience::Public));
+    let (id, at, home) = (found.row.id, Some(found.row.sequence), found.feed.home.clone());
+    Ok(put(change.expect(found.feed, id, at), &home, id, plan, was_public))
+}
+
+/// Adds to a change that a member's home is another node's from now on: events of the other homes here
+/// that name the member have to ask there whether they still may.
+pub async fn gone_to(
+    app: &App,
+    mut change: Change,
+    (home, to): (&PointCode, &PointCode),
+    member: RecordId,
+) -> Result<Change> {
+    if app.keys.is_home(to) {
+        return Ok(change);
+    }
+    for at in app.keys.homes().into_iter().filter(|at| at != home) {
+        change = revise(app, change, &at, member, |appearance| {
+            appearance.home = appearance.release.map(|_| to.clone());
+        })
+        .await?;
     }
     Ok(change)
 }

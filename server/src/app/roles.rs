@@ -102,6 +102,12 @@ impl Accounts {
             reach => reach,
         };
         within(caller, reach, &account.point).map_err(|_| not_found)?;
+        if account.disabled.is_some() {
+            return Err(Error::Precondition {
+                reason: "USER_DISABLED",
+                message: "the account is disabled for good · 此账号已永久停用".to_owned(),
+            });
+        }
         let point = match &change.point {
             Some(point) => point.parse()?,
             None => account.point.clone(),

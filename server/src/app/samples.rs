@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{AccountId, RoleGrant},
+        account::{Account, AccountId, OwnWord, RoleGrant},
         id::{PointCode, RecordId},
         kind::Kind,
         language::Language,
@@ -30,7 +30,7 @@ use crate::{
     notify::Ways,
     outside::Outside,
     parcel::office::{self, Office},
-    store::database::Database,
+    store::{accounts, database::Database},
 };
 
 /// The association's data.
@@ -81,7 +81,7 @@ pub fn account(role: Role, point: &str) -> Caller {
         point: code(point),
         also: Vec::new(),
         member: None,
-        password_given: false,
+        own_word: OwnWord::Own,
         purpose: None,
         expires: Time(i64::MAX),
     }
@@ -98,9 +98,35 @@ pub fn named(name: &str, role: Role, member: Option<RecordId>) -> Caller {
         point: code(FOUNDER),
         also: Vec::new(),
         member,
-        password_given: false,
+        own_word: OwnWord::Own,
         purpose: None,
         expires: Time(i64::MAX),
+    }
+}
+
+/// Gives somebody the account that the sample says it has.
+pub async fn sign_up(app: &App, caller: &Caller) {
+    let Caller::Account { account, name, role, point, also, member, .. } = caller else {
+        panic!("has no account: {caller:?}")
+    };
+    let account = Account {
+        id: *account,
+        name: name.clone(),
+        role: *role,
+        point: point.clone(),
+        created: app.outside.now(),
+        disabled: None,
+        member: *member,
+        otp: false,
+        password_given: false,
+        password_by: String::new(),
+        confirmed_by: String::new(),
+        grants: Vec::new(),
+    };
+    let mut db = app.db.local().await.unwrap();
+    assert!(accounts::insert(&mut db, &account, "").await.unwrap(), "{name} is there");
+    for grant in also {
+        accounts::put_grant(&mut db, account.id, grant).await.unwrap();
     }
 }
 
@@ -125,15 +151,32 @@ pub async fn founder_in(
     outside: Outside,
     ways: Ways,
 ) -> Node {
+    let node = node_with(FOUNDER, dir, erasures, outside, ways).await;
+    node.enrol(FOUNDER).await;
+    node
+}
+
+/// The node of another point of the network, before it has heard of the roster.
+pub async fn node_of(point: &str, dir: tempfile::TempDir, outside: Outside) -> Node {
+    node_with(point, dir, Arc::default(), outside, Ways::default()).await
+}
+
+async fn node_with(
+    point: &str,
+    dir: tempfile::TempDir,
+    erasures: Arc<super::erasures::Ledger>,
+    outside: Outside,
+    ways: Ways,
+) -> Node {
     let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
     let issuer = key("issuer");
     let keys = Arc::new(Keyring::new(
         "gd".into(),
+        code(point),
         code(FOUNDER),
-        code(FOUNDER),
-        key(FOUNDER),
+        key(point),
         issuer.verifying_key(),
-        Some(issuer),
+        (point == FOUNDER).then_some(issuer),
     ));
     let heads = Arc::new(Heads::default());
     let (writer, _) = writer::Writer::start(writer::Parts {
@@ -183,9 +226,7 @@ pub async fn founder_in(
         keys,
         outside,
     };
-    let node = Node { app, _dir: dir };
-    node.enrol(FOUNDER).await;
-    node
+    Node { app, _dir: dir }
 }
 
 impl Node {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use yizhan_client::{
     answer::Answer,
     error::Result,
-    users::{self, Add, Disable, List, Password},
+    users::{self, Add, Confirm, Disable, List, Password},
 };
 
 use super::Dir;
@@ -20,6 +20,8 @@ pub enum User {
     List(At<List>),
     /// Disable an account for good
     Disable(At<Disable>),
+    /// Say that a member's account is in the member's own hands
+    Confirm(At<Confirm>),
     /// Set an account's password
     Passwd(At<Password>),
 }
@@ -42,6 +44,7 @@ impl User {
             }
             User::List(at) => users::list(&at.dir.connect().await?.node, at.arguments).await,
             User::Disable(at) => users::disable(&at.dir.connect().await?.node, at.arguments).await,
+            User::Confirm(at) => users::confirm(&at.dir.connect().await?.node, at.arguments).await,
             User::Passwd(at) => {
                 users::set_password(&at.dir.connect().await?.node, at.arguments).await
             }

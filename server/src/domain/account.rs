@@ -45,8 +45,34 @@ pub struct Account {
     pub otp: bool,
     /// Somebody else has set the password, and its owner has not changed it yet.
     pub password_given: bool,
+    /// Who has set the password last, other than its owner, as the audit names actors. Empty: nobody,
+    /// or the node's operator.
+    pub password_by: String,
+    /// Who else has made sure since then that the account is in its owner's hands.
+    pub confirmed_by: String,
     /// Roles besides the first, also those that are over or have yet to begin.
     pub grants: Vec<RoleGrant>,
+}
+
+/// Whether what somebody says here is the word of the person whose account it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OwnWord {
+    /// It is.
+    Own,
+    /// Somebody else has set the password and knows it as well.
+    Given,
+    /// The password was changed since then, by whoever knew it: nobody but who gave it has seen by whom.
+    Unconfirmed,
+}
+
+impl Account {
+    pub fn own_word(&self) -> OwnWord {
+        match (self.password_given, self.password_by.is_empty(), self.confirmed_by.is_empty()) {
+            (true, _, _) => OwnWord::Given,
+            (false, false, true) => OwnWord::Unconfirmed,
+            (false, _, _) => OwnWord::Own,
+        }
+    }
 }
 
 /// Roles that one account has besides the first.

@@ -202,6 +202,7 @@ pub fn event(plan: &EventPlan) -> Option<Event> {
         }
         appearance.member = None;
         appearance.release = None;
+        appearance.home = None;
         appearance.source.clear();
     }
     Some(event)

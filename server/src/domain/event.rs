@@ -169,6 +169,8 @@ pub struct Appearance {
     pub member: Option<MemberId>,
     /// The speaker's `media.release`; without one the names are not shown.
     pub release: Option<GrantId>,
+    /// The member's home, if that is another node's: it knows when the release ends.
+    pub home: Option<PointCode>,
     pub source: String,
 }
 

@@ -114,6 +114,23 @@ impl Names {
         self.all.iter().find(|name| name.script == script)
     }
 
+    /// The known names instead of these, if these say no more. A row of a table has one family name and
+    /// one given name for all Chinese names, one order, and one sort key: what else is known stays.
+    pub fn or_known(self, known: Names) -> Names {
+        let is_known = |name: &Name| {
+            known.in_script(name.script).is_some_and(|known| {
+                let is_whole = name.script == self.preferred || name.script == Script::Latin;
+                let parts = |name: &Name| (name.family.clone(), name.given.clone(), name.order);
+                let keys = name.sort_key.is_empty() || name.sort_key == known.sort_key;
+                name.full == known.full && keys && (!is_whole || parts(name) == parts(known))
+            })
+        };
+        let is_same = self.preferred == known.preferred
+            && self.all.len() == known.all.len()
+            && self.all.iter().all(is_known);
+        if is_same { known } else { self }
+    }
+
     /// Does any name hold characters that cannot be seen? Kept, but people are told.
     pub fn is_flagged(&self) -> bool {
         self.all.iter().any(|name| name.full.chars().any(is_invisible))
@@ -143,6 +160,27 @@ mod tests {
             Names::new(latin, Script::Latin, "names").unwrap().preferred().full,
             "Wulandari"
         );
+    }
+
+    #[test]
+    fn what_a_row_cannot_say_of_known_names_stays() {
+        let hant = Name { family: "歐陽".into(), ..name(Script::Hant, "歐陽若晴") };
+        let hans = name(Script::Hans, "欧阳若晴").sorted_by("ouyang ruoqing", "key").unwrap();
+        let names = |all: &[&Name]| {
+            let all = all.iter().map(|name| (*name).clone()).collect();
+            Names::new(all, Script::Hans, "names").unwrap()
+        };
+        let known = names(&[&hant, &hans]);
+        let plain = Name { family: String::new(), ..hant.clone() };
+        assert_eq!(names(&[&hans, &plain]).or_known(known.clone()), known);
+        for other in [
+            names(&[&hans]),
+            names(&[&hans, &name(Script::Hant, "歐陽若清")]),
+            names(&[&Name { family: "欧阳".into(), ..hans.clone() }, &plain]),
+            names(&[&hans.clone().sorted_by("ou yang", "key").unwrap(), &plain]),
+        ] {
+            assert_eq!(other.clone().or_known(known.clone()), other);
+        }
     }
 
     #[test]

@@ -374,6 +374,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.AccountService/ListUsers", Operation::ManageAccounts),
     ("/yizhan.v1.AccountService/DisableUser", Operation::ManageAccounts),
     ("/yizhan.v1.AccountService/SetPassword", Operation::ChangePassword),
+    ("/yizhan.v1.AccountService/ConfirmUser", Operation::ManageAccounts),
     ("/yizhan.v1.AccountService/SetRole", Operation::GrantProvincialAdmin),
     ("/yizhan.v1.AccountService/SetOtp", Operation::ChangePassword),
     ("/yizhan.v1.ApprovalService/ListApprovals", Operation::GiveApproval),

@@ -216,6 +216,14 @@ impl Roster {
         self.points().find(|entry| entry.parent.is_none())
     }
 
+    /// The provincial point that a point belongs to: the nearest one above it, or the founding point.
+    pub fn province_of(&self, point: &PointCode) -> Option<&RosterEntry> {
+        let is_province =
+            |entry: &&RosterEntry| entry.kind == PointKind::Province && entry.revoked.is_none();
+        let above = self.chain(point).skip(1).find(is_province);
+        above.or_else(|| self.root().filter(|root| root.code != *point))
+    }
+
     /// The point whose node serves this one: itself, or its host.
     pub fn server_of<'a>(&'a self, point: &'a PointCode) -> Option<&'a PointCode> {
         let entry = self.get(point)?;

@@ -6,7 +6,7 @@
 use tonic::metadata::MetadataMap;
 
 use crate::domain::{
-    account::{AccountId, RoleGrant},
+    account::{AccountId, OwnWord, RoleGrant},
     audit::{AccessPurpose, Author, Deed},
     id::{PointCode, RecordId},
     policy::{self, Operation, Reach, Role},
@@ -25,8 +25,8 @@ pub enum Caller {
         also: Vec<RoleGrant>,
         /// The record of the person whose account it is.
         member: Option<RecordId>,
-        /// Somebody else has set the password, and its owner has not changed it yet.
-        password_given: bool,
+        /// Whether it speaks for the person whose account it is.
+        own_word: OwnWord,
         /// Why the caller calls, if it says so.
         purpose: Option<AccessPurpose>,
         /// When the session ends at the latest.
@@ -137,9 +137,20 @@ impl Caller {
         self.member() == Some(record) && self.point() == Some(home)
     }
 
-    /// Is it the owner who signs in here? Whoever has given the password knows it as well.
-    pub fn speaks_for_itself(&self) -> bool {
-        !matches!(self, Caller::Account { password_given: true, .. })
+    /// Is this the caller's own account? An empty name is.
+    pub fn is_named(&self, name: &str) -> bool {
+        match self {
+            Caller::Account { name: own, .. } => name.is_empty() || name.to_lowercase() == *own,
+            Caller::Anonymous | Caller::Peer { .. } | Caller::Operator { .. } => false,
+        }
+    }
+
+    /// Is it the owner who signs in here? Whoever has given the password may have signed in with it.
+    pub fn own_word(&self) -> OwnWord {
+        match self {
+            Caller::Account { own_word, .. } => *own_word,
+            Caller::Anonymous | Caller::Peer { .. } | Caller::Operator { .. } => OwnWord::Own,
+        }
     }
 
     /// The role by which the caller does something: the first of those that reach furthest.
@@ -227,7 +238,7 @@ mod tests {
             point: "HK".parse().unwrap(),
             also: also.iter().map(grant).collect(),
             member,
-            password_given: false,
+            own_word: OwnWord::Own,
             purpose: None,
             expires: Time(i64::MAX),
         }

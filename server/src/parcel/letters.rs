@@ -56,6 +56,7 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
         Some(Kind::HandoffWord(word)) => return handoff::subject(word),
         Some(Kind::TransferWord(word)) => return words::subject(b"transfer ", &word.transfer),
         Some(Kind::MoveWord(word)) => return words::subject(b"move ", &word.r#move),
+        Some(Kind::AreaWord(word)) => return words::subject(b"areas ", &word.approval),
         Some(
             Kind::EnrolmentForward(_)
             | Kind::EnrolmentAnswer(_)
@@ -67,7 +68,9 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
             | Kind::HelpLookup(_)
             | Kind::HelpLookupAnswer(_)
             | Kind::HeadsQuestion(_)
-            | Kind::HeadsAnswer(_),
+            | Kind::HeadsAnswer(_)
+            | Kind::ReleasesQuestion(_)
+            | Kind::ReleasesAnswer(_),
         )
         | None => return Vec::new(),
     };
@@ -94,7 +97,9 @@ pub async fn act(
             | Kind::HelpLookup(_)
             | Kind::HelpLookupAnswer(_)
             | Kind::HeadsQuestion(_)
-            | Kind::HeadsAnswer(_),
+            | Kind::HeadsAnswer(_)
+            | Kind::ReleasesQuestion(_)
+            | Kind::ReleasesAnswer(_),
         ) => Ok(Verdict::Refused("NOT_EPHEMERAL")),
         Some(Kind::HelpParcel(parcel)) => help::arrive(here, db, (from, to), parcel).await,
         Some(Kind::HelpCopies(copies)) => help::keep_copies(here, db, (from, to), copies).await,
@@ -104,6 +109,7 @@ pub async fn act(
         Some(Kind::HandoffWord(word)) => handoff::arrive(here, db, (from, to), word).await,
         Some(Kind::TransferWord(word)) => words::arrive_transfer(here, db, (from, to), word).await,
         Some(Kind::MoveWord(word)) => words::arrive_move(here, db, (from, to), word).await,
+        Some(Kind::AreaWord(word)) => words::arrive_areas(here, db, (from, to), word).await,
         Some(Kind::HomeHandOver(part)) => hand_over(here, db, (from, to), part).await,
         // A kind that a newer version has added.
         None => Ok(Verdict::Refused("UNKNOWN_KIND")),

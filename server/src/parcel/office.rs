@@ -19,6 +19,7 @@ use super::{
     letters,
     questions::{
         AskError, EnrolmentHandler, FiguresHandler, HeadsHandler, LookupHandler, Questions,
+        ReleasesHandler,
     },
     seal::{self, Address, Manner, SealError, Sealed, is_admitted},
 };
@@ -229,6 +230,11 @@ impl Office {
     /// Says how live questions are answered. Only the first handler counts.
     pub fn on_heads(&self, handler: HeadsHandler) -> bool {
         self.questions.set_heads(handler)
+    }
+
+    /// Says how questions about releases are answered. Only the first handler counts.
+    pub fn on_releases(&self, handler: ReleasesHandler) -> bool {
+        self.questions.set_releases(handler)
     }
 
     /// At the end: nothing that a handler holds is held any longer.

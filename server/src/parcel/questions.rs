@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use yizhan_proto::v1::{
     EnrolmentAnswer, EnrolmentForward, HeadsAnswer, HeadsQuestion, HelpFigures, HelpLookup,
-    HelpLookupAnswer, Letter, letter::Kind,
+    HelpLookupAnswer, Letter, ReleasesAnswer, ReleasesQuestion, letter::Kind,
 };
 
 use crate::domain::{id::PointCode, time::Time};
@@ -40,6 +40,10 @@ pub type LookupHandler =
 /// Names the newest seals of this node's homes to the point that asks.
 pub type HeadsHandler =
     Box<dyn Fn(PointCode, HeadsQuestion) -> BoxFuture<'static, HeadsAnswer> + Send + Sync>;
+
+/// Says which releases of members of this node's homes have ended.
+pub type ReleasesHandler =
+    Box<dyn Fn(ReleasesQuestion) -> BoxFuture<'static, ReleasesAnswer> + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -71,6 +75,7 @@ pub(super) struct Questions {
     figures: Mutex<Option<Arc<FiguresHandler>>>,
     lookup: Mutex<Option<Arc<LookupHandler>>>,
     heads: Mutex<Option<Arc<HeadsHandler>>>,
+    releases: Mutex<Option<Arc<ReleasesHandler>>>,
 }
 
 impl Default for Questions {
@@ -83,6 +88,7 @@ impl Default for Questions {
             figures: Mutex::default(),
             lookup: Mutex::default(),
             heads: Mutex::default(),
+            releases: Mutex::default(),
         }
     }
 }
@@ -115,6 +121,16 @@ impl Questions {
         self.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         self.lookup.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         self.heads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        self.releases.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    }
+
+    pub fn set_releases(&self, handler: ReleasesHandler) -> bool {
+        let mut releases = self.releases.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_first = releases.is_none();
+        if is_first {
+            *releases = Some(Arc::new(handler));
+        }
+        is_first
     }
 
     pub fn set_heads(&self, handler: HeadsHandler) -> bool {
@@ -242,6 +258,16 @@ impl Questions {
                     async move { Letter { kind: Some(Kind::HeadsAnswer(answer.await)) } },
                 ))
             }
+            Some(Kind::ReleasesQuestion(question)) => {
+                let handler = {
+                    let known = self.releases.lock();
+                    known.unwrap_or_else(|poisoned| poisoned.into_inner()).clone()?
+                };
+                let answer = handler(question);
+                Some(Box::pin(
+                    async move { Letter { kind: Some(Kind::ReleasesAnswer(answer.await)) } },
+                ))
+            }
             Some(
                 Kind::RemovalReceipt(_)
                 | Kind::EnrolmentAnswer(_)
@@ -253,8 +279,10 @@ impl Questions {
                 | Kind::HandoffWord(_)
                 | Kind::TransferWord(_)
                 | Kind::MoveWord(_)
+                | Kind::AreaWord(_)
                 | Kind::HelpLookupAnswer(_)
-                | Kind::HeadsAnswer(_),
+                | Kind::HeadsAnswer(_)
+                | Kind::ReleasesAnswer(_),
             )
             | None => None,
         }

@@ -1,8 +1,10 @@
-//! Words about persons, when they arrive: kept with the parcel's number, and entered afterwards. Who
+//! Words about persons, and about areas, when they arrive: kept with the parcel's number, and entered afterwards. Who
 //! may say them at all is decided here, by the sender; what they mean, where the feed is written.
 
 use prost::Message;
-use yizhan_proto::v1::{self, move_word::Kind as Move, transfer_word::Kind};
+use yizhan_proto::v1::{
+    self, area_word::Kind as Areas, move_word::Kind as Move, transfer_word::Kind,
+};
 
 use super::letters::{Here, Verdict};
 use crate::{
@@ -19,6 +21,10 @@ pub const PART_MAX: usize = 256 * 1_024;
 pub const PARTS_MAX: u32 = 32;
 /// A part of a copy is kept under its version times this and its own number.
 pub const COPY_PARTS: u64 = 1 << 8;
+
+/// Areas of a proposal that people are shown, and the longest, in characters.
+pub const AREAS_MAX: usize = 100;
+pub const AREA_TEXT_MAX: usize = 100;
 
 /// Words on one copy, and on one move, take effect in the order in which they were written.
 pub fn subject(purpose: &[u8], id: &[u8]) -> Vec<u8> {
@@ -88,5 +94,41 @@ pub async fn arrive_transfer(
         arrived: here.now,
     };
     words::put(db, Channel::Transfers, &arrived).await?;
+    Ok(Verdict::Done)
+}
+
+/// A point proposes to the province that it belongs to, and that one answers the point.
+pub async fn arrive_areas(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    word: &v1::AreaWord,
+) -> Result<Verdict, StoreError> {
+    let malformed = Verdict::Refused("MALFORMED");
+    let Ok(subject) = word.approval[..].try_into().map(RecordId) else { return Ok(malformed) };
+    let fits = word.areas.len() <= AREAS_MAX
+        && word.areas.iter().all(|area| area.chars().count() <= AREA_TEXT_MAX);
+    if word.proposal_hash.len() != 32 || !fits {
+        return Ok(malformed);
+    }
+    let (point, province) = match word.kind() {
+        Areas::Unspecified => return Ok(malformed),
+        Areas::Propose => (from, to),
+        Areas::Approve => (to, from),
+    };
+    let roster = here.keys.roster();
+    if roster.province_of(point).is_none_or(|entry| entry.code != *province) {
+        return Ok(Verdict::Refused("NOT_ITS_PROVINCE"));
+    }
+    let arrived = Word {
+        owner: to.to_string(),
+        subject,
+        kind: i64::from(word.kind),
+        part: 0,
+        sender: from.to_string(),
+        word: word.encode_to_vec(),
+        arrived: here.now,
+    };
+    words::put(db, Channel::Areas, &arrived).await?;
     Ok(Verdict::Done)
 }

@@ -20,22 +20,31 @@ pub async fn insert(
     password_hash: &str,
 ) -> Result<bool> {
     let sql = "insert into accounts (id, name, role, point, password_hash, created_us, member,
-                 password_given)
-               values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (name) do nothing";
+                 password_given, password_by, confirmed_by)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (name) do nothing";
     let query = sqlx::query(sql).bind(account.id.0.to_vec()).bind(&account.name);
     let query = query.bind(account.role.name()).bind(account.point.as_str()).bind(password_hash);
     let member = account.member.map(|member| member.0.to_vec());
     let query = query.bind(account.created.0).bind(member).bind(i64::from(account.password_given));
+    let query = query.bind(&account.password_by).bind(&account.confirmed_by);
     Ok(query.execute(db).await?.rows_affected() == 1)
 }
 
 /// An account and its password hash.
 pub async fn find(db: &mut AnyConnection, name: &str) -> Result<Option<(Account, String)>> {
     let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret,
-                      password_given, password_hash
+                      password_given, password_by, confirmed_by, password_hash
                from accounts where name = $1";
     let row = sqlx::query(sql).bind(name).fetch_optional(db).await?;
     row.map(|row| Ok((Account::from_row(&row)?, row.try_get("password_hash")?))).transpose()
+}
+
+pub async fn find_by_id(db: &mut AnyConnection, id: AccountId) -> Result<Option<Account>> {
+    let sql =
+        "select id, name, role, point, created_us, disabled_us, member, otp_secret, password_given,
+                password_by, confirmed_by
+         from accounts where id = $1";
+    Ok(sqlx::query_as(sql).bind(id.0.to_vec()).fetch_optional(db).await?)
 }
 
 /// Accounts by name, from just after `after`; of one point, or of all.
@@ -46,7 +55,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Account>> {
     let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret,
-                      password_given
+                      password_given, password_by, confirmed_by
                from accounts
                where name > $1 and ($2 = '' or point = $2) order by name limit $3";
     let query = sqlx::query_as(sql).bind(after).bind(point.unwrap_or(""));
@@ -56,7 +65,8 @@ pub async fn list(
 /// The accounts of a member.
 pub async fn of_member(db: &mut AnyConnection, member: RecordId) -> Result<Vec<Account>> {
     let sql =
-        "select id, name, role, point, created_us, disabled_us, member, otp_secret, password_given
+        "select id, name, role, point, created_us, disabled_us, member, otp_secret, password_given,
+                password_by, confirmed_by
          from accounts where member = $1 order by name";
     Ok(sqlx::query_as(sql).bind(member.0.to_vec()).fetch_all(db).await?)
 }
@@ -68,16 +78,31 @@ pub async fn disable(db: &mut AnyConnection, id: AccountId, now: Time) -> Result
     Ok(())
 }
 
-/// Replaces a password; `is_given`: by one that somebody else than its owner knows.
-pub async fn update_password(
+/// Replaces a password that its owner has changed.
+pub async fn change_password(db: &mut AnyConnection, id: AccountId, hash: &str) -> Result<()> {
+    let sql = "update accounts set password_hash = $1, password_given = 0 where id = $2";
+    sqlx::query(sql).bind(hash).bind(id.0.to_vec()).execute(db).await?;
+    Ok(())
+}
+
+/// Replaces a password by one that somebody else has set; `by` is empty for the node's operator.
+pub async fn give_password(
     db: &mut AnyConnection,
     id: AccountId,
-    password_hash: &str,
-    is_given: bool,
+    hash: &str,
+    by: &str,
 ) -> Result<()> {
-    let sql = "update accounts set password_hash = $1, password_given = $2 where id = $3";
-    let query = sqlx::query(sql).bind(password_hash).bind(i64::from(is_given));
+    let sql = "update accounts set password_hash = $1, password_given = $2, password_by = $3,
+                 confirmed_by = '' where id = $4";
+    let query = sqlx::query(sql).bind(hash).bind(i64::from(!by.is_empty())).bind(by);
     query.bind(id.0.to_vec()).execute(db).await?;
+    Ok(())
+}
+
+/// Notes who has made sure that the account is in its owner's hands.
+pub async fn confirm(db: &mut AnyConnection, id: AccountId, by: &str) -> Result<()> {
+    let sql = "update accounts set confirmed_by = $1 where id = $2 and password_given = 0";
+    sqlx::query(sql).bind(by).bind(id.0.to_vec()).execute(db).await?;
     Ok(())
 }
 
@@ -223,7 +248,7 @@ pub async fn find_session(
     idle_since: Time,
 ) -> Result<Option<Session>> {
     let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret,
-                      password_given, used_us, expires_us
+                      password_given, password_by, confirmed_by, used_us, expires_us
                from sessions join accounts on accounts.id = sessions.account
                where token_hash = $1 and expires_us > $2 and used_us > $3
                  and disabled_us is null";
@@ -285,6 +310,8 @@ impl FromRow<'_, AnyRow> for Account {
                 .transpose()?,
             otp: row.try_get::<Option<Vec<u8>>, _>("otp_secret")?.is_some(),
             password_given: row.try_get::<i64, _>("password_given")? != 0,
+            password_by: row.try_get("password_by")?,
+            confirmed_by: row.try_get("confirmed_by")?,
             grants: Vec::new(),
         })
     }

@@ -59,6 +59,55 @@ pub async fn list_undone(db: &mut AnyConnection, limit: usize) -> Result<Vec<App
     Ok(sqlx::query_as(sql).bind(limit as i64).fetch_all(db).await?)
 }
 
+/// Those that wait for another point's people as well, and have not been sent there.
+pub async fn list_unforwarded(
+    db: &mut AnyConnection,
+    operation: &str,
+    limit: u32,
+) -> Result<Vec<Approval>> {
+    let sql = sqlx::AssertSqlSafe(format!(
+        "{COLUMNS} where state = 'open' and operation = $1 and forwarded = '' and task <> ''
+         order by id limit $2"
+    ));
+    let query = sqlx::query_as(sql).bind(operation).bind(i64::from(limit));
+    Ok(query.fetch_all(db).await?)
+}
+
+/// Notes that a point was told.
+pub async fn forwarded(db: &mut AnyConnection, id: RecordId, to: &str) -> Result<()> {
+    let sql = "update approvals set forwarded = $2 where id = $1";
+    sqlx::query(sql).bind(id.0.to_vec()).bind(to).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
+/// One that another point was told of, and which.
+pub async fn find_forwarded(
+    db: &mut AnyConnection,
+    id: RecordId,
+) -> Result<Option<(Approval, String)>> {
+    let sql = "select id, operation, subject, task, point, requested_by, requested_us, expires_us,
+                      state, decided_by, decided_us, outcome, forwarded
+               from approvals where id = $1 and forwarded <> ''";
+    let row = sqlx::query(sql).bind(id.0.to_vec()).fetch_optional(db).await?;
+    row.map(|row| Ok((Approval::from_row(&row)?, row.try_get("forwarded")?))).transpose()
+}
+
+/// Open ones that were asked for by somebody whose name begins so.
+pub async fn count_open_by(db: &mut AnyConnection, start: &str) -> Result<i64> {
+    let sql = "select count(*) from approvals
+               where state = 'open' and substr(requested_by, 1, length($1)) = $1";
+    Ok(sqlx::query(sql).bind(start).fetch_one(db).await?.try_get(0)?)
+}
+
+/// Adds one that has come from elsewhere; false if it is there.
+pub async fn insert_once(db: &mut AnyConnection, approval: &Approval) -> Result<bool> {
+    if find(&mut *db, approval.id).await?.is_some() {
+        return Ok(false);
+    }
+    insert(db, approval).await?;
+    Ok(true)
+}
+
 /// Agrees, if nobody has decided yet.
 pub async fn give(
     db: &mut AnyConnection,
@@ -83,6 +132,21 @@ pub async fn end(
                where id = $1 and state = 'given'";
     let query = sqlx::query(sql).bind(id.0.to_vec()).bind(state.name()).bind(outcome);
     Ok(query.execute(db).await.map_err(failed)?.rows_affected() == 1)
+}
+
+/// Is there one that was not given in time, and still holds its task?
+pub async fn has_late(db: &mut AnyConnection, now: Time) -> Result<bool> {
+    let sql = "select count(*) from approvals where state = 'open' and expires_us <= $1";
+    let count: i64 = sqlx::query(sql).bind(now.0).fetch_one(db).await?.try_get(0)?;
+    Ok(count > 0)
+}
+
+/// Closes those that were not given in time: nothing is left of what they would have set off.
+pub async fn close_late(db: &mut AnyConnection, now: Time) -> Result<()> {
+    let sql = "update approvals set state = 'expired', task = ''
+               where state = 'open' and expires_us <= $1";
+    sqlx::query(sql).bind(now.0).execute(db).await.map_err(failed)?;
+    Ok(())
 }
 
 /// Takes a person's id out of what was asked about that person.

@@ -52,6 +52,9 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (120, None, include_str!("../../migrations/0120_passwords.sql")),
     (130, None, include_str!("../../migrations/0130_lanes.sql")),
     (140, None, include_str!("../../migrations/0140_escalated.sql")),
+    (150, None, include_str!("../../migrations/0150_confirmed.sql")),
+    (151, None, include_str!("../../migrations/0151_forwarded.sql")),
+    (152, None, include_str!("../../migrations/0152_ledgers.sql")),
 ];
 
 /// Settings of every SQLite connection.

@@ -431,19 +431,23 @@ pub async fn count(
     .map_err(failed)
 }
 
-/// Open requests of one copy: how many, how many are overdue, when the oldest was received.
+/// Open requests of one copy, of one category or (empty) of all: how many, how many are overdue, when
+/// the oldest was received.
 pub async fn count_open(
     db: &mut AnyConnection,
     slot: Slot,
     now_us: i64,
+    category: &str,
 ) -> Result<(i64, i64, Option<i64>), StoreError> {
     sqlx::query_as(
         "select count(*), coalesce(sum(case when due_us < $2 then 1 else 0 end), 0) + 0,
                 min(received_us)
-         from help_requests where slot = $1 and is_open = 1 and state > 0",
+         from help_requests where slot = $1 and is_open = 1 and state > 0
+           and ($3 = '' or category = $3)",
     )
     .bind(i64::from(slot.0))
     .bind(now_us)
+    .bind(category)
     .fetch_one(db)
     .await
     .map_err(failed)

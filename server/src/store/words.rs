@@ -1,4 +1,4 @@
-//! Words about persons on their way in: kept with the parcel's number, entered afterwards.
+//! Words about persons, and about areas, on their way in: kept with the parcel's number, entered afterwards.
 
 use sqlx::{AnyConnection, FromRow, Row, any::AnyRow};
 
@@ -14,6 +14,8 @@ pub type Connection = AnyConnection;
 pub enum Channel {
     Transfers = 1,
     Moves = 2,
+    /// Whom a point serves: what it proposes, and what the province says.
+    Areas = 3,
 }
 
 /// A word that has come.

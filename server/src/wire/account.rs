@@ -21,6 +21,8 @@ impl From<Account> for v1::User {
             member: account.member.map(|member| member.to_string()).unwrap_or_default(),
             otp: account.otp,
             password_given: account.password_given,
+            password_by: account.password_by,
+            confirmed_by: account.confirmed_by,
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::domain::{
     time::Time,
 };
 
-/// An approval as it stands at a moment.
-pub fn message(approval: Approval, now: Time) -> v1::Approval {
+/// An approval as it stands at a moment, and what it sets off in a word.
+pub fn message(approval: Approval, task: String, now: Time) -> v1::Approval {
     let state = match approval.state_at(now) {
         ApprovalState::Open => State::Open,
         ApprovalState::Given => State::Given,
@@ -29,5 +29,6 @@ pub fn message(approval: Approval, now: Time) -> v1::Approval {
         decided_by: approval.decided_by,
         decide_time: approval.decided.map(time_message),
         outcome: approval.outcome,
+        task,
     }
 }

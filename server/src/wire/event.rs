@@ -187,6 +187,7 @@ fn appearance(appearance: v1::Appearance) -> Result<Appearance, Invalid> {
             .map(MemberId),
         release: optional(&appearance.release, |id| record_id(id, "appearances.release"))?
             .map(GrantId),
+        home: optional(&appearance.home, |code| point_code(code, "appearances.home"))?,
         source: source(&appearance.source, "appearances.source")?,
     })
 }
@@ -201,6 +202,7 @@ fn appearance_message(appearance: Appearance) -> v1::Appearance {
         display_names: texts_message(appearance.display_names),
         member: appearance.member.map(|id| id.to_string()).unwrap_or_default(),
         release: appearance.release.map(|id| id.to_string()).unwrap_or_default(),
+        home: appearance.home.map(|home| home.to_string()).unwrap_or_default(),
         source: appearance.source,
     }
 }

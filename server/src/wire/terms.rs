@@ -29,6 +29,9 @@ use crate::domain::{
 /// Kind under which cards are found of members who have had another home before.
 pub const MOVED: &str = "moved";
 
+/// Kind under which events are found that name somebody by a release of another node's home.
+pub const NOTED_ELSEWHERE: &str = "noted_elsewhere";
+
 /// Reads a payload of a known kind, checks every rule of the kind, appends its terms to `out`, and
 /// answers where it stands in the calendar. A consent is found by its member alone.
 ///
@@ -123,8 +126,12 @@ fn describe_checked(
             let plan: EventPlan = decode::<v1::EventPlan>(payload)?.try_into()?;
             let mut terms = open(home, kind, out);
             event_terms(&mut terms, &plan.event);
-            for member in plan.event.appearances.iter().filter_map(|one| one.member) {
+            let appearances = &plan.event.appearances;
+            for member in appearances.iter().filter_map(|one| one.member) {
                 terms.filter(Filter::Member, &hex::encode(member.0));
+            }
+            if appearances.iter().any(|one| one.home.is_some() && one.release.is_some()) {
+                terms.filter(Filter::Kind, NOTED_ELSEWHERE);
             }
             return Ok(Some(plan.event.start_time));
         }

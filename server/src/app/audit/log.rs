@@ -12,7 +12,7 @@ use crate::{
         audit::{Act, Deed, KEPT_US, MARK_MISSING, Mark},
         id::RecordId,
         kind::Kind,
-        policy::Operation,
+        policy::{Operation, Role},
         time::Time,
     },
     identity::caller::Caller,
@@ -137,6 +137,15 @@ impl Audit {
     ) -> Result<()> {
         let deed = caller.deed(operation);
         self.note(shown.into_iter().map(|(kind, id)| deed.act(kind, id, "shown")).collect()).await
+    }
+
+    /// Somebody of the province has looked at what the network's points do. Returns when that is durable.
+    pub async fn looked_at_network(&self, caller: &Caller, operation: Operation) -> Result<()> {
+        let deed = caller.deed(operation);
+        if deed.author.role != Role::ProvincialAdmin.name() {
+            return Ok(());
+        }
+        self.note(vec![deed.on_nothing("network_metadata")]).await
     }
 
     /// A caller who is signed in was refused something. `outcome` is a short word.

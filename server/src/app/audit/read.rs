@@ -74,6 +74,7 @@ pub async fn list(app: &App, caller: &Caller, asked: Asked) -> Result<Page> {
         let last = lines.last().map_or(0, |line| line.number);
         next_page_token = question.token(&last.to_be_bytes());
     }
+    app.audit.looked_at_network(caller, Operation::ReadAudit).await?;
     Ok(Page { lines, next_page_token })
 }
 

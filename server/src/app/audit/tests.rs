@@ -95,6 +95,24 @@ async fn pages_of_the_audit_follow_each_other() {
 }
 
 #[tokio::test]
+async fn what_the_province_looks_at_is_noted_and_others_do_not_fill_the_log() {
+    let node = founder().await;
+    let app = &node.app;
+    let province = account(Role::ProvincialAdmin, FOUNDER);
+    for caller in [&province, &admin(FOUNDER)] {
+        list(app, caller, Asked::default()).await.unwrap();
+        crate::app::peers::list(app, caller, 0, "").await.unwrap();
+        crate::app::desk::figures(app, caller, None).await.unwrap();
+    }
+    let lines = list(app, &admin(FOUNDER), Asked::default()).await.unwrap().lines;
+    let looks = lines.iter().filter(|line| line.outcome == "network_metadata");
+    let mut looks: Vec<_> = looks.map(|line| (&*line.role, &*line.operation)).collect();
+    looks.sort_unstable();
+    let of = |operation| ("provincial_admin", operation);
+    assert_eq!(looks, [of("read_audit"), of("read_desk_figures"), of("read_peers")]);
+}
+
+#[tokio::test]
 async fn a_day_of_exports_has_an_end() {
     let node = founder().await;
     let (audit, staff) = (&node.app.audit, account(Role::Staff, FOUNDER));

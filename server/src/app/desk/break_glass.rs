@@ -58,11 +58,14 @@ pub struct Asked {
     pub key_lost: bool,
 }
 
-pub async fn break_glass(
-    app: &App,
-    caller: &Caller,
-    asked: Asked,
-) -> Result<v1::GetDeskRequestResponse> {
+/// What became of it.
+pub enum Glass {
+    /// This approval is needed first; then the same is asked again, with the same reason.
+    Asked(RecordId),
+    Opened(v1::GetDeskRequestResponse),
+}
+
+pub async fn break_glass(app: &App, caller: &Caller, asked: Asked) -> Result<Glass> {
     caller.may(Operation::BreakGlass)?;
     let reference = Reference::parse(&asked.reference, "reference")?;
     let reason = handoff::reason(&asked.reason, "reason")?;
@@ -72,13 +75,7 @@ pub async fn break_glass(
     if let Permit::Asked(id) =
         permit(app, caller, Operation::BreakGlass, (&point, &subject)).await?
     {
-        return Err(Error::Precondition {
-            reason: "TWO_PERSONS_NEEDED",
-            message: format!(
-                "a second person has to agree: yizhan approval give {id}; then ask again, with the \
-                 same reason"
-            ),
-        });
+        return Ok(Glass::Asked(id));
     }
     let homes = sight::homes(app, caller, Operation::BreakGlass);
     for found in with_reference(app, &reference).await? {
@@ -87,7 +84,7 @@ pub async fn break_glass(
         }
         let stored = Stored::of(found)?;
         if handles(app, caller, Operation::BreakGlass, &stored) {
-            return open_here(app, caller, &stored, &reason).await;
+            return Ok(Glass::Opened(open_here(app, caller, &stored, &reason).await?));
         }
     }
     let copy = find_copy(app, &reference, &homes).await?.filter(|(stored, deputy)| {
@@ -95,7 +92,8 @@ pub async fn break_glass(
         sight::handles(app, caller, Operation::BreakGlass, about, false)
     });
     if let Some((stored, deputy)) = copy {
-        return open_copy(app, caller, stored, &deputy, (&reason, asked.key_lost)).await;
+        let opened = open_copy(app, caller, stored, &deputy, (&reason, asked.key_lost)).await?;
+        return Ok(Glass::Opened(opened));
     }
     app.audit.refused(caller, Operation::BreakGlass, None, "not_found").await?;
     Err(not_found())

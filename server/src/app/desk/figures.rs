@@ -1,6 +1,9 @@
 //! Every point's desk in figures: what the province sees of it. Counts below five are not told.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use yizhan_proto::v1::{
@@ -16,6 +19,7 @@ use crate::{
         sight,
     },
     domain::{
+        help_category::HelpCategory,
         id::PointCode,
         policy::{Operation, Reach},
     },
@@ -58,8 +62,13 @@ pub async fn figures(
     for point in wanted.iter().filter(|point| !app.keys.is_home(point)) {
         servers.extend(roster.server_of(point).cloned());
     }
+    app.audit.looked_at_network(caller, Operation::ReadDeskFigures).await?;
     let here = local(app).await?;
     let mut known: Vec<PointFigures> = here.points;
+    let mut limits = BTreeMap::new();
+    for point in wanted.iter().filter(|point| own.contains(point)) {
+        limits.insert(point.clone(), limit(app, caller, point).await?);
+    }
     let asked = stream::iter(servers).map(|server| async move { ask(app, &server).await });
     let mut asked = asked.buffer_unordered(AT_ONCE);
     while let Some(answer) = asked.next().await {
@@ -68,11 +77,44 @@ pub async fn figures(
     let shown = |point: &PointCode| {
         let found = known.iter().find(|one| one.point == point.as_str());
         match found {
-            Some(found) => shown(found, own.contains(point)),
+            Some(found) => shown(found, limits.get(point), reach == Reach::Everything),
             None => DeskFigures { point: point.to_string(), ..DeskFigures::default() },
         }
     };
     Ok(wanted.iter().map(shown).collect())
+}
+
+/// How far somebody sees into a desk of the own: all of it, or some categories and what is open of them.
+enum Limit {
+    None,
+    To { categories: Vec<HelpCategory>, open: i64, overdue: i64, oldest_minutes: i64 },
+}
+
+async fn limit(app: &App, caller: &Caller, home: &PointCode) -> Result<Limit> {
+    let handles = |category| {
+        let about = (home, category);
+        sight::handles(app, caller, Operation::ReadHelpRequest, about, false)
+    };
+    // A category that is not known any more is for whoever handles all.
+    if handles(None) {
+        return Ok(Limit::None);
+    }
+    let mut categories = HelpCategory::ALL.to_vec();
+    categories.retain(|category| handles(Some(*category)));
+    let (mut all, mut late, mut oldest) = (0, 0, None::<i64>);
+    if let Some(held) = app.heads.find(&sealed_feed(home)).and_then(|view| view.held) {
+        let now = app.outside.now();
+        let mut db = app.db.reader().await?;
+        for category in &categories {
+            let (open, overdue, first) =
+                help_requests::count_open(&mut db, held.slot, now.0, category.name()).await?;
+            (all, late) = (all + open, late + overdue);
+            oldest = [oldest, first].into_iter().flatten().min();
+        }
+        oldest = oldest.map(|at| ((now.0 - at) / MINUTE_US).max(0));
+    }
+    let oldest_minutes = oldest.unwrap_or(0);
+    Ok(Limit::To { categories, open: all, overdue: late, oldest_minutes })
 }
 
 async fn ask(app: &App, server: &PointCode) -> Vec<PointFigures> {
@@ -109,7 +151,7 @@ pub async fn local(app: &App) -> Result<HelpFigures> {
                 });
             }
             let (open, overdue, oldest) =
-                help_requests::count_open(&mut db, held.slot, now.0).await?;
+                help_requests::count_open(&mut db, held.slot, now.0, "").await?;
             one.open = i32::try_from(open).unwrap_or(i32::MAX);
             one.overdue = i32::try_from(overdue).unwrap_or(i32::MAX);
             one.oldest_minutes = oldest.map_or(0, |at| ((now.0 - at) / MINUTE_US).max(0));
@@ -135,23 +177,38 @@ pub async fn answer(app: &App, from: &PointCode) -> HelpFigures {
     HelpFigures::default()
 }
 
-fn shown(figures: &PointFigures, is_own: bool) -> DeskFigures {
-    let told = |count: i32| match count {
+/// What is shown of a desk: exact where the caller works on it (`limit`), without small counts where the
+/// caller only counts (`counts`), and nothing else.
+fn shown(figures: &PointFigures, limit: Option<&Limit>, counts: bool) -> DeskFigures {
+    let told = |count: i32, is_own: bool| match count {
         1..SMALLEST if !is_own => format!("<{SMALLEST}"),
         count => count.to_string(),
     };
-    let cell = |cell: &v1::help_figures::Cell| Cell {
+    let is_own = |category: &str| match limit {
+        Some(Limit::None) => true,
+        Some(Limit::To { categories, .. }) => categories.iter().any(|one| one.name() == category),
+        None => false,
+    };
+    let cells = figures.cells.iter().filter(|cell| counts || is_own(&cell.category));
+    let cells = cells.map(|cell| Cell {
         category: cell.category.clone(),
         state: cell.state,
-        count: told(cell.count),
+        count: told(cell.count, is_own(&cell.category)),
+    });
+    let exact = matches!(limit, Some(Limit::None));
+    let (open, overdue, oldest_minutes) = match limit {
+        Some(Limit::To { open, overdue, oldest_minutes, .. }) if !counts => {
+            (open.to_string(), overdue.to_string(), *oldest_minutes)
+        }
+        _ => (told(figures.open, exact), told(figures.overdue, exact), figures.oldest_minutes),
     };
     DeskFigures {
         point: figures.point.clone(),
         answered: true,
-        cells: figures.cells.iter().map(cell).collect(),
-        open: told(figures.open),
-        overdue: told(figures.overdue),
-        oldest_minutes: figures.oldest_minutes,
+        cells: cells.collect(),
+        open,
+        overdue,
+        oldest_minutes,
     }
 }
 
@@ -160,23 +217,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_counts_of_others_are_not_told() {
+    fn small_counts_of_others_are_not_told_and_other_categories_not_at_all() {
+        let cell = |category: &str, count| v1::help_figures::Cell {
+            category: category.into(),
+            state: 1,
+            count,
+        };
         let figures = PointFigures {
             point: "GB-LON".into(),
-            cells: vec![
-                v1::help_figures::Cell { category: "legal".into(), state: 1, count: 3 },
-                v1::help_figures::Cell { category: "housing".into(), state: 1, count: 5 },
-            ],
+            cells: vec![cell("legal", 3), cell("housing", 5)],
             open: 8,
             overdue: 0,
             oldest_minutes: 7,
         };
-        let counts = |is_own| {
-            let shown = shown(&figures, is_own);
-            (shown.cells[0].count.clone(), shown.cells[1].count.clone(), shown.open, shown.overdue)
+        let legal = || Limit::To {
+            categories: vec![HelpCategory::Legal],
+            open: 3,
+            overdue: 1,
+            oldest_minutes: 2,
         };
-        let told = |a: &str, b: &str| (a.to_owned(), b.to_owned(), "8".to_owned(), "0".to_owned());
-        assert_eq!(counts(false), told("<5", "5"));
-        assert_eq!(counts(true), told("3", "5"));
+        for (limit, counts, cells, (open, overdue, oldest)) in [
+            (None, true, &["<5", "5"][..], ("8", "0", 7)),
+            (Some(Limit::None), false, &["3", "5"], ("8", "0", 7)),
+            (Some(legal()), false, &["3"], ("3", "1", 2)),
+            // Who also counts for the province sees the others as the province does.
+            (Some(legal()), true, &["3", "5"], ("8", "0", 7)),
+            (None, false, &[], ("8", "0", 7)),
+        ] {
+            let shown = shown(&figures, limit.as_ref(), counts);
+            let counted: Vec<_> = shown.cells.iter().map(|cell| cell.count.as_str()).collect();
+            assert_eq!(counted, cells);
+            let totals = (shown.open.as_str(), shown.overdue.as_str(), shown.oldest_minutes);
+            assert_eq!(totals, (open, overdue, oldest));
+        }
     }
 }

@@ -11,7 +11,7 @@ mod show;
 mod simulate;
 mod supplies;
 
-pub use break_glass::{Asked as BreakGlass, break_glass};
+pub use break_glass::{Asked as BreakGlass, Glass, break_glass};
 pub use escalation::run as escalate;
 pub use figures::{answer, figures};
 pub use moves::{Triage, assign, duplicate, note, redirect, reopen, reply, resolve, triage, wait};

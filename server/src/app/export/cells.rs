@@ -166,8 +166,9 @@ pub fn org(org: v1::Org) -> Cells {
     ]
 }
 
-pub const GROUP: [&str; 11] = [
+pub const GROUP: [&str; 16] = [
     "id",
+    "group_id",
     "home_point",
     "kind",
     "topic",
@@ -178,11 +179,19 @@ pub const GROUP: [&str; 11] = [
     "started_on",
     "ended_on",
     "state",
+    "scope_region",
+    "org_ids",
+    "event_id",
+    "channel",
 ];
 
 pub fn group(group: v1::Group) -> Cells {
+    let channel = group.channel.map(|one| format!("{}:{}", one.service, one.value));
+    // What came from no file is called by the id of its record.
+    let name = if group.source.is_empty() { group.id.clone() } else { group.source };
     vec![
         group.id,
+        name,
         group.home,
         GroupKind::from_number(group.kind, "").map_or("", GroupKind::name).to_owned(),
         group.topic,
@@ -193,6 +202,10 @@ pub fn group(group: v1::Group) -> Cells {
         day(group.started_on.as_ref()),
         day(group.ended_on.as_ref()),
         GroupState::from_number(group.state, "").map_or("", GroupState::name).to_owned(),
+        group.scope_region,
+        joined(&group.orgs),
+        group.event,
+        channel.unwrap_or_default(),
     ]
 }
 
@@ -242,7 +255,7 @@ fn number(number: u32) -> String {
     Some(number).filter(|number| *number > 0).map(|number| number.to_string()).unwrap_or_default()
 }
 
-fn moment(message: Option<prost_types::Timestamp>) -> String {
+pub fn moment(message: Option<prost_types::Timestamp>) -> String {
     let read = message.and_then(|message| time(message, "").ok());
     read.map(|time: Time| time.to_string()).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use yizhan_proto::v1;
 
-use super::cells::{Cells, day, joined};
+use super::cells::{Cells, day, joined, moment};
 use crate::{
     app::{App, error::Result, records::Found, sight},
     domain::{
@@ -43,7 +43,8 @@ const OF_CARDS: [&str; 20] = [
     "availability",
 ];
 /// What only the home knows.
-const OF_HOMES: [&str; 13] = [
+const OF_HOMES: [&str; 24] = [
+    "member_id",
     "state",
     "joined_on",
     "ended_on",
@@ -56,7 +57,17 @@ const OF_HOMES: [&str; 13] = [
     "degree_isced",
     "field_isced_f",
     "institution",
+    "subject",
     "skills",
+    "preferred_lang",
+    "other_langs",
+    "field_group",
+    "study_org_id",
+    "employer_org_id",
+    "moved_from",
+    "moved_on",
+    "created_at",
+    "updated_at",
 ];
 
 /// The columns that some row can fill for this caller.
@@ -157,7 +168,22 @@ fn cell(column: &str, card: &v1::FoundMember, member: Option<&v1::Member>) -> St
         "degree_isced" => study().and_then(|study| year(study.degree_isced)),
         "field_isced_f" => study().map(|study| study.field_isced_f.clone()),
         "institution" => study().map(|study| study.institution.clone()),
+        "subject" => study().map(|study| study.subject.clone()),
         "skills" => member.map(|member| joined(&member.skills)),
+        // What came from no file is called by the id of its record.
+        "member_id" => member.map(|member| match member.source.as_str() {
+            "" => card.id.clone(),
+            source => source.to_owned(),
+        }),
+        "preferred_lang" => member.map(|member| member.preferred_language.clone()),
+        "other_langs" => member.map(|member| joined(&member.other_languages)),
+        "field_group" => member.map(|member| member.field_group.clone()),
+        "study_org_id" => study().map(|study| study.org.clone()),
+        "employer_org_id" => member.map(|member| member.employer_org.clone()),
+        "moved_from" => member.map(|member| member.moved_from.clone()),
+        "moved_on" => member.map(|member| day(member.moved_on.as_ref())),
+        "created_at" => member.map(|member| moment(member.create_time)),
+        "updated_at" => member.map(|member| moment(member.update_time)),
         _ => None,
     };
     text.unwrap_or_default()

@@ -8,11 +8,12 @@ use crate::{
     app::{
         audit,
         error::Result,
+        groups,
         import::Order,
-        members, points,
+        members, points, records,
         samples::{FILES, FOUNDER, Node, account, admin, also, founder},
     },
-    domain::policy::Role,
+    domain::{id::RecordId, policy::Role},
     identity::caller::Caller,
 };
 
@@ -121,6 +122,141 @@ async fn consents_and_places_are_taken_out_as_they_are_brought_in() {
         let network = account(Role::ProvincialAdmin, FOUNDER);
         assert!(taken(&node, &network, asked(kind)).await.is_err(), "they do not leave home");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_and_groups_that_were_taken_out_and_are_brought_in_again_change_nothing() {
+    let node = founder().await;
+    let (app, staff) = (&node.app, admin(FOUNDER));
+    node.import(&FILES, Order::default()).await;
+    // Somebody, and a group, that came from no file.
+    let name = |script, family: &str, given: &str, full: &str, order, key: &str| v1::PersonName {
+        script,
+        family: family.into(),
+        given: given.into(),
+        full: full.into(),
+        order,
+        sort_key: key.into(),
+    };
+    let member = v1::Member {
+        state: 2,
+        names: vec![
+            name(1, "欧阳", "若晴", "欧阳若晴", 1, "ouyang ruoqing"),
+            name(2, "歐陽", "若晴", "歐陽若晴", 1, ""),
+            name(3, "Ouyang", "Ruoqing", "Ruoqing Ouyang", 2, ""),
+        ],
+        preferred_script: 1,
+        preferred_language: "zh-Hans".into(),
+        other_languages: vec!["en".into()],
+        city_code: "440100".into(),
+        phone: "+8613800138000".into(),
+        study: Some(v1::member::Study {
+            country: "GB".into(),
+            institution: "School of the Arts".into(),
+            subject: "Stage lighting".into(),
+            ..Default::default()
+        }),
+        skills: vec!["lighting".into(), "sound".into()],
+        ..Default::default()
+    };
+    let new = members::New { member, ..members::New::default() };
+    let made = members::create(app, &staff, new).await.unwrap();
+    let group = v1::Group {
+        kind: 2,
+        titles: vec![v1::LocalText { language: "en".into(), text: "Liaison".into() }],
+        scope_region: "440100".into(),
+        state: 2,
+        ..Default::default()
+    };
+    groups::create(app, &staff, group, None, "").await.unwrap();
+    let id = RecordId::parse(&made.id, "id").unwrap();
+    let stored = async || {
+        let found = records::find(app, id).await.unwrap();
+        found
+            .iter()
+            .map(|found| (found.feed.clone(), found.row.payload.clone()))
+            .collect::<Vec<_>>()
+    };
+    let before = stored().await;
+
+    let (columns, rows) = taken(&node, &staff, asked(ExportKind::Member)).await.unwrap();
+    let members_file = file(&columns, &rows);
+    let (columns, rows) = taken(&node, &staff, asked(ExportKind::Group)).await.unwrap();
+    let groups_file = file(&columns, &rows);
+    let (columns, rows) = taken(&node, &staff, asked(ExportKind::Grant)).await.unwrap();
+    let grants_file = file(&columns, &rows);
+    for files in [
+        &[("members.csv", &*members_file)][..],
+        &[("groups.csv", &*groups_file)],
+        &[("members.csv", &*members_file), ("grants.csv", &*grants_file)],
+    ] {
+        let report = node.import(files, Order::default()).await;
+        let names: Vec<_> = files.iter().map(|(name, _)| name).collect();
+        assert_eq!((report.accepted, report.rejected_rows), (0, 0), "{names:?}: {report:?}");
+        assert_eq!(report.unchanged, report.rows, "{names:?}: {report:?}");
+    }
+    assert_eq!(stored().await, before);
+
+    // A file that has no column for institution and subject leaves them.
+    let without = |line: &str| line.replace("\"institution\"", "\"x\"");
+    let bare = without(&members_file).replace("\"subject\"", "\"y\"").replace("sound", "noise");
+    let report = node.import(&[("members.csv", &bare)], Order::default()).await;
+    assert_eq!((report.accepted, report.rejected_rows), (1, 0), "{report:?}");
+    let seen = members::get(app, &staff, id).await.unwrap().seen;
+    let v1::get_member_response::Seen::Member(member) = seen else { panic!("{seen:?}") };
+    let study = member.study.unwrap();
+    assert_eq!((&*study.institution, &*study.subject), ("School of the Arts", "Stage lighting"));
+    assert_eq!(member.skills, ["lighting", "noise"]);
+
+    // Whoever was erased since does not come back by the file.
+    let own = Caller::Account {
+        account: crate::domain::account::AccountId([5; 16]),
+        name: "own".into(),
+        role: Role::Member,
+        point: staff.point().unwrap().clone(),
+        also: Vec::new(),
+        member: Some(id),
+        own_word: crate::domain::account::OwnWord::Own,
+        purpose: None,
+        expires: crate::domain::time::Time(i64::MAX),
+    };
+    members::erase(app, &own, id, members::Wish::default()).await.map(|_| ()).unwrap();
+    let report = node.import(&[("members.csv", &members_file)], Order::default()).await;
+    assert_eq!((report.accepted, report.rejected_rows), (0, 1), "{report:?}");
+    assert!(members::get(app, &staff, id).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_without_a_number_is_the_same_whenever_the_file_comes() {
+    let node = founder().await;
+    let staff = admin(FOUNDER);
+    node.import(&FILES, Order::default()).await;
+    let places = async || taken(&node, &staff, asked(ExportKind::GroupMember)).await.unwrap().1;
+    let before = places().await;
+    let (group, seated) = (before[0][0].clone(), before[0][2].clone());
+    let others: Vec<String> = {
+        let (columns, rows) = taken(&node, &staff, asked(ExportKind::Member)).await.unwrap();
+        let at = |name: &str| columns.iter().position(|column| *column == name).unwrap();
+        let is_free = |id: &&String| before.iter().all(|row| row[2] != **id);
+        let active = rows.iter().filter(|row| row[at("state")] == "active");
+        active.map(|row| &row[at("member_id")]).filter(is_free).take(2).cloned().collect()
+    };
+    // Two of them are new in the group, one has a place with a number.
+    let line = |member: &str| format!("{group},{member},key_contact,enrolled\n");
+    let header = "group_id,member_id,role,state\n".to_owned();
+    let text = header.clone() + &others.iter().map(|id| line(id)).collect::<String>();
+    let file = [("group_members.csv", &*text)];
+    let report = node.import(&file, Order::default()).await;
+    assert_eq!((report.accepted, report.rejected_rows), (2, 0), "{report:?}");
+    let after = places().await;
+    assert_eq!(after.len(), before.len() + 2);
+    let report = node.import(&file, Order::default()).await;
+    assert_eq!((report.accepted, report.unchanged), (0, 2), "{report:?}");
+    let (role, state, from) = (&before[0][3], &before[0][4], &before[0][5]);
+    let text =
+        format!("group_id,member_id,role,state,from_on\n{group},{seated},{role},{state},{from}\n");
+    node.import(&[("group_members.csv", &*text)], Order::default()).await;
+    assert_eq!(places().await.len(), after.len(), "who has a place keeps that one");
 }
 
 /// A table as a file.

@@ -7,13 +7,14 @@ use super::stored::{Noted, all, find, in_work, view};
 use crate::{
     app::{
         App,
-        approvals::{Permit, permit},
+        approvals::{self, Task},
         desk,
         error::{Error, Result},
-        help_requests::stored::sealed_feed,
+        help_requests::stored::{Stored, sealed_feed},
         sight,
     },
     domain::{
+        audit::Deed,
         handoff::{self, HandoffMove, HandoffState, Side, Word},
         help_category::HelpCategory,
         help_clock::{Clock, ClockKind},
@@ -56,10 +57,56 @@ pub fn not_found() -> Error {
 }
 
 /// Offers a request. The client is asked first; passing on without asking needs a reason and two
-/// persons who may answer for it.
+/// persons who may answer for it. Once they have agreed it is offered, and asked again it is the same.
 pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<Offered> {
+    let offer = check(app, caller, offer).await?;
+    if let Some(known) = find_open(app, &offer).await? {
+        return Ok(Offered::Now(Box::new(known)));
+    }
+    let home = offer.stored.feed().home.clone();
+    let reason = offer.override_reason.clone();
+    if !reason.is_empty() && caller.persons(Operation::OverrideConsent) > 1 {
+        let reference = offer.stored.request.reference.to_string();
+        let subject = format!("{reference} to {}: {reason}", offer.to);
+        let (to, summary) = (offer.to.to_string(), offer.summary);
+        let task = Task::OfferHandoff { reference, to, summary, reason };
+        let about = (&home, subject.as_str());
+        let asked = approvals::order(app, caller, Operation::OverrideConsent, about, &task).await?;
+        return Ok(Offered::Asked(asked));
+    }
+    let operation = match reason.is_empty() {
+        true => Operation::OfferHandoff,
+        false => Operation::OverrideConsent,
+    };
+    let view = put(app, caller, caller.deed(operation), offer).await?;
+    Ok(Offered::Now(Box::new(view)))
+}
+
+/// Offers what two persons have agreed to offer without asking the client, if whoever asked still may
+/// and the request still is where it was.
+pub async fn offer_agreed(
+    app: &App,
+    asker: &Caller,
+    deed: Deed,
+    offer: Offer,
+) -> Result<v1::HandoffView> {
+    let offer = check(app, asker, offer).await?;
+    match find_open(app, &offer).await? {
+        Some(known) => Ok(known),
+        None => put(app, asker, deed, offer).await,
+    }
+}
+
+/// An offer that breaks no rule.
+struct Checked {
+    stored: Stored,
+    to: PointCode,
+    summary: String,
+    override_reason: String,
+}
+
+async fn check(app: &App, caller: &Caller, offer: Offer) -> Result<Checked> {
     let stored = desk::find(app, caller, Operation::OfferHandoff, &offer.reference).await?;
-    let home = stored.feed().home.clone();
     let summary = handoff::summary(&offer.summary)?;
     let override_reason = match offer.override_reason.as_str() {
         "" => String::new(),
@@ -68,27 +115,43 @@ pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<Offered> 
             handoff::reason(reason, "override_reason")?
         }
     };
-    check_destination(app, &home, &offer.to)?;
+    check_destination(app, &stored.feed().home, &offer.to)?;
+    if !stored.request.state.is_open() {
+        let state = stored.request.state.name();
+        return Err(Invalid::new("state", "move_refused").hint(state).into());
+    }
+    Ok(Checked { stored, to: offer.to, summary, override_reason })
+}
+
+/// The very offer that is open already, as two persons have agreed to it; any other open one stands in
+/// the way.
+async fn find_open(app: &App, offer: &Checked) -> Result<Option<v1::HandoffView>> {
+    let home = &offer.stored.feed().home;
+    let Some(open) = offer.stored.request.handoff else { return Ok(None) };
+    let Some(known) = find(app, home, open).await? else { return Ok(None) };
+    if !known.state()?.is_open() {
+        return Ok(None);
+    }
+    let handoff = &known.handoff;
+    let summary = handoff.preview.as_ref().map(|preview| preview.summary.as_str());
+    let is_agreed = !offer.override_reason.is_empty()
+        && (&handoff.to, &handoff.override_reason)
+            == (&offer.to.to_string(), &offer.override_reason)
+        && summary == Some(offer.summary.as_str());
+    if is_agreed {
+        return Ok(Some(shown(app, home, open).await?));
+    }
+    Err(Error::Precondition {
+        reason: "HANDOFF_OPEN",
+        message: format!("offered to {} already: recall that first", handoff.to),
+    })
+}
+
+/// Commits an offer in somebody's name.
+async fn put(app: &App, by: &Caller, deed: Deed, offer: Checked) -> Result<v1::HandoffView> {
+    let Checked { stored, to, summary, override_reason } = offer;
+    let home = stored.feed().home.clone();
     let mut request = stored.request.clone();
-    if !request.state.is_open() {
-        return Err(Invalid::new("state", "move_refused").hint(request.state.name()).into());
-    }
-    if let Some(open) = request.handoff
-        && let Some(known) = find(app, &home, open).await?
-        && known.state()?.is_open()
-    {
-        return Err(Error::Precondition {
-            reason: "HANDOFF_OPEN",
-            message: format!("offered to {} already: recall that first", known.handoff.to),
-        });
-    }
-    if !override_reason.is_empty() {
-        let subject = format!("{} to {}: {override_reason}", request.reference, offer.to);
-        let about = (&home, subject.as_str());
-        if let Permit::Asked(id) = permit(app, caller, Operation::OverrideConsent, about).await? {
-            return Ok(Offered::Asked(id));
-        }
-    }
     let now = app.outside.now();
     let id = app.outside.record_id();
     let asked = override_reason.is_empty();
@@ -101,8 +164,8 @@ pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<Offered> 
             reference: request.reference.to_string(),
             request: stored.id().0.to_vec(),
             from: home.to_string(),
-            to: offer.to.to_string(),
-            offered_by: name_of(caller),
+            to: to.to_string(),
+            offered_by: name_of(by),
             preview: Some(v1::HandoffPreview {
                 category: request.category.name().to_owned(),
                 region: request.region.code().to_owned(),
@@ -130,11 +193,9 @@ pub async fn offer(app: &App, caller: &Caller, offer: Offer) -> Result<Offered> 
             stored.id(),
             v1::HelpRequest::from(request).encode_to_vec(),
         );
-    let operation = if asked { Operation::OfferHandoff } else { Operation::OverrideConsent };
-    let change = noted.put(change).by(caller.deed(operation));
-    app.writer.commit(change).await?;
+    app.writer.commit(noted.put(change).by(deed)).await?;
     app.help.post.notify_one();
-    Ok(Offered::Now(Box::new(shown(app, &home, id).await?)))
+    shown(app, &home, id).await
 }
 
 fn check_destination(app: &App, home: &PointCode, to: &PointCode) -> Result<(), Invalid> {

@@ -19,7 +19,7 @@ mod telling;
 mod tests;
 
 pub use afar::{answer_lookup, consent, rate, reply, set_notices, track, withdraw};
-pub use desk::{Offer, Offered, accept, decline, list, offer, recall};
+pub use desk::{Offer, Offered, accept, decline, list, offer, offer_agreed, recall};
 pub use entering::enter;
 pub use files::send as send_files;
 pub use forgetting::anonymise;

@@ -5,7 +5,7 @@
 //! and its number.
 
 use prost::Message;
-use tracing::{error, warn};
+use tracing::warn;
 use yizhan_proto::v1;
 
 use super::{
@@ -17,9 +17,9 @@ use crate::{
     app::{
         App,
         erasures::Erasure,
-        error::{Error, Result},
+        error::Result,
         help_requests::stored::{Stored, sealed_feed},
-        records,
+        ledgers, moves, records,
     },
     domain::{
         audit::Deed,
@@ -47,15 +47,7 @@ pub(super) async fn remember(
         home: owner.clone(),
         ordered: app.outside.now(),
     };
-    let ledger = app.departures.clone();
-    match tokio::task::spawn_blocking(move || ledger.add(entry)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(failed)) => {
-            error!(error = %failed, "the ledger of departures cannot be written: a RELEASE waits");
-            Err(Error::StorageFull)
-        }
-        Err(_) => Err(Error::Busy),
-    }
+    ledgers::enter(&app.db, moves::DEPARTURES, &app.departures, entry).await
 }
 
 /// The same for a request that comes here: only if the ledger says that it had gone.

@@ -58,19 +58,11 @@ async fn asked(node: &Node, text: &str) -> (String, TrackingCode) {
 
 pub(super) fn named(name: &str, role: Role) -> Caller {
     match account(role, FOUNDER) {
-        Caller::Account { account, role, point, also, member, purpose, expires, .. } => {
-            let (name, password_given) = (name.into(), false);
-            Caller::Account {
-                account,
-                name,
-                role,
-                point,
-                also,
-                member,
-                password_given,
-                purpose,
-                expires,
-            }
+        Caller::Account {
+            account, role, point, also, member, own_word, purpose, expires, ..
+        } => {
+            let name = name.into();
+            Caller::Account { account, name, role, point, also, member, own_word, purpose, expires }
         }
         other => other,
     }

@@ -32,7 +32,7 @@ use crate::{
         group::{Group, Place},
         id::{GrantId, PointCode, RecordId},
         kind::Kind,
-        member::{Member, MemberState},
+        member::{Member, MemberState, Study},
         org::OrgDetail,
         point::{Point, PointState},
         policy::{Operation, Reach},
@@ -714,6 +714,10 @@ impl Committer {
         known: Option<Place>,
         stored: &Stored,
     ) -> Result<Place> {
+        if let Some(known) = known.as_ref().filter(|known| known.member == place.member) {
+            // It may have come from another home, with a key that is not known here.
+            place.token = known.token;
+        }
         if place.grant.is_some_and(|grant| self.kept.ended.contains(&grant)) {
             // Another consent may have taken the place of the one that the file knows.
             place.grant = known.and_then(|known| known.grant);
@@ -830,17 +834,49 @@ fn is_late(item: &Item) -> bool {
 /// The member of a file with what no file carries, and what this one does not say.
 fn with_what_files_lack(member: Member, known: Member) -> Result<Member> {
     let seats = if member.seats.is_empty() { known.seats } else { member.seats };
+    let keeps_skills =
+        member.skills.is_empty() || member.skills.join(";") == known.skills.join(";");
     let member = Member {
+        names: member.names.or_known(known.names),
+        study: study_with_what_files_lack(member.study, known.study)?,
         biographies: known.biographies,
         further_studies: known.further_studies,
         affiliations: known.affiliations,
-        skills: if member.skills.is_empty() { known.skills } else { member.skills },
+        skills: if keeps_skills { known.skills } else { member.skills },
         speaker: member.speaker.or(known.speaker),
         seats,
         home_number: known.home_number,
         ..member
     };
     Ok(member.checked()?)
+}
+
+/// An institution and a subject in the person's own words stay where the file has none.
+fn study_with_what_files_lack(
+    told: Option<Study>,
+    known: Option<Study>,
+) -> Result<Option<Study>, Invalid> {
+    let Some(known) = known else { return Ok(told) };
+    let kept = |told: String, known: String| if told.is_empty() { known } else { told };
+    let (institution, subject) = (known.institution, known.subject);
+    let told = match told {
+        Some(told) => Study {
+            institution: kept(told.institution, institution),
+            subject: kept(told.subject, subject),
+            ..told
+        },
+        None => Study {
+            country: None,
+            org: String::new(),
+            from_year: None,
+            to_year: None,
+            degree: None,
+            field: String::new(),
+            institution,
+            subject,
+        },
+    };
+    told.checked()
 }
 
 /// A group keeps its rota, and does not go back to where it stood.

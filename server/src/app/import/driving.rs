@@ -19,7 +19,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        members, people, points,
+        groups, members, people, points,
         records::{self, Found},
         report, sight,
     },
@@ -256,6 +256,7 @@ async fn stored(app: &App, asked: Asked<'_>) -> Result<Vec<Known>> {
         }
         Asked::Like(home, by) => members::like(app, home, by).await?,
         Asked::Grants(home, member) => records::grants_of(app, home, member).await?,
+        Asked::Places(home, member) => groups::places_of(app, home, member).await?,
     };
     Ok(found.into_iter().take(FOUND_MAX).map(known).collect())
 }

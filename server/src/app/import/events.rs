@@ -196,6 +196,7 @@ pub fn add_appearance(
         display_names: LocalTexts::default(),
         member: None,
         release: None,
+        home: None,
         source: row.read(c.appearance_id, source)?,
     };
     if event.appearances.iter().any(|known| known.source == appearance.source) {

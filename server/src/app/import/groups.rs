@@ -19,8 +19,15 @@ use crate::domain::{
 columns!(GroupColumns {
     group_id, kind, home_point, state;
     topic, issue_no, title_zh_hans, title_zh_hant, title_en, scope_region, started_on, ended_on,
-    org_ids, event_id, channel,
+    org_ids, event_id, channel, id,
 });
+
+impl GroupColumns {
+    /// The record's own id, as an export of this node writes it.
+    pub fn id(&self) -> Column {
+        self.id
+    }
+}
 
 /// Reads one group, its home, and the moment its id is made from.
 pub fn group(row: &Row<'_>, c: &GroupColumns) -> Result<(PointCode, Group, u64), Invalid> {
@@ -53,8 +60,8 @@ pub fn group(row: &Row<'_>, c: &GroupColumns) -> Result<(PointCode, Group, u64),
 }
 
 columns!(PlaceColumns {
-    group_id, seat_no, member_id, role, state;
-    from_on, to_on, duty_region, grant_id,
+    group_id, member_id, role, state;
+    seat_no, from_on, to_on, duty_region, grant_id,
 });
 
 impl PlaceColumns {
@@ -73,7 +80,12 @@ impl PlaceColumns {
 
 /// Reads one place of a group that the caller has found; who holds it is filled in there too.
 pub fn place(row: &Row<'_>, c: &PlaceColumns, group: RecordId) -> Result<Place, Invalid> {
-    let number = row.number(c.seat_no, u32::MAX)?.unwrap_or(0);
+    let name = row.read(c.group_id, source)?;
+    // Where no seat is numbered, the place is told by its group and member.
+    let source = match row.number(c.seat_no, u32::MAX)? {
+        Some(number) => format!("{name}.{number}"),
+        None => String::new(),
+    };
     Place {
         group,
         member: None,
@@ -85,7 +97,7 @@ pub fn place(row: &Row<'_>, c: &PlaceColumns, group: RecordId) -> Result<Place, 
         duty_region: row.optional(c.duty_region, Region::parse)?,
         grant: None,
         display_names: LocalTexts::default(),
-        source: format!("{}.{number}", row.read(c.group_id, source)?),
+        source,
     }
     .checked()
 }

@@ -2,7 +2,7 @@
 
 use super::{
     points::{bounded, point_code},
-    row::{Row, columns},
+    row::{Column, Row, columns},
     speakers::Profile,
 };
 use crate::domain::{
@@ -10,10 +10,12 @@ use crate::domain::{
     contact::{Email, HANDLES_MAX, Handle, Phone},
     id::PointCode,
     language::{Language, LocalTexts, languages},
-    member::{Availability, EXPERTISE_MAX, FieldGroup, Member, MemberState, Role, Roles, Study},
+    member::{
+        Availability, EXPERTISE_MAX, FieldGroup, Member, MemberState, Role, Roles, SKILL_MAX, Study,
+    },
     name::{Name, Names, Order, Script},
     region::Region,
-    text::Invalid,
+    text::{Invalid, LINE_MAX, line},
     time::Time,
 };
 
@@ -26,8 +28,19 @@ columns!(MemberColumns {
     family_latin, given_latin, given_en, name_order, preferred_script, sort_key, preferred_lang,
     other_langs, city_code, phone, email, handle, study_country, study_org_id, study_from,
     study_to, degree_isced, field_group, field_isced_f, expertise, employer_org_id, roles,
-    availability, moved_from, moved_on, created_at, updated_at,
+    availability, moved_from, moved_on, created_at, updated_at, id, institution, subject, skills,
 });
+
+impl MemberColumns {
+    /// The record's own id, as an export of this node writes it.
+    pub fn id(&self) -> Column {
+        self.id
+    }
+
+    pub fn home(&self) -> Column {
+        self.home_point
+    }
+}
 
 /// What a row needs to be told apart before it is read in full.
 pub struct Head<'a> {
@@ -78,9 +91,13 @@ pub fn member(
         to_year: year(c.study_to)?,
         degree: row.number(c.degree_isced, u32::from(u8::MAX))?.map(|degree| degree as u8),
         field: row.text(c.field_isced_f).to_owned(),
-        institution: String::new(),
-        subject: String::new(),
+        institution: line(row.text(c.institution), c.institution.name, LINE_MAX)?,
+        subject: line(row.text(c.subject), c.subject.name, LINE_MAX)?,
     };
+    let mut skills = Vec::new();
+    for text in row.list(c.skills) {
+        skills.push(line(text, c.skills.name, SKILL_MAX)?);
+    }
     Member {
         state: row.read(c.state, MemberState::parse)?,
         joined_on: row.date(c.joined_on)?,
@@ -114,7 +131,7 @@ pub fn member(
         biographies: LocalTexts::default(),
         further_studies: Vec::new(),
         affiliations: Vec::new(),
-        skills: Vec::new(),
+        skills,
         speaker: profile.speaker,
         seats: profile.seats,
         source: head.source.to_owned(),

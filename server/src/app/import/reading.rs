@@ -90,6 +90,8 @@ pub enum Asked<'a> {
     Like(&'a PointCode, By<'a>),
     /// Consents of a member.
     Grants(&'a PointCode, RecordId),
+    /// Places of a member in groups.
+    Places(&'a PointCode, RecordId),
 }
 
 /// Finds stored records.

@@ -33,7 +33,7 @@ use crate::domain::{
     event::Appearance,
     event::EventPlan,
     grant::{Grant, Purpose, Scope},
-    group::GroupKind,
+    group::{GroupKind, Place},
     id::{GrantId, MemberId, PointCode, RecordId},
     kind::Kind,
     member::Member,
@@ -294,6 +294,11 @@ impl RowReader<'_, '_> {
         c: &MemberColumns,
         batch: &mut Batch,
     ) -> Result<Fate, Invalid> {
+        let taken_out = match self.taken_out(row, c)? {
+            TakenOut::Elsewhere => return Ok(Fate::Skipped),
+            TakenOut::Here(id, member) => Some((id, member)),
+            TakenOut::No => None,
+        };
         let known = &mut *self.known;
         let head = members::head(row, c, |text| home_code(known, text))?;
         if self.known.people.has(head.source) {
@@ -301,8 +306,12 @@ impl RowReader<'_, '_> {
         }
         let Waiting { profile, rows } = self.known.profiles.remove(head.source).unwrap_or_default();
         let part_rows = rows.len() as u32;
+        let id = match &taken_out {
+            Some((id, _)) => *id,
+            None => self.settings.id_of(Kind::MEMBER, head.source, head.create_time),
+        };
         let mut person = Person {
-            id: MemberId(self.settings.id_of(Kind::MEMBER, head.source, head.create_time).0),
+            id: MemberId(id.0),
             home: self.home_number(&head.home),
             state: if head.is_erased { Standing::Erased } else { Standing::Living },
             cards: None,
@@ -344,7 +353,13 @@ impl RowReader<'_, '_> {
         }
         let member = members::member(row, c, &head, profile);
         match member {
-            Ok(member) => {
+            Ok(mut member) => {
+                if let Some((_, known)) = taken_out {
+                    member.source = known.source;
+                    member.create_time = known.create_time;
+                    // The cards are made from these, too.
+                    member.names = member.names.or_known(known.names);
+                }
                 person.cards = Some(Box::new(cards(&member)));
                 let (id, value) = (person.id.record(), Value::Member(Box::new(member)));
                 batch.put(&head.home, id, value, 1 + part_rows);
@@ -360,6 +375,45 @@ impl RowReader<'_, '_> {
         }
     }
 
+    /// The member of a row that an export of this node has written, by the record's id.
+    fn taken_out(&mut self, row: &Row<'_>, c: &MemberColumns) -> Result<TakenOut, Invalid> {
+        let Some(id) = row.optional(c.id(), |text, _| RecordId::parse(text, "id"))? else {
+            return Ok(TakenOut::No);
+        };
+        let home = home_code(self.known, row.required(c.home())?)?;
+        if !self.settings.served.contains(&home) {
+            return Ok(TakenOut::Elsewhere);
+        }
+        let stored = (self.lookup)(Asked::Source(Kind::MEMBER, &id.to_string())).pop();
+        let stored = stored.filter(|stored| stored.home == home && stored.id == id);
+        let member = stored.and_then(|stored| {
+            let member = v1::Member::decode(&stored.payload[..]).ok()?;
+            Member::try_from(member).ok()
+        });
+        // Whoever has gone since then does not come back as somebody new.
+        let member = member.ok_or_else(|| Invalid::new(c.id().name, "unknown_member"))?;
+        Ok(TakenOut::Here(id, Box::new(member)))
+    }
+
+    /// A consent's id: of the record, where the file calls it so; else made from the name that the file
+    /// has for it.
+    fn named_grant(
+        &mut self,
+        c: &GrantColumns,
+        grant: Grant,
+    ) -> Result<(RecordId, Grant), Invalid> {
+        let Ok(named) = RecordId::parse(&grant.source, c.grant().name) else {
+            let id = self.settings.id_of(Kind::GRANT, &grant.source, grant.given_time);
+            return Ok((id, grant));
+        };
+        let known = (self.lookup)(Asked::Source(Kind::GRANT, &grant.source)).pop();
+        let known = known.and_then(|known| grant_of(&known));
+        let known = known.filter(|known| known.member == grant.member);
+        let known = known.ok_or_else(|| Invalid::new(c.grant().name, "unknown_grant"))?;
+        let Grant { source, text_hash, evidence_hash, .. } = known;
+        Ok((named, Grant { source, text_hash, evidence_hash, ..grant }))
+    }
+
     fn grant(
         &mut self,
         row: &Row<'_>,
@@ -368,7 +422,7 @@ impl RowReader<'_, '_> {
     ) -> Result<Fate, Invalid> {
         let source = row.required(c.member())?;
         let now = self.settings.now;
-        let Some(person) = self.known.people.get_mut(source) else {
+        let Some(person) = self.known.people.get(source) else {
             return self.grant_of_stored(row, c, source, batch);
         };
         match person.state {
@@ -376,8 +430,8 @@ impl RowReader<'_, '_> {
             Standing::Erased => return Err(Invalid::new(c.member().name, "unknown_member")),
             Standing::Living => (),
         }
-        let home = &self.known.homes[person.home as usize];
-        let is_served = self.settings.served.contains(home);
+        let home = self.known.homes[person.home as usize].clone();
+        let is_served = self.settings.served.contains(&home);
         if !is_served && person.speaker.is_none() {
             return Ok(Fate::Skipped);
         }
@@ -387,7 +441,16 @@ impl RowReader<'_, '_> {
             Err(_) if !is_served => return Ok(Fate::Skipped),
             Err(invalid) => return Err(invalid),
         };
-        let id = self.settings.id_of(Kind::GRANT, &grant.source, grant.given_time);
+        let name = grant.source.clone();
+        let (id, grant) = match is_served {
+            true => self.named_grant(c, grant)?,
+            false => {
+                let made = self.settings.id_of(Kind::GRANT, &name, grant.given_time);
+                (RecordId::parse(&name, c.grant().name).unwrap_or(made), grant)
+            }
+        };
+        let Context { people, grant_ids, .. } = &mut *self.known;
+        let Some(person) = people.get_mut(source) else { return Ok(Fate::Skipped) };
         if let Some(speaker) = &mut person.speaker
             && grant.purpose == Purpose::MediaRelease
             && grant.holds_at(now)
@@ -401,13 +464,13 @@ impl RowReader<'_, '_> {
         if !is_served {
             return Ok(Fate::Skipped);
         }
-        if !self.known.grant_ids.insert(grant.source.clone()) {
+        if !grant_ids.insert(name) {
             return Err(Invalid::new("grant_id", "duplicate_id"));
         }
         if let Some(cards) = &mut person.cards {
             cards.bases.add(&grant, now);
         }
-        batch.put(home, id, Value::Grant(Box::new(grant)), 1);
+        batch.put(&home, id, Value::Grant(Box::new(grant)), 1);
         Ok(Fate::Taken)
     }
 
@@ -426,19 +489,11 @@ impl RowReader<'_, '_> {
             return Ok(Fate::Skipped);
         }
         let grant: Grant = grants::grant(row, c, MemberId(stored.id.0), self.settings.as_of)?;
-        let mut grant = grant.settled_at(self.settings.now);
+        let grant = grant.settled_at(self.settings.now);
         if !self.known.grant_ids.insert(grant.source.clone()) {
             return Err(Invalid::new("grant_id", "duplicate_id"));
         }
-        let mut id = self.settings.id_of(Kind::GRANT, &grant.source, grant.given_time);
-        if let Ok(named) = RecordId::parse(&grant.source, c.grant().name) {
-            let known = (self.lookup)(Asked::Source(Kind::GRANT, &grant.source)).pop();
-            let known = known.and_then(|known| grant_of(&known));
-            let known = known.filter(|known| known.member == grant.member);
-            let known = known.ok_or_else(|| Invalid::new(c.grant().name, "unknown_grant"))?;
-            let Grant { source, text_hash, evidence_hash, .. } = known;
-            (id, grant) = (named, Grant { source, text_hash, evidence_hash, ..grant });
-        }
+        let (id, grant) = self.named_grant(c, grant)?;
         batch.put(&stored.home, id, Value::Grant(Box::new(grant)), 1);
         self.known.redisclose.insert(stored.id, stored.home);
         Ok(Fate::Taken)
@@ -513,7 +568,7 @@ impl RowReader<'_, '_> {
 
     fn appearance(&mut self, row: &Row<'_>, c: &AppearanceColumns) -> Result<Fate, Invalid> {
         let Some(at) = self.event_of(row, c.event())? else { return Ok(Fate::Skipped) };
-        let Context { plans, people, .. } = &mut *self.known;
+        let Context { plans, people, homes, .. } = &mut *self.known;
         let planned = &mut plans[at];
         let (settings, lookup) = (self.settings, &mut *self.lookup);
         let event_source = &planned.plan.source;
@@ -526,7 +581,12 @@ impl RowReader<'_, '_> {
                 }
                 (source, _) => match people.get(source) {
                     Some(person) => {
-                        identify(settings, appearance, person, event_source, c.member())
+                        identify(settings, appearance, person, event_source, c.member())?;
+                        let home = &homes[person.home as usize];
+                        if appearance.release.is_some() && !settings.served.contains(home) {
+                            appearance.home = Some(home.clone());
+                        }
+                        Ok(())
                     }
                     None => {
                         let unknown = || Invalid::new(c.member().name, "unknown_member");
@@ -549,14 +609,23 @@ impl RowReader<'_, '_> {
         c: &GroupColumns,
         batch: &mut Batch,
     ) -> Result<Fate, Invalid> {
-        let (home, group, created_ms) = groups::group(row, c)?;
+        let (home, mut group, created_ms) = groups::group(row, c)?;
         self.first_of_its_id(&group.source, "group_id")?;
         if self.known.groups.len() >= GROUPS_MAX {
             return Err(Invalid::new("group_id", "too_many"));
         }
         let network = &self.settings.network;
-        let id = RecordId::of_source(network, Kind::GROUP.0, &group.source, created_ms);
-        self.known.groups.insert(group.source.clone(), id);
+        let mut id = RecordId::of_source(network, Kind::GROUP.0, &group.source, created_ms);
+        let name = group.source.clone();
+        if let Some(named) = row.optional(c.id(), |text, _| RecordId::parse(text, "id"))? {
+            // An export has written the row.
+            let stored = (self.lookup)(Asked::Source(Kind::GROUP, &named.to_string())).pop();
+            let stored = stored.filter(|stored| stored.id == named);
+            let known = stored.and_then(|stored| v1::Group::decode(&stored.payload[..]).ok());
+            let known = known.ok_or_else(|| Invalid::new(c.id().name, "unknown_group"))?;
+            (id, group.source) = (named, known.source);
+        }
+        self.known.groups.insert(name, id);
         if let (GroupKind::Cohort, Some(number)) = (group.kind, group.issue_no)
             && self.known.cohorts.insert(number, id).is_some()
         {
@@ -605,14 +674,48 @@ impl RowReader<'_, '_> {
             return Ok(Fate::Skipped);
         }
         let mut place = groups::place(row, c, group)?;
-        self.first_of_its_id(&place.source, c.group().name)?;
+        let id = match place.source.is_empty() {
+            true => self.seatless(&home, member, &mut place, c)?,
+            false => {
+                let network = &self.settings.network;
+                RecordId::of_source(network, Kind::GROUP_MEMBER.0, &place.source, 0)
+            }
+        };
+        self.first_of_its_id(&id.to_string(), c.group().name)?;
         place.token = self.settings.token(&member.0);
         place.member = is_living.then_some(member);
         place.grant = contact.filter(|_| is_living && !row.text(c.grant()).is_empty());
-        let network = &self.settings.network;
-        let id = RecordId::of_source(network, Kind::GROUP_MEMBER.0, &place.source, 0);
         batch.put(&home, id, Value::Place { place: Box::new(place), only_new: false }, 1);
         Ok(Fate::Taken)
+    }
+
+    /// The place of a row without a number: the one that the member has in the group already, whoever
+    /// made it; else a new one, the same whenever the file comes.
+    fn seatless(
+        &mut self,
+        home: &PointCode,
+        member: MemberId,
+        place: &mut Place,
+        c: &PlaceColumns,
+    ) -> Result<RecordId, Invalid> {
+        let member = member.record();
+        let known = (self.lookup)(Asked::Places(home, member)).into_iter();
+        let known = known.filter_map(|known| Some((known.id, place_of(&known)?)));
+        let mut known: Vec<_> = known.filter(|(_, known)| known.group == place.group).collect();
+        if known.len() > 1 {
+            known.retain(|(_, known)| (known.role, known.from) == (place.role, place.from));
+        }
+        match &known[..] {
+            [(id, known)] => {
+                place.source.clone_from(&known.source);
+                Ok(*id)
+            }
+            [] => {
+                let source = format!("place {} {member}", place.group);
+                Ok(self.settings.id_of(Kind::GROUP_MEMBER, &source, Time(0)))
+            }
+            _ => Err(Invalid::new(c.member().name, "ambiguous_match")),
+        }
     }
 
     /// The one group with the number of a cohort.
@@ -658,6 +761,18 @@ impl RowReader<'_, '_> {
     fn home_number(&mut self, home: &PointCode) -> u32 {
         self.known.home_numbers.get(home.as_str()).copied().unwrap_or(0)
     }
+}
+
+/// Whether an export of this node has written a row.
+enum TakenOut {
+    No,
+    /// Of a home that is not served here.
+    Elsewhere,
+    Here(RecordId, Box<Member>),
+}
+
+fn place_of(known: &Known) -> Option<Place> {
+    v1::GroupMember::decode(&known.payload[..]).ok().and_then(|place| place.try_into().ok())
 }
 
 /// What is said of a row that would erase somebody who is here.

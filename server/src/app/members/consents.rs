@@ -16,6 +16,7 @@ use crate::{
         transfers,
     },
     domain::{
+        account::OwnWord,
         audience::Audience,
         audit::Deed,
         disclosure,
@@ -96,7 +97,7 @@ pub async fn give(
     for found in &earlier {
         let known: Grant = found.value::<v1::Grant, _>()?;
         // The person may change a mind at any time; nobody else may keep asking.
-        let is_asked = !caller.is_person(&home, member_id) || !caller.speaks_for_itself();
+        let is_asked = !caller.is_person(&home, member_id) || caller.own_word() != OwnWord::Own;
         if is_asked && is_withdrawn_lately(&known, grant.purpose, &grant.scope, now) {
             return Err(Error::Precondition {
                 reason: "WITHDRAWN_LATELY",

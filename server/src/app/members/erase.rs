@@ -14,11 +14,11 @@ use crate::{
         App,
         approvals::{self, Task},
         copies::{self, Copies},
-        erasures::Erasure,
+        erasures::{self, Erasure},
         error::{Error, Result},
         groups,
         holders::own_word,
-        moves, people,
+        ledgers, moves, people,
         records::{self, Found},
         sight::Sight,
         transfers,
@@ -81,17 +81,12 @@ pub async fn erase(app: &App, caller: &Caller, id: RecordId, wish: Wish) -> Resu
     if let Some(erased) = known(app, caller, id)? {
         return Ok(Answer::Done(erased));
     }
-    let home = match find_own(app, caller, Operation::EraseMember, id).await {
+    let home = match home_of(app, caller, id).await {
         Err(Error::NotFound { .. }) if was_here(app, caller, id).await? => {
             // Erased on another node of the point: there is no order here.
             return Ok(Answer::Done(Erased { order: NO_RECORD, removed: 0 }));
         }
-        Ok(Own::Record(found)) => found.feed.home,
-        Ok(Own::Cards(cards)) => match cards.first() {
-            Some(card) => card.feed.home.clone(),
-            None => return Err(Error::NotFound { noun: "member" }),
-        },
-        Err(error) => return Err(error),
+        found => found?,
     };
     let state = ErasureState::Requested;
     let is_own = caller.is_person(&home, id);
@@ -114,6 +109,31 @@ pub async fn erase(app: &App, caller: &Caller, id: RecordId, wish: Wish) -> Resu
     // In a task of its own: what is ordered is carried out, whoever still waits for it.
     let carrying_out = tokio::spawn(async move { execute_erasure(&app, deed, &home, id).await });
     Ok(Answer::Done(carrying_out.await.map_err(|_| Error::Busy)??))
+}
+
+/// Where a member lies whom the caller may have erased.
+async fn home_of(app: &App, caller: &Caller, id: RecordId) -> Result<PointCode> {
+    match find_own(app, caller, Operation::EraseMember, id).await? {
+        Own::Record(found) => Ok(found.feed.home),
+        Own::Cards(cards) => match cards.first() {
+            Some(card) => Ok(card.feed.home.clone()),
+            None => Err(Error::NotFound { noun: "member" }),
+        },
+    }
+}
+
+/// May whoever asked for it still have the member erased, and is the member still at home there? Whoever
+/// was erased since then is.
+pub(crate) async fn check_erasable(
+    app: &App,
+    asker: &Caller,
+    home: &PointCode,
+    id: RecordId,
+) -> Result<()> {
+    if known(app, asker, id)?.is_some() || home_of(app, asker, id).await? == *home {
+        return Ok(());
+    }
+    Err(Error::NotFound { noun: "member" })
 }
 
 /// The order of a member of the caller's who was erased.
@@ -188,16 +208,8 @@ pub(crate) async fn execute_erasure(
 async fn enter(app: &App, home: &PointCode, id: RecordId) -> Result<RecordId> {
     let order = app.outside.record_id();
     let erasure = Erasure { order, record: id, home: home.clone(), ordered: app.outside.now() };
-    let ledger = app.erasures.clone();
-    let adding = tokio::task::spawn_blocking(move || ledger.add(erasure));
-    match adding.await {
-        Ok(Ok(())) => Ok(order),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the ledger of erasures cannot be written: nothing is deleted");
-            Err(Error::StorageFull)
-        }
-        Err(_) => Err(Error::Busy),
-    }
+    ledgers::enter(&app.db, erasures::FILE, &app.erasures, erasure).await?;
+    Ok(order)
 }
 
 /// What nobody but this database knows of a person: sign-in, and what was asked about the person.

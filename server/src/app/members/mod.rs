@@ -21,7 +21,7 @@ pub(crate) use consents::{grant_ids, in_force, with_ids};
 pub use copies::list_copies;
 pub use disclosing::disclose;
 pub use erase::{Answer as ErasureAnswer, Wish, erase};
-pub(crate) use erase::{erasure, execute_erasure, forget_locally, replay};
+pub(crate) use erase::{check_erasable, erasure, execute_erasure, forget_locally, replay};
 pub use expiring::{Expiring, expire, expiring};
 pub use likeness::LIKE_MAX;
 pub(crate) use likeness::{check_new, like};

@@ -52,7 +52,8 @@ pub async fn confirm(app: &App, mut noted: Noted, held: Holding, content: Conten
     let change = Change::new().by(Deed::of_node(DEED));
     let mut records = vec![content.member];
     records.extend(content.others);
-    let change = gone(app, change, &home, id, &records).await?;
+    let to = noted.other()?;
+    let change = gone(app, change, (&home, &to), id, &records).await?;
     commit(app, noted.put(change)).await
 }
 
@@ -61,7 +62,7 @@ pub async fn confirm(app: &App, mut noted: Noted, held: Holding, content: Conten
 pub async fn gone(
     app: &App,
     change: Change,
-    home: &PointCode,
+    (home, to): (&PointCode, &PointCode),
     id: RecordId,
     records: &[Found],
 ) -> Result<Change> {
@@ -73,6 +74,7 @@ pub async fn gone(
         appearance.display_names = Default::default();
     })
     .await?;
+    let change = people::gone_to(app, change, (home, to), id).await?;
     let mut change = transfers::follow(app, change, home, id, None).await?;
     let network = FeedId::new(home.clone(), Audience::Network);
     for found in records {

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use tracing::{error, warn};
+use tracing::warn;
 use yizhan_proto::v1;
 
 use super::{
@@ -18,8 +18,8 @@ use crate::{
     app::{
         App,
         erasures::{Erasure, Ledger},
-        error::{Error, Result},
-        records,
+        error::Result,
+        ledgers, records,
     },
     domain::{
         audit::Deed,
@@ -46,15 +46,7 @@ pub async fn remember(app: &App, id: RecordId, member: RecordId, home: &PointCod
     }
     let entry =
         Erasure { order: id, record: member, home: home.clone(), ordered: app.outside.now() };
-    let ledger = app.departures.clone();
-    match tokio::task::spawn_blocking(move || ledger.add(entry)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(failed)) => {
-            error!(error = %failed, "the ledger of departures cannot be written: the move waits");
-            Err(Error::StorageFull)
-        }
-        Err(_) => Err(Error::Busy),
-    }
+    ledgers::enter(&app.db, FILE, &app.departures, entry).await
 }
 
 /// The same for somebody who comes here: only if the ledger says that the person has left.
@@ -78,7 +70,7 @@ pub async fn replay(app: &App) -> Result<()> {
             let mut all = vec![member];
             all.extend(records_of(app, &home, entry.record).await?);
             let change = Change::new().by(Deed::of_node("move_again"));
-            let change = gone(app, change, &home, entry.record, &all).await?;
+            let change = gone(app, change, (&home, &entry.home), entry.record, &all).await?;
             let redirect = redirect(app, &home, &entry, known.home_number).await?;
             match app.writer.reconcile(redirect.put(change)).await {
                 // Another node on the same database is at it.

@@ -12,7 +12,7 @@ mod entering;
 mod sending;
 mod stored;
 
-pub use departed::{open, replay};
+pub use departed::{FILE as DEPARTURES, open, replay};
 pub use desk::{Wish, accept, decline, list, recall, start};
 pub use entering::enter;
 pub use sending::{clear, expire, send};

@@ -1,6 +1,7 @@
 //! The directory of contact points. Each point's entry lies in its own public feed, whoever's node
 //! writes that; what other points' staff and what only the point itself know lies beside it.
 
+pub mod areas;
 mod propose;
 mod read;
 mod write;

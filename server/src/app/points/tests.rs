@@ -8,7 +8,7 @@ use crate::{
         approvals,
         error::{Error, Result},
         import::Order,
-        samples::{FILES, FOUNDER, account, admin, code, founder, named},
+        samples::{FILES, FOUNDER, account, admin, code, founder, named, sign_up},
     },
     domain::{approval::ApprovalState, id::RecordId, policy::Role},
     identity::caller::Caller,
@@ -89,6 +89,9 @@ async fn staff_propose_and_the_province_says_whom_a_point_serves() {
         named("admin", Role::PointAdmin, None),
         named("province", Role::ProvincialAdmin, None),
     );
+    for one in [&staff, &admin, &province] {
+        sign_up(app, one).await;
+    }
     let added = create(app, &admin, point("CA-TOR"), Parts::default()).await.unwrap().point;
     let proposed = v1::Point { services: vec!["legal".into()], ..added.clone() };
     let first = asked(update(app, &staff, wish(proposed)).await);
