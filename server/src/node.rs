@@ -603,7 +603,7 @@ impl Admitting {
             "" => Ok(answer.response),
             reason => {
                 warn!(reason, "the founding node refused");
-                Err(Refusal::NotInRoster)
+                Err(Refusal::by_founder(reason))
             }
         }
     }

@@ -30,7 +30,7 @@ use yizhan_client::{
 
 use crate::{
     domain::id::PointCode,
-    found::Place,
+    found::{FoundError, Place},
     node::{LocalOnly, Node, NodeError},
     outside::Outside,
     socket::Socket,
@@ -185,6 +185,13 @@ pub fn failure(reason: &str, error: &dyn std::error::Error) -> Error {
         source = behind.source();
     }
     Error::failed(reason, message)
+}
+
+/// Why no node was made, and what to do about it, in both languages.
+pub fn not_founded(error: &FoundError) -> Error {
+    let (advice, advice_zh) = error.advice();
+    let message_zh = format!("{}；{advice_zh}", error.message_zh());
+    failure(error.reason(), error).advice(advice).in_chinese(message_zh)
 }
 
 pub fn point_code(code: &str) -> Result<PointCode> {
