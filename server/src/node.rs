@@ -332,6 +332,7 @@ impl Node {
             clock: self.clock.clone(),
             directory: self.directory.clone(),
             keys: app.keys.clone(),
+            heads: app.heads.clone(),
             issuer: self.issuer.clone(),
             parent: self.config.parent.clone(),
             ca_file: self.dir.join(CA_FILE),
