@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    DiskStatus, FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus,
-    ParcelStatus, RecoveryStatus, link_status, node_service_server::NodeService,
+    DiskStatus, FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, HandOverStatus,
+    LinkStatus, ParcelStatus, RecoveryStatus, hand_over_status, link_status,
+    node_service_server::NodeService,
 };
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     identity::caller::Caller,
     link::links::{LinkState, LinkView},
     parcel::office::Figures,
+    store::hand_overs::Stage,
     wire::value::time_message,
 };
 
@@ -47,8 +49,19 @@ impl NodeService for NodeApi {
                 total_bytes: room.total,
                 scarce: report.is_scarce,
             }),
+            hand_overs: report.hand_overs.into_iter().map(hand_over).collect(),
         }))
     }
+}
+
+fn hand_over((home, stage): (String, Stage)) -> HandOverStatus {
+    let state = match stage {
+        Stage::Sending => hand_over_status::State::Sending,
+        Stage::Sent => hand_over_status::State::Sent,
+        Stage::Settled => hand_over_status::State::Clearing,
+        Stage::Cleared => hand_over_status::State::Cleared,
+    };
+    HandOverStatus { home, state: state.into() }
 }
 
 fn parcels(figures: Figures) -> ParcelStatus {

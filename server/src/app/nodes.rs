@@ -12,12 +12,18 @@ use crate::{
     identity::caller::Caller,
     link::links::LinkView,
     parcel::office::Figures,
-    store::{CopyState, records},
+    store::{
+        CopyState,
+        hand_overs::{self, Stage},
+        records,
+    },
     wire::entry::quarantined,
 };
 
 /// Rows that cannot be read are counted up to here.
 const QUARANTINE_COUNTED: usize = 10_000;
+/// Points that were hosted here and are named.
+const HAND_OVERS: u32 = 1_000;
 
 /// Where a feed stands here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +64,8 @@ pub struct NodeReport {
     /// None: the caller may not know, or it was not looked yet.
     pub room: Option<Room>,
     pub is_scarce: bool,
+    /// Points that were hosted here and have nodes of their own; none for callers that may not know.
+    pub hand_overs: Vec<(String, Stage)>,
 }
 
 /// The node's state, as far as the caller may see it.
@@ -83,7 +91,12 @@ pub async fn status(app: &App, caller: &Caller) -> Result<NodeReport> {
         true => Some(app.post.figures().await?),
         false => None,
     };
+    let hand_overs = match everything {
+        true => hand_overs::list(&mut *app.db.reader().await?, HAND_OVERS).await?,
+        false => Vec::new(),
+    };
     Ok(NodeReport {
+        hand_overs,
         feeds,
         links,
         parcels,

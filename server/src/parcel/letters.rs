@@ -2,13 +2,14 @@
 //!
 //! Everything is decided before anything is written, so that a refusal leaves nothing behind.
 
+use prost::Message;
 use yizhan_proto::v1::{self, Letter, letter::Kind};
 
 use super::{handoff, help, words};
 use crate::{
     domain::{
         audience::{Audience, FeedId},
-        id::PointCode,
+        id::{PointCode, RecordId},
         position::Sequence,
         time::Time,
     },
@@ -156,6 +157,37 @@ async fn enter_receipt(
     Ok(Verdict::Done)
 }
 
+/// Is a point of ours about to get what its former host knows? Until it has that, nothing is acted on
+/// that might have been acted on there.
+pub async fn is_moving_in(
+    here: &Here<'_>,
+    db: &mut Connection,
+    to: &PointCode,
+) -> Result<bool, StoreError> {
+    if *to != here.keys.point || here.keys.roster().handed_over_by(to).is_none() {
+        return Ok(false);
+    }
+    if hand_overs::moving(db, to).await?.stage == Arriving::MovedIn {
+        return Ok(false);
+    }
+    // Where the operator went on without the former host, nobody waits for it.
+    Ok(hand_overs::list_seals(db).await?.is_some() || !has_begun(here.keys, here.heads))
+}
+
+pub fn is_of_hand_over(letter: &Letter) -> bool {
+    matches!(letter.kind, Some(Kind::HomeHandOver(_)))
+}
+
+/// Has this point's own key sealed anything? Then its node is no newcomer.
+pub fn has_begun(keys: &Keyring, heads: &Heads) -> bool {
+    let first = keys.first_epoch(&keys.point);
+    heads.all().into_iter().any(|(feed, view)| {
+        feed.home == keys.point
+            && feed.audience != Audience::Roster
+            && view.head.is_some_and(|head| head.statement().epoch.counter >= first)
+    })
+}
+
 /// Records of a point that was hosted: kept until they are complete; or the point's word that they
 /// are, at its former host.
 async fn hand_over(
@@ -167,8 +199,10 @@ async fn hand_over(
     let roster = here.keys.roster();
     if part.home == from.as_str() && roster.handed_over_by(from) == Some(to) {
         let mut progress = hand_overs::find(db, from).await?.unwrap_or_default();
-        progress.stage = Stage::Settled;
-        hand_overs::put(db, from, progress).await?;
+        if progress.stage != Stage::Cleared {
+            progress.stage = Stage::Settled;
+            hand_overs::put(db, from, &progress).await?;
+        }
         return Ok(Verdict::Done);
     }
     if part.home != to.as_str() || *to != here.keys.point {
@@ -206,6 +240,24 @@ async fn hand_over(
             return Ok(Verdict::Refused("TOO_MUCH"));
         }
         hand_overs::insert_rows(db, audience, &rows).await?;
+        for key in &part.keys {
+            let Ok(id) = key.id[..].try_into().map(RecordId) else { return Ok(malformed) };
+            hand_overs::put_wrap(db, audience, id, &key.encode_to_vec()).await?;
+        }
+        hand_overs::put_moving(db, to, moving).await?;
+    }
+    let is_more = !part.arrivals.is_empty()
+        || part.file.is_some()
+        || !part.parcels.is_empty()
+        || !part.settled.is_empty()
+        || !part.accounts.is_empty();
+    if is_more {
+        let encoded = part.encode_to_vec();
+        moving.bytes += encoded.len() as u64;
+        if moving.bytes > HANDED_OVER_BYTES {
+            return Ok(Verdict::Refused("TOO_MUCH"));
+        }
+        hand_overs::insert_part(db, &encoded).await?;
         hand_overs::put_moving(db, to, moving).await?;
     }
     if part.last {

@@ -52,6 +52,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (120, None, include_str!("../../migrations/0120_passwords.sql")),
     (130, None, include_str!("../../migrations/0130_lanes.sql")),
     (140, None, include_str!("../../migrations/0140_escalated.sql")),
+    (160, None, include_str!("../../migrations/0160_hand_over.sql")),
 ];
 
 /// Settings of every SQLite connection.

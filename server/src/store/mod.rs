@@ -18,6 +18,7 @@ pub mod handoffs;
 pub mod help_requests;
 pub mod lanes;
 pub mod leases;
+pub mod leaving;
 pub mod notices;
 pub mod parcels;
 pub mod records;
