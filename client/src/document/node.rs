@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use yizhan_proto::v1::{
-    DiskStatus, FeedStatus, GetStatusResponse, HandOverStatus, LinkStatus, RecoveryStatus,
-    hand_over_status, link_status,
+    DiskStatus, FeedStatus, FrozenAt, GetStatusResponse, HandOverStatus, LinkStatus,
+    RecoveryStatus, hand_over_status, link_status,
 };
 
 use super::{answers::feed_state, time, word};
@@ -81,6 +81,17 @@ fn feed(feed: &FeedStatus) -> Value {
         "head_age_ms": feed.head_age_ms,
         "state": feed_state(feed.state),
         "reason": feed.reason,
+        "frozen_at": feed.frozen_at.iter().map(frozen).collect::<Vec<_>>(),
+    })
+}
+
+fn frozen(frozen: &FrozenAt) -> Value {
+    json!({
+        "point": frozen.point,
+        "reason": frozen.reason,
+        "epoch": frozen.epoch_counter,
+        "number": frozen.number,
+        "heard_at": time(frozen.heard_time.as_ref()),
     })
 }
 

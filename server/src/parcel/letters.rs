@@ -3,6 +3,7 @@
 //! Everything is decided before anything is written, so that a refusal leaves nothing behind.
 
 use prost::Message;
+use tracing::{info, warn};
 use yizhan_proto::v1::{self, Letter, letter::Kind};
 
 use super::{handoff, help, words};
@@ -22,6 +23,7 @@ use crate::{
     link::frame::Unpacker,
     store::{
         StoreError,
+        freezes::{self, Heard},
         hand_overs::{self, Arriving, Stage},
         parcels::{self, Connection, Extent, Receipt},
     },
@@ -54,6 +56,10 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
         Some(Kind::RemovalReceipt(receipt)) => ("removal", &receipt.home, receipt.audience),
         // One after the other, whatever audience: the last one says that nothing follows.
         Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, 0),
+        // One after the other, of whatever feed: the newest word on each counts.
+        Some(Kind::FeedFrozen(_)) => {
+            return blake3::hash(b"frozen").as_bytes()[..16].to_vec();
+        }
         Some(Kind::HandoffWord(word)) => return handoff::subject(word),
         Some(Kind::TransferWord(word)) => return words::subject(b"transfer ", &word.transfer),
         Some(Kind::MoveWord(word)) => return words::subject(b"move ", &word.r#move),
@@ -106,6 +112,7 @@ pub async fn act(
         Some(Kind::TransferWord(word)) => words::arrive_transfer(here, db, (from, to), word).await,
         Some(Kind::MoveWord(word)) => words::arrive_move(here, db, (from, to), word).await,
         Some(Kind::HomeHandOver(part)) => hand_over(here, db, (from, to), part).await,
+        Some(Kind::FeedFrozen(notice)) => enter_freeze(here, db, (from, to), notice).await,
         // A kind that a newer version has added.
         None => Ok(Verdict::Refused("UNKNOWN_KIND")),
     }
@@ -154,6 +161,44 @@ async fn enter_receipt(
         received: here.now,
     };
     parcels::put_receipt(db, &feed, &entry).await?;
+    Ok(Verdict::Done)
+}
+
+/// "Your feed is frozen here": kept for whoever operates this node, until it is over.
+async fn enter_freeze(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    notice: &v1::FeedFrozen,
+) -> Result<Verdict, StoreError> {
+    let Some(audience) = Audience::from_number(i64::from(notice.audience)) else {
+        return Ok(Verdict::Refused("MALFORMED"));
+    };
+    let feed = FeedId::new(to.clone(), audience);
+    if !audience.is_shared()
+        || audience == Audience::Roster
+        || !here.keys.roster().may_node_hold(from, &feed)
+    {
+        return Ok(Verdict::Refused("NOT_ENTITLED"));
+    }
+    if notice.over {
+        info!(%feed, by = %from, "the feed goes on there");
+        freezes::remove_heard(db, &feed, from).await?;
+        return Ok(Verdict::Done);
+    }
+    warn!(
+        %feed, by = %from, epoch = notice.epoch_counter, number = notice.number,
+        proved = notice.proved, "our feed is frozen there until its next epoch"
+    );
+    let heard = Heard {
+        feed,
+        point: from.clone(),
+        epoch_counter: notice.epoch_counter.min(i64::MAX as u64),
+        number: notice.number.min(i64::MAX as u64),
+        proved: notice.proved,
+        at: here.now,
+    };
+    freezes::put_heard(db, &heard).await?;
     Ok(Verdict::Done)
 }
 

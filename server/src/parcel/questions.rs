@@ -254,7 +254,8 @@ impl Questions {
                 | Kind::TransferWord(_)
                 | Kind::MoveWord(_)
                 | Kind::HelpLookupAnswer(_)
-                | Kind::HeadsAnswer(_),
+                | Kind::HeadsAnswer(_)
+                | Kind::FeedFrozen(_),
             )
             | None => None,
         }

@@ -53,6 +53,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (130, None, include_str!("../../migrations/0130_lanes.sql")),
     (140, None, include_str!("../../migrations/0140_escalated.sql")),
     (160, None, include_str!("../../migrations/0160_hand_over.sql")),
+    (161, None, include_str!("../../migrations/0161_freezes.sql")),
 ];
 
 /// Settings of every SQLite connection.

@@ -13,6 +13,7 @@ pub mod database;
 pub mod dialect;
 pub mod events;
 pub mod feeds;
+pub mod freezes;
 pub mod hand_overs;
 pub mod handoffs;
 pub mod help_requests;
