@@ -618,14 +618,15 @@ async fn the_largest_frames_that_are_made_are_smaller_than_those_that_are_taken(
         blake3::Hasher::new().update(&number.to_be_bytes()).finalize_xof().fill(&mut bytes);
         bytes
     };
-    let mut change = Change::new();
-    for number in 0..u32::try_from(PAGE_ROWS).unwrap() {
-        let fills = PAGE_BYTES / (PAGE_ROWS - 1);
-        let len = if number + 1 < PAGE_ROWS as u32 { fills } else { PAYLOAD_MAX };
-        let id = RecordId::of_source("gd", 99, &number.to_string(), 0);
-        change = change.put(feed.clone(), RecordKind(99), id, noise(number, len));
+    let (last, fills) = (PAGE_ROWS as u32 - 1, PAGE_BYTES / PAGE_ROWS);
+    for (numbers, len) in [(0..last, fills), (last..last + 1, PAYLOAD_MAX)] {
+        let mut change = Change::new();
+        for number in numbers {
+            let id = RecordId::of_source("gd", 99, &number.to_string(), 0);
+            change = change.put(feed.clone(), RecordKind(99), id, noise(number, len));
+        }
+        node.parts.writer.commit(change).await.unwrap();
     }
-    node.parts.writer.commit(change).await.unwrap();
     let held = node.parts.heads.find(&feed).unwrap().held.unwrap();
     let page = node.parts.store.page(held.slot, Sequence(0), PAGE_ROWS, PAGE_BYTES).await;
     let rows = page.unwrap().unwrap().rows;
