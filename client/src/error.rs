@@ -87,6 +87,11 @@ impl Error {
         self
     }
 
+    pub fn in_chinese(mut self, message: impl Into<String>) -> Error {
+        self.message_zh = message.into().into_boxed_str();
+        self
+    }
+
     /// The one line on stderr.
     pub fn line(&self) -> String {
         let line = match &*self.advice {

@@ -5,6 +5,7 @@ use std::{fs, io, path::Path, sync::Arc};
 
 use ed25519_dalek::SigningKey;
 use prost::Message;
+use tonic_types::StatusExt;
 use yizhan_proto::v1;
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
     },
     identity::{
         authority::{Authority, Subject},
-        enrolment::newcomer,
+        enrolment::{Told, find_told, newcomer},
         error::Error as IdentityError,
         join::{self, JoinError, PointKeys, node_of},
         keys::{BackupKey, KeyDirectory, TlsIdentity, TlsKey},
@@ -82,13 +83,16 @@ impl FoundError {
             FoundError::Identity(_) => "IDENTITY",
             FoundError::Storage(_) => "STORAGE_FAILED",
             FoundError::Roster(_) => "ROSTER",
+            FoundError::Dial(DialError::Handshake(error)) => of_handshake(error),
             FoundError::Dial(_) => "PARENT_UNREACHABLE",
-            FoundError::Join(JoinError::Refused(status)) => match status.code() {
-                tonic::Code::Unavailable => "PARENT_UNREACHABLE",
-                _ => "JOIN_REFUSED",
+            FoundError::Join(JoinError::Refused(status)) => match told(status) {
+                Some(told) => told.reason,
+                None if status.code() == tonic::Code::Unavailable => "PARENT_UNREACHABLE",
+                None => "JOIN_REFUSED",
             },
             FoundError::Join(JoinError::RosterTooOld { .. }) => "ROSTER_TOO_OLD",
-            FoundError::Join(_) => "JOIN_FAILED",
+            FoundError::Join(JoinError::WrongCertificate(error)) => of_certificate(error),
+            FoundError::Join(JoinError::Keys(_)) => "IDENTITY",
             FoundError::Token(_) => "TOKEN_MALFORMED",
             FoundError::PointKeys { .. } => "POINT_KEYS_MISSING",
             FoundError::OtherKeys => "POINT_KEYS_DIFFER",
@@ -97,27 +101,108 @@ impl FoundError {
         }
     }
 
-    /// What to do.
-    pub fn advice(&self) -> &'static str {
-        match self {
-            FoundError::Occupied(_) => "choose an empty directory",
-            FoundError::Token(_) => "copy the whole token, from yz1 to the point code",
-            FoundError::Join(JoinError::Refused(_)) => {
-                "ask the parent's operator for a new token: `yizhand token --point CODE`"
-            }
-            FoundError::Dial(_) => "check --parent: it is the parent's link address",
-            FoundError::Name => "choose another name",
-            FoundError::PointKeys { .. } | FoundError::OtherKeys => {
-                "copy seal.key and case.key from the directory `keys` of the point's first node, \
-                 and name the directory they are in by --point-keys"
-            }
-            FoundError::OtherDatabase(_) => "name an empty database, or the point's own",
-            FoundError::Directory(_)
-            | FoundError::Identity(_)
-            | FoundError::Storage(_)
-            | FoundError::Roster(_)
-            | FoundError::Join(_) => "see the message above, and try again",
+    /// What to do, in English and Chinese.
+    pub fn advice(&self) -> (&'static str, &'static str) {
+        if let FoundError::Join(JoinError::Refused(status)) = self
+            && let Some(told) = told(status)
+        {
+            return (told.advice, told.advice_zh);
         }
+        match self.reason() {
+            "OCCUPIED" => ("choose an empty directory", "请选择空目录"),
+            "TOKEN_MALFORMED" => (
+                "copy the whole token, from yz1 to the point code",
+                "请复制完整令牌，从 yz1 到联络点代码",
+            ),
+            "WRONG_NETWORK" => (
+                "the token and --parent are of different networks: check both",
+                "令牌与 --parent 不属于同一网络，请核对两者",
+            ),
+            CLOCK => (
+                "set this machine's clock and the parent's right, and try again",
+                "请校准本机与上级的时钟后重试",
+            ),
+            "PARENT_UNREACHABLE" => (
+                "check --parent: it is the parent's link address",
+                "请核对 --parent：应为上级的链路地址",
+            ),
+            "ROSTER_TOO_OLD" => (
+                "the parent is behind the token: try again when it has caught up",
+                "上级的名册早于令牌，请待其同步后重试",
+            ),
+            "JOIN_REFUSED" => (
+                "ask the parent's operator for a new token: `yizhand token --point CODE`",
+                "请上级联络点的运维人员重新签发：`yizhand token --point CODE`",
+            ),
+            "POINT_KEYS_MISSING" | "POINT_KEYS_DIFFER" => (
+                "copy seal.key and case.key from the directory `keys` of the point's first node, \
+                 and name the directory they are in by --point-keys",
+                "请从该联络点首个节点的 keys 目录复制 seal.key 与 case.key，并用 --point-keys 指明所在目录",
+            ),
+            "DATABASE_OF_ANOTHER_POINT" => (
+                "name an empty database, or the point's own",
+                "请使用空数据库或该联络点自己的数据库",
+            ),
+            "NETWORK_NAME" => ("choose another name", "请另选名称"),
+            _ => ("see the message above, and try again", "请参看上面的说明后重试"),
+        }
+    }
+
+    /// What failed, in Chinese.
+    pub fn message_zh(&self) -> &'static str {
+        if let FoundError::Join(JoinError::Refused(status)) = self
+            && let Some(told) = told(status)
+        {
+            return told.zh;
+        }
+        match self.reason() {
+            "OCCUPIED" => "该目录已有节点",
+            "DIRECTORY" => "目录无法写入",
+            "STORAGE_FAILED" => "存储失败",
+            "ROSTER" => "名册无法写入",
+            "TOKEN_MALFORMED" => "加入令牌不完整",
+            "WRONG_NETWORK" => "对方属于另一网络",
+            CLOCK => "证书此刻无效，时钟可能有误",
+            "PARENT_UNREACHABLE" => "无法连接上级",
+            "ROSTER_TOO_OLD" => "上级的名册早于令牌",
+            "JOIN_REFUSED" | "CERTIFICATE_REFUSED" => "未获准加入",
+            "POINT_KEYS_MISSING" => "该数据库属于已有密钥的联络点，但未提供密钥",
+            "POINT_KEYS_DIFFER" => "所提供的密钥与数据库不符",
+            "DATABASE_OF_ANOTHER_POINT" => "该数据库属于另一联络点",
+            "NETWORK_NAME" => "网络名称不合规定",
+            _ => "密钥或证书有误",
+        }
+    }
+}
+
+/// The clock of one of the two is wrong: no certificate is valid for ever, nor before it was made.
+const CLOCK: &str = "CLOCK";
+
+/// What a node that refused has told, if this program knows the reason.
+fn told(status: &tonic::Status) -> Option<&'static Told> {
+    find_told(&status.get_error_details().error_info()?.reason)
+}
+
+/// Why the other end of a connection was not believed.
+fn of_handshake(error: &io::Error) -> &'static str {
+    use rustls::{CertificateError as Certificate, Error};
+    match error.get_ref().and_then(|source| source.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(Certificate::UnknownIssuer)) => "WRONG_NETWORK",
+        Some(Error::InvalidCertificate(
+            Certificate::Expired
+            | Certificate::ExpiredContext { .. }
+            | Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. },
+        )) => CLOCK,
+        _ => "PARENT_NOT_BELIEVED",
+    }
+}
+
+fn of_certificate(error: &IdentityError) -> &'static str {
+    match error {
+        IdentityError::WrongAuthority => "WRONG_NETWORK",
+        IdentityError::NotValidNow => CLOCK,
+        _ => "CERTIFICATE_REFUSED",
     }
 }
 
@@ -364,4 +449,36 @@ fn write_settings(dir: &Path, settings: &[(&'static str, String)]) -> Result<(),
     let mut file = open().map_err(FoundError::Directory)?;
     file.write_all(config::file_text(settings).as_bytes()).map_err(FoundError::Directory)?;
     file.sync_all().map_err(FoundError::Directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{CertificateError, Error};
+
+    use super::*;
+    use crate::identity::enrolment::Refusal;
+
+    fn handshake(error: CertificateError) -> FoundError {
+        let error = io::Error::new(io::ErrorKind::InvalidData, Error::InvalidCertificate(error));
+        FoundError::Dial(DialError::Handshake(error))
+    }
+
+    #[test]
+    fn another_network_and_a_wrong_clock_are_told_apart() {
+        assert_eq!(handshake(CertificateError::UnknownIssuer).reason(), "WRONG_NETWORK");
+        assert_eq!(handshake(CertificateError::Expired).reason(), "CLOCK");
+        assert_eq!(handshake(CertificateError::BadSignature).reason(), "PARENT_NOT_BELIEVED");
+        let stale = FoundError::Join(JoinError::WrongCertificate(IdentityError::NotValidNow));
+        assert_eq!(stale.reason(), "CLOCK");
+        assert!(stale.advice().0.contains("clock") && stale.message_zh().contains("时钟"));
+    }
+
+    #[test]
+    fn every_refusal_is_told_in_both_languages() {
+        for refusal in [Refusal::TokenExpired, Refusal::Unavailable, Refusal::NotBelow] {
+            let (_, reason) = refusal.kind();
+            let told = find_told(reason).expect(reason);
+            assert!(!told.zh.is_ascii() && !told.advice_zh.is_ascii() && told.advice.is_ascii());
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod appointing;
 pub mod backup;
 pub mod command;
 pub mod config;

@@ -338,6 +338,7 @@ impl Node {
             clock: self.clock.clone(),
             directory: self.directory.clone(),
             keys: app.keys.clone(),
+            heads: app.heads.clone(),
             issuer: self.issuer.clone(),
             parent: self.config.parent.clone(),
             ca_file: self.dir.join(CA_FILE),
@@ -413,6 +414,8 @@ impl Node {
         tasks.spawn(keep_running_if_leading(transfers, every, leading(), stop()));
         let handing = jobs::handing_over::HandingOver { app: app.clone() };
         tasks.spawn(keep_running_if_leading(handing, jobs::handing_over::EVERY, leading(), stop()));
+        let freezes = jobs::freezes::Freezes { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(freezes, jobs::freezes::EVERY, leading(), stop()));
         let recovery = jobs::recovery::Recovery { app: app.clone() };
         tasks.spawn(keep_running_if_leading(recovery, jobs::recovery::EVERY, leading(), stop()));
     }
@@ -616,7 +619,7 @@ impl Admitting {
             "" => Ok(answer.response),
             reason => {
                 warn!(reason, "the founding node refused");
-                Err(Refusal::NotInRoster)
+                Err(Refusal::by_founder(reason))
             }
         }
     }

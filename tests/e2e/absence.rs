@@ -12,7 +12,8 @@ use std::{
 
 use yizhan_proto::v1;
 use yizhan_server::{
-    app::{members, network},
+    app::{members, network, recovery},
+    appointing,
     config::{self, Address, DatabaseUrl},
     domain::{
         account::{AccountId, OwnWord},
@@ -276,4 +277,66 @@ async fn a_certificate_is_renewed_at_half_life_without_a_call_being_dropped() {
     agree(&hub, &london).await;
     london.stop().await;
     hub.stop().await;
+}
+
+/// The epoch of the roster that a node goes by.
+fn roster_epoch(node: &Running) -> Option<u64> {
+    let held = node.app.heads.find(&FeedId::new(code(HUB), Audience::Roster))?.held?;
+    held.state.is_readable().then_some(held.epoch.counter)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authority_replaces_an_issuer_and_every_node_learns_of_it() {
+    let world = World::new();
+    let hub = world.found().await;
+    let london = world.join("GB-LON", &hub).await;
+    shown(&hub, "欧阳若晴").await;
+    agree(&hub, &london).await;
+    let before = roster_epoch(&hub);
+    hub.stop().await;
+
+    // The authority's key was in its safe; the issuer's is lost with the roster's.
+    let (path, safe) = (world.path(HUB), world.path("safe.pem"));
+    let keys = path.join(KEYS);
+    std::fs::rename(keys.join("authority.pem"), &safe).expect("a safe");
+    for lost in ["issuer.pem", "roster.key"] {
+        std::fs::remove_file(keys.join(lost)).expect("a key to lose");
+    }
+    let (settings, _) = config::load(&path, &[], |_| None).expect("settings");
+    let outside = world.clock.outside();
+    let replace = |authority| appointing::replace_issuer(&path, &settings, authority, &outside);
+    assert_eq!(replace(None).expect_err("no authority").reason(), "NO_AUTHORITY");
+    let stranger = World::new();
+    stranger.found().await.stop().await;
+    let foreign = stranger.path(HUB).join(KEYS).join("authority.pem");
+    assert_eq!(replace(Some(&foreign)).expect_err("another one").reason(), "WRONG_AUTHORITY");
+    replace(Some(&safe)).expect("another issuer");
+
+    let hub = world.start(HUB, None).await;
+    let operator = Caller::Operator { point: code(HUB) };
+    let roster = [FeedId::new(code(HUB), Audience::Roster)].into();
+    recovery::next_epochs(&hub.app, &operator, roster).await.expect("a new epoch");
+    let after = roster_epoch(&hub);
+    assert!(after > before, "{before:?} {after:?}");
+
+    // London dials the hub's new port, and keeps the roster that it has until its next certificate.
+    london.stop().await;
+    let london = world.start("GB-LON", Some(&hub)).await;
+    eventually("London is linked", PATIENCE, async || is_linked(&london)).await;
+    shown(&hub, "司徒晓明").await;
+    agree(&hub, &london).await;
+    assert_eq!(roster_epoch(&london), before);
+    world.clock.pass(50 * 3_600 * 1_000_000);
+    eventually("London goes by the new roster", PATIENCE, async || roster_epoch(&london) == after)
+        .await;
+    // What it says counts, everywhere.
+    let sydney = world.join("AU-SYD", &hub).await;
+    agree(&hub, &sydney).await;
+    eventually("London knows of Sydney", PATIENCE, async || {
+        london.app.keys.roster().get(&code("AU-SYD")).is_some()
+    })
+    .await;
+    for node in [sydney, london, hub] {
+        node.stop().await;
+    }
 }

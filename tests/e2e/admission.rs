@@ -25,7 +25,7 @@ fn is_connected(status: &Value, peer: &str) -> bool {
 fn assert_refused(reason: &str, says: &str, answer: Answer) {
     let document = answer.expect_code(exit::REFUSED).json();
     let error = &document["error"];
-    for key in ["code", "reason", "message"] {
+    for key in ["code", "reason", "message", "message_zh"] {
         let text = error[key].as_str().unwrap_or_default();
         assert!(!text.is_empty(), "{reason}: no {key} in {document}");
     }
@@ -128,14 +128,14 @@ async fn only_a_sound_unused_token_of_this_network_lets_a_point_in() {
     );
     let other_point = good.replace("GB-LON", "US-BOS");
     assert_refused(
-        "JOIN_REFUSED",
+        "TOKEN_FOR_OTHER_POINT",
         "for another point",
         cluster.try_join("b", &other_point, &line, DATABASE).await,
     );
     let other_network = Cluster::found("CN-440000").await;
     let foreign = other_network.token("CN-440000", "GB-LON").await;
     assert_refused(
-        "PARENT_UNREACHABLE",
+        "WRONG_NETWORK",
         "not who it should be",
         cluster.try_join("c", &foreign, &line, DATABASE).await,
     );
@@ -145,7 +145,7 @@ async fn only_a_sound_unused_token_of_this_network_lets_a_point_in() {
     let expired = short["token"].as_str().expect("a token");
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_refused(
-        "JOIN_REFUSED",
+        "TOKEN_EXPIRED",
         "has expired",
         cluster.try_join("d", expired, &line, DATABASE).await,
     );
@@ -153,7 +153,7 @@ async fn only_a_sound_unused_token_of_this_network_lets_a_point_in() {
     // None of the attempts has used the good one up, nor left the directory unusable.
     cluster.try_join("a", &good, &line, DATABASE).await.expect_code(exit::DONE);
     assert_refused(
-        "JOIN_REFUSED",
+        "TOKEN_USED",
         "used by another key",
         cluster.try_join("e", &good, &line, DATABASE).await,
     );

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use yizhan_proto::v1::{
-    DiskStatus, FeedStatus, GetStatusResponse, LinkStatus, RecoveryStatus, link_status,
+    DiskStatus, FeedStatus, FrozenAt, GetStatusResponse, HandOverStatus, LinkStatus,
+    RecoveryStatus, hand_over_status, link_status,
 };
 
 use super::{answers::feed_state, time, word};
@@ -35,6 +36,15 @@ fn status(status: &GetStatusResponse) -> Value {
         "quarantine": status.quarantine,
         "recovery": recovery(status.recovery.as_ref()),
         "disk": status.disk.as_ref().map(disk),
+        "hand_overs": status.hand_overs.iter().map(hand_over).collect::<Vec<_>>(),
+    })
+}
+
+/// A point that was hosted there and has a node of its own.
+fn hand_over(hand_over: &HandOverStatus) -> Value {
+    json!({
+        "home": hand_over.home,
+        "state": word(hand_over.state, hand_over_status::State::as_str_name, "STATE_"),
     })
 }
 
@@ -71,6 +81,17 @@ fn feed(feed: &FeedStatus) -> Value {
         "head_age_ms": feed.head_age_ms,
         "state": feed_state(feed.state),
         "reason": feed.reason,
+        "frozen_at": feed.frozen_at.iter().map(frozen).collect::<Vec<_>>(),
+    })
+}
+
+fn frozen(frozen: &FrozenAt) -> Value {
+    json!({
+        "point": frozen.point,
+        "reason": frozen.reason,
+        "epoch": frozen.epoch_counter,
+        "number": frozen.number,
+        "heard_at": time(frozen.heard_time.as_ref()),
     })
 }
 

@@ -15,7 +15,7 @@ use yizhan_proto::v1::{
 use crate::{
     domain::roster::Roster,
     identity::{
-        enrolment::{Application, Desk, Refusal, Renewal, Step},
+        enrolment::{Application, Desk, Refusal, Renewal, Step, find_told},
         tls::Clock,
     },
     listen::ERROR_DOMAIN,
@@ -103,7 +103,10 @@ impl EnrolmentService for Enrolment {
 fn status(refusal: Refusal) -> Status {
     let (code, reason) = refusal.kind();
     info!(reason, error = %Chain(&refusal), "enrolment refused");
-    let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []);
+    let mut details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []);
+    if let Some(told) = find_told(reason) {
+        details.set_localized_message("zh-Hans", told.zh);
+    }
     Status::with_error_details(code, refusal.to_string(), details)
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 use yizhan_proto::v1::{
-    DiskStatus, FeedState, FeedStatus, GetStatusRequest, GetStatusResponse, LinkStatus,
-    ParcelStatus, RecoveryStatus, link_status, node_service_server::NodeService,
+    DiskStatus, FeedState, FeedStatus, FrozenAt, GetStatusRequest, GetStatusResponse,
+    HandOverStatus, LinkStatus, ParcelStatus, RecoveryStatus, hand_over_status, link_status,
+    node_service_server::NodeService,
 };
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     identity::caller::Caller,
     link::links::{LinkState, LinkView},
     parcel::office::Figures,
+    store::{freezes::Heard, hand_overs::Stage},
     wire::value::time_message,
 };
 
@@ -47,8 +49,19 @@ impl NodeService for NodeApi {
                 total_bytes: room.total,
                 scarce: report.is_scarce,
             }),
+            hand_overs: report.hand_overs.into_iter().map(hand_over).collect(),
         }))
     }
+}
+
+fn hand_over((home, stage): (String, Stage)) -> HandOverStatus {
+    let state = match stage {
+        Stage::Sending => hand_over_status::State::Sending,
+        Stage::Sent => hand_over_status::State::Sent,
+        Stage::Settled => hand_over_status::State::Clearing,
+        Stage::Cleared => hand_over_status::State::Cleared,
+    };
+    HandOverStatus { home, state: state.into() }
 }
 
 fn parcels(figures: Figures) -> ParcelStatus {
@@ -60,7 +73,7 @@ fn parcels(figures: Figures) -> ParcelStatus {
 }
 
 fn feed(report: FeedReport) -> FeedStatus {
-    let FeedReport { feed, view, standing, head_age_ms } = report;
+    let FeedReport { feed, view, standing, head_age_ms, frozen_at } = report;
     // A copy that nobody reads yet is shown by how far it has come.
     let held = view.held.as_ref().or(view.filling.as_ref());
     let sealed = held.and_then(|held| held.seal.as_ref()).map(|seal| seal.statement());
@@ -84,6 +97,17 @@ fn feed(report: FeedReport) -> FeedStatus {
         head_age_ms,
         state: state.into(),
         reason: reason.to_owned(),
+        frozen_at: frozen_at.into_iter().map(frozen).collect(),
+    }
+}
+
+fn frozen(heard: Heard) -> FrozenAt {
+    FrozenAt {
+        point: heard.point.to_string(),
+        reason: if heard.proved { "EQUIVOCATION" } else { "DOES_NOT_ADD_UP" }.to_owned(),
+        epoch_counter: heard.epoch_counter,
+        number: heard.number,
+        heard_time: Some(time_message(heard.at)),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod erasures;
 pub mod error;
 pub mod events;
 pub mod export;
+pub mod freezes;
 pub mod groups;
 pub mod handing_over;
 pub mod handoffs;

@@ -6,15 +6,20 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
 use tracing::{info, warn};
-use yizhan_proto::v1::{HomeHandOver, Letter, letter};
+use yizhan_proto::v1::{self, HomeHandOver, Letter, letter};
 
-use super::{App, error::Result, handing_over::PRIVATE};
+use super::{App, error::Result, handing_over::PRIVATE, handoffs::files};
 use crate::{
     domain::{
+        account::{self, Account, AccountId, GRANTS_MAX, RoleGrant},
         audience::{Audience, FeedId},
-        id::PointCode,
+        audit::Deed,
+        id::{PointCode, RecordId},
+        policy::Role,
         position::{Row, Sequence},
+        time::Time,
     },
     feed::{
         change::{Change, CommitError},
@@ -22,10 +27,17 @@ use crate::{
         digest::{Elements, Sum},
         seal::Seal,
     },
-    parcel::office::SendError,
+    parcel::{
+        letters::{self, Here, Verdict, has_begun},
+        office::SendError,
+    },
     store::{
-        CopyState, Slot, StoreError, bulk,
-        hand_overs::{self, Arriving, Moving},
+        self, CopyState, Slot, StoreError,
+        accounts::{self, OneTime},
+        attachments::{self, Piece},
+        bulk,
+        hand_overs::{self, Arrived, Arriving, Moving},
+        parcels::{self, Connection, Series},
     },
 };
 
@@ -47,7 +59,7 @@ pub enum Arrival {
 pub async fn look(app: &App) -> Result<Arrival> {
     let point = &app.keys.point;
     let roster = app.keys.roster();
-    if roster.handed_over_by(point).is_none() || has_begun(app) {
+    if roster.handed_over_by(point).is_none() || has_begun(&app.keys, &app.heads) {
         return Ok(Arrival::NotExpected);
     }
     let Some(seals) = seals(app).await? else { return Ok(Arrival::Awaited) };
@@ -88,6 +100,13 @@ pub async fn move_in(app: &App) -> Result<()> {
     for audience in PRIVATE.into_iter().filter(|audience| seals.contains_key(audience)) {
         while put_in(app, audience).await? {}
     }
+    loop {
+        let acting = tokio::spawn(act_on_part(app.clone()));
+        let acted = acting.await;
+        if !acted.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))? {
+            break;
+        }
+    }
     let finishing = tokio::spawn(finish(app.clone(), host));
     finishing.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
@@ -116,18 +135,22 @@ async fn is_verified(app: &App, seals: &BTreeMap<Audience, Seal>) -> Result<bool
 async fn put_in(app: &App, audience: Audience) -> Result<bool> {
     let feed = FeedId::new(app.keys.point.clone(), audience);
     let rows = next_rows(app, audience, Sequence(0)).await?;
-    let Some(last) = rows.last().map(|row| row.sequence) else { return Ok(false) };
+    let Some(last) = rows.last().map(|arrived| arrived.row.sequence) else { return Ok(false) };
     let mut known = Vec::new();
     if let Some(slot) = own_slot(app, &feed) {
-        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        let ids: Vec<_> = rows.iter().map(|arrived| arrived.row.id).collect();
         let mut db = app.db.reader().await?;
         let stored = bulk::versions(&mut db, app.db.dialect, slot, &ids).await?;
         known = stored.into_iter().map(|row| row.id).collect();
     }
     let mut change = Change::new();
     // A tombstone's work is done: the feed goes on in another epoch.
-    for row in rows.into_iter().filter(|row| !row.removed && !known.contains(&row.id)) {
-        change = change.put(feed.clone(), row.kind, row.id, row.payload.to_vec());
+    for arrived in rows {
+        let row = &arrived.row;
+        if !row.removed && !known.contains(&row.id) {
+            let payload = rewrapped(&feed.home, &arrived).unwrap_or_else(|| row.payload.to_vec());
+            change = change.put(feed.clone(), row.kind, row.id, payload);
+        }
     }
     if !change.writes.is_empty() {
         match app.writer.reconcile(change).await {
@@ -137,6 +160,165 @@ async fn put_in(app: &App, audience: Audience) -> Result<bool> {
         }
     }
     hand_overs::remove_rows(&mut *app.db.local().await?, audience, last).await?;
+    Ok(true)
+}
+
+/// An intake key that the former host has wrapped for our own case key; none where it has not.
+fn rewrapped(home: &PointCode, arrived: &Arrived) -> Option<Vec<u8>> {
+    let key = v1::RewrappedKey::decode(&arrived.wrap.as_ref()?[..]).ok()?;
+    let mut record = v1::HelpKey::decode(&arrived.row.payload[..]).ok()?;
+    record.wraps.retain(|wrap| wrap.point != home.as_str());
+    let wrap = v1::help_key::Wrap {
+        point: home.to_string(),
+        encapsulated: key.encapsulated,
+        ciphertext: key.ciphertext,
+    };
+    record.wraps.insert(0, wrap);
+    Some(record.encode_to_vec())
+}
+
+/// Takes over the next of what has come along with the rows, in one transaction; false if there is
+/// nothing.
+async fn act_on_part(app: App) -> Result<bool> {
+    let own = app.keys.point.clone();
+    let mut tx = app.db.begin().await?;
+    let Some((number, part)) = hand_overs::first_part(tx.connection()).await? else {
+        return Ok(false);
+    };
+    let damaged = |_| StoreError::Damaged { what: "hand-over" };
+    let part = HomeHandOver::decode(&part[..]).map_err(damaged)?;
+    let db = tx.connection();
+    for arrival in part.arrivals {
+        arrive(&app, db, arrival).await?;
+    }
+    if let Some(file) = part.file {
+        keep_piece(&app, db, file).await?;
+    }
+    for settled in part.settled {
+        let Ok(from) = settled.from.parse() else { continue };
+        let series = Series { from, to: own.clone(), sender_epoch: settled.sender_epoch };
+        let numbers = settled.numbers.into_iter().map(|one| (one.number, one.reason));
+        let numbers: Vec<_> = numbers.collect();
+        parcels::put_settled(db, &series, settled.mark, &numbers).await?;
+    }
+    let mut sent = Vec::new();
+    for parcel in part.parcels {
+        let to = parcel.to.clone();
+        match app.post.take_over(db, parcel).await {
+            Ok(true) => sent.extend(to.parse::<PointCode>()),
+            Ok(false) => warn!(%to, "a parcel that the former host has left can go nowhere"),
+            Err(SendError::Storage(error)) => return Err(error.into()),
+            Err(error) => warn!(%to, %error, "a parcel that the former host has left is lost"),
+        }
+    }
+    let accounts = part.accounts.len();
+    if accounts > 0 {
+        let (mut kept, now) = (0, app.outside.now());
+        for account in part.accounts {
+            kept += usize::from(sign_in_here(&app, db, account).await?);
+        }
+        let act = Deed::of_node("hand_over").on_nothing(format!("accounts={kept}"));
+        let dialect = app.db.dialect;
+        store::audit::append(db, dialect, &[act], now, [0; 32]).await?;
+        info!(accounts = kept, "who signed in at the former host signs in here");
+        if kept < accounts {
+            warn!(
+                accounts = accounts - kept,
+                "accounts whose names are taken here stay as they are"
+            );
+        }
+    }
+    hand_overs::remove_part(tx.connection(), number).await?;
+    tx.commit().await?;
+    for to in sent {
+        app.post.written(&own, &to);
+    }
+    Ok(true)
+}
+
+/// Something that had come for us at the former host: acted on as if it came now, but in the order in
+/// which it came there.
+async fn arrive(app: &App, db: &mut Connection, arrival: v1::HandedArrival) -> Result<()> {
+    let (Ok(from), Some(letter)) = (arrival.from.parse::<PointCode>(), arrival.letter) else {
+        return Ok(());
+    };
+    if letters::is_of_hand_over(&letter) {
+        return Ok(());
+    }
+    let now = Time(arrival.arrived_us.min(app.outside.now().0));
+    let here = Here { keys: &app.keys, heads: &app.heads, now };
+    let verdict = letters::act(&here, db, (&from, &app.keys.point), &letter).await?;
+    if verdict != Verdict::Done {
+        warn!(%from, ?verdict, "what had come at the former host is not taken here");
+    }
+    Ok(())
+}
+
+async fn keep_piece(app: &App, db: &mut Connection, file: v1::HandedFile) -> Result<()> {
+    let id = |bytes: &[u8]| bytes.try_into().map(RecordId).ok();
+    let (Some(id), Some(request)) = (id(&file.id), id(&file.request)) else { return Ok(()) };
+    if !files::is_piece(file.number, file.pieces, file.sealed.len()) {
+        warn!("a piece of a file that the former host has left is out of range");
+        return Ok(());
+    }
+    let (number, of) = (i64::from(file.number), i64::from(file.pieces));
+    let piece = Piece { number, of, sealed: file.sealed };
+    let now = app.outside.now();
+    if !attachments::receive(db, (id, request), &piece, now, files::FILES_MAX).await? {
+        warn!("a help request has more files than it may");
+    }
+    Ok(())
+}
+
+/// Adds an account of the former host; false if its name is taken here, or it is none that a host may
+/// hand over.
+async fn sign_in_here(app: &App, db: &mut Connection, handed: v1::HandedAccount) -> Result<bool> {
+    let member = match &handed.member[..] {
+        [] => Some(None),
+        id => id.try_into().ok().map(|id| Some(RecordId(id))),
+    };
+    let role = Role::of_account(&handed.role, "role").ok();
+    let role = role.filter(|role| *role != Role::ProvincialAdmin);
+    let id = handed.id[..].try_into().map(AccountId);
+    let name = account::user_name(&handed.name, "name");
+    let (Ok(id), Ok(name), Some(role), Some(member)) = (id, name, role, member) else {
+        return Ok(false);
+    };
+    let point = app.keys.point.clone();
+    let account = Account {
+        id,
+        name,
+        role,
+        point: point.clone(),
+        created: Time(handed.created_us),
+        disabled: None,
+        member,
+        otp: false,
+        password_given: handed.password_given,
+        grants: Vec::new(),
+    };
+    if !accounts::insert(db, &account, &handed.password_hash).await? {
+        return Ok(false);
+    }
+    let secret = Some(handed.otp_secret).filter(|secret| !secret.is_empty());
+    let known = OneTime { secret, pending: None, step: handed.otp_step };
+    accounts::put_one_time(db, id, known).await?;
+    if let Some(disabled) = handed.disabled_us {
+        accounts::disable(db, id, Time(disabled)).await?;
+    }
+    for also in handed.roles.into_iter().take(GRANTS_MAX) {
+        let role = Role::of_account(&also.role, "role").ok();
+        let Some(role) = role.filter(|role| *role != Role::ProvincialAdmin) else { continue };
+        let grant = RoleGrant {
+            role,
+            point: point.clone(),
+            categories: also.categories,
+            from: Time(also.from_us),
+            to: also.to_us.map(Time),
+            granted_by: also.granted_by,
+        };
+        accounts::put_grant(db, id, &grant).await?;
+    }
     Ok(true)
 }
 
@@ -189,6 +371,7 @@ async fn adds_up(app: &App, audience: Audience, seal: &Seal) -> Result<bool> {
     let (mut sum, mut live, mut after) = (Sum::empty(), 0, Sequence(0));
     loop {
         let rows = next_rows(app, audience, after).await?;
+        let rows: Vec<Row> = rows.into_iter().map(|arrived| arrived.row).collect();
         let Some(last) = rows.last() else { break };
         after = last.sequence;
         sum.join(&elements.sum(&rows));
@@ -197,28 +380,18 @@ async fn adds_up(app: &App, audience: Audience, seal: &Seal) -> Result<bool> {
     Ok(sum.digest() == statement.digest && live == statement.live)
 }
 
-async fn next_rows(app: &App, audience: Audience, after: Sequence) -> Result<Vec<Row>> {
+async fn next_rows(app: &App, audience: Audience, after: Sequence) -> Result<Vec<Arrived>> {
     let mut rows =
         hand_overs::rows_after(&mut *app.db.reader().await?, audience, after, ROWS).await?;
     let mut bytes = 0;
-    let fits = rows.iter().take_while(|row| {
+    let fits = rows.iter().take_while(|arrived| {
         let before = bytes;
-        bytes += row.payload.len();
+        bytes += arrived.row.payload.len();
         before == 0 || bytes <= BYTES
     });
     let fits = fits.count();
     rows.truncate(fits);
     Ok(rows)
-}
-
-/// Has this point's own key sealed anything? Then its node is no newcomer.
-fn has_begun(app: &App) -> bool {
-    let first = app.keys.first_epoch(&app.keys.point);
-    app.heads.all().into_iter().any(|(feed, view)| {
-        feed.home == app.keys.point
-            && feed.audience != Audience::Roster
-            && view.head.is_some_and(|head| head.statement().epoch.counter >= first)
-    })
 }
 
 fn own_slot(app: &App, feed: &FeedId) -> Option<Slot> {

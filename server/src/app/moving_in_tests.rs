@@ -1,7 +1,6 @@
 //! What a former host may still bring about here, and what not any more.
 
 use bytes::Bytes;
-use yizhan_proto::v1::HomeHandOver;
 
 use super::*;
 use crate::{
@@ -90,4 +89,73 @@ async fn rows_that_do_not_add_up_are_put_in_nowhere_even_where_the_feed_has_begu
     let mut db = app.db.reader().await.unwrap();
     let moving = hand_overs::moving(&mut db, &home.home).await.unwrap();
     assert_eq!(moving.stage, Arriving::Awaited);
+}
+
+#[tokio::test]
+async fn what_goes_along_with_the_rows_is_taken_over_once_they_are_in() {
+    let node = founder().await;
+    let case_key = crate::identity::keys::CaseKey::generate().public();
+    node.enrol_with("HK", |entry| entry.case_key = Some(case_key)).await;
+    let keys = |entry: &mut RosterEntry| {
+        entry.seal_keys[0].from_epoch = 2;
+        entry.seal_keys.insert(0, seal_key("HK"));
+        entry.case_key = Some(case_key);
+    };
+    node.enrol_with(FOUNDER, keys).await;
+    let account = |name: &str, role: &str, id: u8| v1::HandedAccount {
+        id: vec![id; 16],
+        name: name.into(),
+        role: role.into(),
+        password_hash: "$argon2id$".into(),
+        ..v1::HandedAccount::default()
+    };
+    let heads = Letter { kind: Some(letter::Kind::HelpEscalation(v1::HelpEscalation::default())) };
+    let parcel = |sender_epoch, number| v1::HandedParcel {
+        to: "HK".into(),
+        sender_epoch,
+        number,
+        written_us: 1,
+        letter: Some(heads.clone()),
+    };
+    let settled = v1::SettledParcels {
+        from: "HK".into(),
+        sender_epoch: 1,
+        mark: 4,
+        numbers: vec![v1::SettledNumber { number: 6, reason: "MALFORMED".into() }],
+    };
+    let more = HomeHandOver {
+        home: FOUNDER.into(),
+        // An epoch of our own is nobody else's to number.
+        parcels: vec![parcel(1, 7), parcel(2, 8)],
+        settled: vec![settled],
+        accounts: vec![account("clerk", "staff", 7), account("gov", "provincial_admin", 8)],
+        ..HomeHandOver::default()
+    };
+    assert_eq!(hand_over(&node, more).await, Verdict::Done);
+    assert_eq!(hand_over(&node, part(true)).await, Verdict::Done);
+    let (app, home, hk) = (&node.app, code(FOUNDER), code("HK"));
+    {
+        let here = Here { keys: &app.keys, heads: &app.heads, now: app.outside.now() };
+        let mut db = app.db.local().await.unwrap();
+        assert!(letters::is_moving_in(&here, &mut db, &home).await.unwrap());
+        assert_eq!(parcels::count_outgoing(&mut db, &home, &hk).await.unwrap(), 0);
+    }
+    move_in(app).await.unwrap();
+    let here = Here { keys: &app.keys, heads: &app.heads, now: app.outside.now() };
+    let mut db = app.db.local().await.unwrap();
+    assert!(!letters::is_moving_in(&here, &mut db, &home).await.unwrap());
+    let first = parcels::first_of(&mut db, &home).await.unwrap().expect("a parcel");
+    assert_eq!((first.series.sender_epoch, first.number), (1, 7), "under the number it had");
+    // Ours, and our word for the host that everything is here.
+    assert_eq!(parcels::count_outgoing(&mut db, &home, &hk).await.unwrap(), 2);
+    let series = Series { from: hk, to: home, sender_epoch: 1 };
+    for (number, known) in [
+        (4, parcels::Standing::Settled(None)),
+        (5, parcels::Standing::New),
+        (6, parcels::Standing::Settled(Some("MALFORMED".into()))),
+    ] {
+        assert_eq!(parcels::standing(&mut db, &series, number, 1).await.unwrap(), known);
+    }
+    assert!(accounts::find(&mut db, "clerk").await.unwrap().is_some());
+    assert!(accounts::find(&mut db, "gov").await.unwrap().is_none(), "two persons make one");
 }

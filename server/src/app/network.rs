@@ -15,7 +15,7 @@ use crate::{
     domain::{
         audience::{Audience, FeedId},
         audit::Deed,
-        basis,
+        basis::{self, BasisKind},
         id::PointCode,
         kind::Kind,
         position::Epoch,
@@ -34,6 +34,8 @@ use crate::{
 
 /// Longest reason of a revocation, in characters.
 const REASON_MAX: usize = 300;
+/// Names homes of other jurisdictions for which nothing is declared.
+const OTHERS: &str = "others";
 
 impl From<CommitError> for Error {
     fn from(error: CommitError) -> Error {
@@ -112,6 +114,15 @@ pub async fn declare_basis(
     let roster = app.keys.roster();
     let mut entry = roster.get(&point).cloned().ok_or(Error::NotFound { noun: "point" })?;
     match asked.from.parse::<Jurisdiction>() {
+        // Homes of other jurisdictions for which nothing is declared.
+        _ if asked.from == OTHERS => match basis.map(|basis| basis.kind) {
+            None => entry.listed_bases_only = false,
+            Some(BasisKind::Denied) => entry.listed_bases_only = true,
+            Some(_) => {
+                let hint = "of `others`: denied, none";
+                return Err(text::Invalid::new("kind", "unknown_basis").hint(hint).into());
+            }
+        },
         Ok(from) => {
             entry.pair_bases.remove(&from);
             entry.pair_bases.extend(basis.map(|basis| (from, basis)));
@@ -253,4 +264,36 @@ pub async fn put_out(app: &App, deed: Deed, point: PointCode, text: &str) -> Res
     let change = Change::new().put(app.keys.roster_feed(), Kind::ROSTER_POINT, id, payload);
     app.writer.commit(change.by(deed)).await?;
     Ok(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::samples::{FOUNDER, code, founder};
+
+    #[tokio::test]
+    async fn what_is_not_declared_is_let_through_until_the_point_is_made_strict() {
+        let node = founder().await;
+        node.enrol("GB-LON").await;
+        let app = &node.app;
+        let operator = Caller::Operator { point: code(FOUNDER) };
+        let declare = async |kind: &str| {
+            let (point, from) = ("GB-LON".to_owned(), OTHERS.to_owned());
+            let asked = v1::DeclareBasisRequest {
+                point,
+                from,
+                kind: kind.to_owned(),
+                ..Default::default()
+            };
+            declare_basis(app, &operator, asked).await
+        };
+        let network = FeedId::new(code(FOUNDER), Audience::Network);
+        let may = || app.keys.roster().may_hold(&code("GB-LON"), &network);
+        assert!(may());
+        declare("denied").await.unwrap();
+        assert!(!may());
+        assert!(matches!(declare("contract").await, Err(Error::Invalid(_))));
+        declare("none").await.unwrap();
+        assert!(may());
+    }
 }

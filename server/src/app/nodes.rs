@@ -12,12 +12,19 @@ use crate::{
     identity::caller::Caller,
     link::links::LinkView,
     parcel::office::Figures,
-    store::{CopyState, records},
+    store::{
+        CopyState,
+        freezes::{self, Heard},
+        hand_overs::{self, Stage},
+        records,
+    },
     wire::entry::quarantined,
 };
 
 /// Rows that cannot be read are counted up to here.
 const QUARANTINE_COUNTED: usize = 10_000;
+/// Points that were hosted here and are named.
+const HAND_OVERS: u32 = 1_000;
 
 /// Where a feed stands here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +51,8 @@ pub struct FeedReport {
     /// Since the home's own newest word on its heads arrived; none for feeds written here, and
     /// where there was no word yet.
     pub head_age_ms: Option<u64>,
+    /// Points at which it is frozen, of a feed that is written here.
+    pub frozen_at: Vec<Heard>,
 }
 
 pub struct NodeReport {
@@ -58,6 +67,8 @@ pub struct NodeReport {
     /// None: the caller may not know, or it was not looked yet.
     pub room: Option<Room>,
     pub is_scarce: bool,
+    /// Points that were hosted here and have nodes of their own; none for callers that may not know.
+    pub hand_overs: Vec<(String, Stage)>,
 }
 
 /// The node's state, as far as the caller may see it.
@@ -65,12 +76,19 @@ pub async fn status(app: &App, caller: &Caller) -> Result<NodeReport> {
     let reach = caller.may(Operation::ReadStatus)?;
     let everything = reach == Reach::Everything;
     let now = app.outside.now();
+    let mut heard = match everything {
+        true => freezes::list_heard(&mut *app.db.reader().await?).await?,
+        false => Vec::new(),
+    };
     let feeds = app
         .heads
         .all()
         .into_iter()
         .filter(|(feed, _)| everything || is_for_anybody(feed.audience))
-        .map(|(feed, view)| report(app, feed, view, now))
+        .map(|(feed, view)| {
+            let of_feed = heard.extract_if(.., |heard| heard.feed == feed).collect();
+            FeedReport { frozen_at: of_feed, ..report(app, feed, view, now) }
+        })
         .collect();
     let quarantine = {
         let db = &mut *app.db.reader().await?;
@@ -83,7 +101,12 @@ pub async fn status(app: &App, caller: &Caller) -> Result<NodeReport> {
         true => Some(app.post.figures().await?),
         false => None,
     };
+    let hand_overs = match everything {
+        true => hand_overs::list(&mut *app.db.reader().await?, HAND_OVERS).await?,
+        false => Vec::new(),
+    };
     Ok(NodeReport {
+        hand_overs,
         feeds,
         links,
         parcels,
@@ -110,7 +133,8 @@ fn report(app: &App, feed: FeedId, view: View, now: Time) -> FeedReport {
     // What the home has named and nobody brings is missed from when it was named.
     let lacking_ms = view.lacking_since().map_or(0, since);
     let standing = standing(own, &view, silent_ms.max(lacking_ms) > app.stale_after_ms);
-    FeedReport { feed, view, standing, head_age_ms: heard.map(since) }
+    let head_age_ms = heard.map(since);
+    FeedReport { feed, view, standing, head_age_ms, frozen_at: Vec::new() }
 }
 
 fn standing(own: bool, view: &View, silent: bool) -> Standing {

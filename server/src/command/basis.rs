@@ -19,7 +19,8 @@ pub struct Basis {
     /// Code of the point that is to have it
     #[arg(long, value_name = "CODE")]
     point: String,
-    /// Code of the home, or the jurisdiction of homes: CN, HK, MO, GB
+    /// Code of the home, or the jurisdiction of homes: CN, HK, MO, GB; `others` for every home of another
+    /// jurisdiction for which nothing is declared: denied, or none (they are let through)
     #[arg(long, value_name = "CODE")]
     from: String,
     /// cn_scc, cn_certified, cn_assessed, gba_sc_hk, gba_sc_mo, eu_scc, adequacy, explicit_consent,

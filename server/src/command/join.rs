@@ -7,7 +7,7 @@ use yizhan_client::{
     error::{Error, Result},
 };
 
-use super::{Dir, Places, failure};
+use super::{Dir, Places, not_founded};
 use crate::{config::Address, found, outside::Outside};
 
 /// Join a network with a token.
@@ -50,7 +50,7 @@ impl Join {
             &Outside::real(),
         )
         .await
-        .map_err(|error| failure(error.reason(), &error).advice(error.advice()))?;
+        .map_err(|error| not_founded(&error))?;
         Ok(Answer::one(json!({
             "point": point.to_string(),
             "parent": parent.to_string(),

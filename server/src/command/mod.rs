@@ -12,6 +12,7 @@ pub mod init;
 pub mod join;
 pub mod limit_key;
 pub mod recover;
+pub mod replace_issuer;
 pub mod restore;
 pub mod revoke;
 pub mod run;
@@ -30,7 +31,7 @@ use yizhan_client::{
 
 use crate::{
     domain::id::PointCode,
-    found::Place,
+    found::{FoundError, Place},
     node::{LocalOnly, Node, NodeError},
     outside::Outside,
     socket::Socket,
@@ -98,6 +99,7 @@ pub enum Command {
     Restore(restore::Restore),
     /// Go on in a new epoch: without what neighbours do not have, or with a frozen feed
     Recover(recover::Recover),
+    ReplaceIssuer(replace_issuer::ReplaceIssuer),
     /// How the node is doing: its feeds, links and parcels
     Status(status::Status),
     /// All settings and where they come from
@@ -122,6 +124,7 @@ pub async fn run(command: Command, format: Format) -> Result<Answer> {
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::Recover(recover) => recover.run().await,
+        Command::ReplaceIssuer(replace) => replace.run().await,
         Command::Status(status) => status.run().await,
         Command::Config(config) => config.run(),
     }
@@ -185,6 +188,13 @@ pub fn failure(reason: &str, error: &dyn std::error::Error) -> Error {
         source = behind.source();
     }
     Error::failed(reason, message)
+}
+
+/// Why no node was made, and what to do about it, in both languages.
+pub fn not_founded(error: &FoundError) -> Error {
+    let (advice, advice_zh) = error.advice();
+    let message_zh = format!("{}；{advice_zh}", error.message_zh());
+    failure(error.reason(), error).advice(advice).in_chinese(message_zh)
 }
 
 pub fn point_code(code: &str) -> Result<PointCode> {

@@ -174,7 +174,7 @@ pub struct RosterEntry {
     pub bases: BTreeMap<PointCode, Basis>,
     /// By the jurisdiction of homes that `bases` does not name.
     pub pair_bases: BTreeMap<Jurisdiction, Basis>,
-    /// A home that `bases` does not name is denied.
+    /// A home of another jurisdiction for which nothing is declared is denied.
     pub listed_bases_only: bool,
     pub approved_epochs: Vec<ApprovedEpoch>,
 }
@@ -234,14 +234,16 @@ impl RosterEntry {
         self.bases.get(home).or_else(|| self.pair_bases.get(&jurisdiction))
     }
 
-    /// May the point hold a home's `network` feed? What is declared for the home itself decides; what
-    /// is declared for its jurisdiction can only allow.
+    /// May the point hold a home's `network` feed? What is declared for the home itself decides. What is
+    /// declared for its jurisdiction denies all of them, or allows those whom it reaches; whom it does
+    /// not reach, and for whom nothing is declared, the point's own rule decides.
     pub fn has_basis_for(&self, home: &RosterEntry) -> bool {
         let reaches = |basis: &Basis| basis.kind.reaches(&home.seat(), &self.seat());
-        match self.bases.get(&home.code) {
-            Some(basis) => reaches(basis),
-            None if !self.listed_bases_only => true,
-            None => self.pair_bases.get(&home.jurisdiction).is_some_and(reaches),
+        match (self.bases.get(&home.code), self.pair_bases.get(&home.jurisdiction)) {
+            (Some(basis), _) => reaches(basis),
+            (None, Some(pair)) if pair.kind == BasisKind::Denied => false,
+            (None, Some(pair)) if reaches(pair) => true,
+            (None, _) => home.jurisdiction == self.jurisdiction || !self.listed_bases_only,
         }
     }
 

@@ -215,6 +215,37 @@ fn without_a_listed_basis_a_strict_point_gets_no_network_feed() {
 }
 
 #[test]
+fn what_is_denied_to_a_jurisdiction_is_denied_and_a_home_of_it_may_be_let_through() {
+    let mut roster = roster();
+    let mut edi = roster.get(&code("GB-EDI")).unwrap().clone();
+    let denied = Basis { kind: BasisKind::Denied, reference: String::new() };
+    edi.pair_bases.insert("CN".parse().unwrap(), denied);
+    let contract = Basis { kind: BasisKind::Contract, reference: "SC-7".into() };
+    edi.bases.insert(code("CN-440100"), contract);
+    roster.put(edi);
+    assert!(!roster.may_hold(&code("GB-EDI"), &feed("CN-440000", Audience::Network)));
+    assert!(roster.may_hold(&code("GB-EDI"), &feed("CN-440100", Audience::Network)));
+    assert!(roster.may_hold(&code("GB-EDI"), &feed("GB-LON", Audience::Network)));
+    assert!(roster.may_hold(&code("GB-EDI"), &feed("CN-440000", Audience::Public)));
+}
+
+#[test]
+fn a_strict_point_needs_a_basis_that_reaches_it_from_other_jurisdictions_alone() {
+    let mut roster = roster();
+    let mut edi = roster.get(&code("GB-EDI")).unwrap().clone();
+    edi.listed_bases_only = true;
+    let bay = Basis { kind: BasisKind::GbaScHk, reference: "SC-7".into() };
+    edi.pair_bases.insert("CN".parse().unwrap(), bay);
+    roster.put(edi.clone());
+    assert!(!roster.may_hold(&code("GB-EDI"), &feed("CN-440000", Audience::Network)));
+    assert!(roster.may_hold(&code("GB-EDI"), &feed("GB-LON", Audience::Network)), "one law");
+    let scc = Basis { kind: BasisKind::CnScc, reference: "SC-8".into() };
+    edi.pair_bases.insert("CN".parse().unwrap(), scc);
+    roster.put(edi);
+    assert!(roster.may_hold(&code("GB-EDI"), &feed("CN-440000", Audience::Network)));
+}
+
+#[test]
 fn a_revoked_point_gets_what_anybody_gets() {
     let mut roster = roster();
     revoke(&mut roster, "GB-EDI");

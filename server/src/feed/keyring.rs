@@ -58,9 +58,10 @@ impl Keyring {
         self.roster.store(Arc::new(roster));
     }
 
-    /// Takes an issuer key that the authority has signed.
-    pub fn set_issuer(&self, issuer: VerifyingKey) {
-        self.issuer.store(Arc::new(issuer));
+    /// Takes the roster's key as the authority has signed it; true if it is another one than before.
+    pub fn set_issuer(&self, issuer: VerifyingKey) -> bool {
+        let before = self.issuer.swap(Arc::new(issuer));
+        *before != issuer
     }
 
     pub fn roster_feed(&self) -> FeedId {

@@ -64,9 +64,131 @@ pub enum Refusal {
     Unavailable,
     #[error("the certificate could not be made")]
     Issue(#[source] Error),
+    /// By its reason.
+    #[error("the founding node refuses: {0}")]
+    ByFounder(&'static str),
+}
+
+/// What people read of a refusal, and what they can do about it: one line per reason.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Told {
+    pub reason: &'static str,
+    pub zh: &'static str,
+    pub advice: &'static str,
+    pub advice_zh: &'static str,
+}
+
+const NEW_TOKEN: (&str, &str) = (
+    "ask the parent's operator for a new token: `yizhand token --point CODE`",
+    "请上级联络点的运维人员重新签发：`yizhand token --point CODE`",
+);
+const AGAIN: (&str, &str) = ("try again", "请重试");
+
+const fn told(
+    reason: &'static str,
+    zh: &'static str,
+    (advice, advice_zh): (&'static str, &'static str),
+) -> Told {
+    Told { reason, zh, advice, advice_zh }
+}
+
+/// In the order of `Refusal`.
+static TOLD: [Told; 16] = [
+    told(
+        "MALFORMED",
+        "请求格式有误",
+        ("use the same version of yizhand as the parent", "请使用与上级相同版本的 yizhand"),
+    ),
+    told("NONCE_NOT_FRESH", "随机数已过期或不属于该节点", AGAIN),
+    told(
+        "KEY_NOT_PROVED",
+        "密钥未能自证",
+        ("join again in an empty directory", "请在空目录中重新加入"),
+    ),
+    told(
+        "TOKEN_UNKNOWN",
+        "令牌未知：可能输错，或由其他节点签发",
+        (
+            "copy the token again, and name the node that made it by --parent",
+            "请重新复制令牌，并用 --parent 指向签发它的节点",
+        ),
+    ),
+    told("TOKEN_BURNT", "密码多次错误，令牌已作废", NEW_TOKEN),
+    told("TOKEN_EXPIRED", "令牌已过期", NEW_TOKEN),
+    told(
+        "TOKEN_USED",
+        "令牌已被另一密钥使用",
+        (
+            "join in the directory of the first try, or ask the parent's operator for a new token",
+            "请在首次尝试的目录中继续，或请上级重新签发令牌",
+        ),
+    ),
+    told("TOKEN_FOR_OTHER_POINT", "令牌属于另一联络点", NEW_TOKEN),
+    told(
+        "HOST_NOT_GRANTED",
+        "令牌未授权该公开主机名",
+        (
+            "ask for a token made with --public-host, or listen on an address",
+            "请上级用 --public-host 重新签发，或改为监听地址",
+        ),
+    ),
+    told(
+        "POINT_REVOKED",
+        "该联络点已被除名",
+        (
+            "ask the founding node's operator: a revoked point does not come back",
+            "请联系创始节点的运维人员：已除名的联络点不能恢复",
+        ),
+    ),
+    told("NOT_IN_ROSTER", "名册中没有该联络点、节点或密钥", NEW_TOKEN),
+    told(
+        "NOT_BELOW",
+        "担保的联络点不在其上级",
+        (
+            "ask a point that lies above for the token, or the founding node",
+            "请由其上级联络点或创始节点签发令牌",
+        ),
+    ),
+    told(
+        "UNFIT",
+        "登记内容与名册不符",
+        (
+            "join in an empty directory, so that the keys are new; see the log of the founding node",
+            "请在空目录中加入以生成新密钥；详情见创始节点日志",
+        ),
+    ),
+    told(
+        "STORAGE_FAILED",
+        "令牌无法读写",
+        ("see the log of the parent's node, and try again", "请查看上级节点的日志后重试"),
+    ),
+    told(
+        "ISSUER_UNAVAILABLE",
+        "暂时联系不上创始节点",
+        ("try again once the founding node can be reached", "请在创始节点恢复联系后重试"),
+    ),
+    told(
+        "ISSUE_FAILED",
+        "证书未能签发",
+        ("see the log of the founding node", "请查看创始节点的日志"),
+    ),
+];
+
+/// What is told of a refusal with this reason.
+pub fn find_told(reason: &str) -> Option<&'static Told> {
+    TOLD.iter().find(|told| told.reason == reason)
 }
 
 impl Refusal {
+    /// What the founding node has answered to the node that asked for another one.
+    pub fn by_founder(reason: &str) -> Refusal {
+        match find_told(reason) {
+            Some(told) if told.reason == "ISSUER_UNAVAILABLE" => Refusal::Unavailable,
+            Some(told) => Refusal::ByFounder(told.reason),
+            None => Refusal::NotInRoster,
+        }
+    }
+
     /// Code and reason that clients act on.
     pub fn kind(&self) -> (Code, &'static str) {
         match self {
@@ -86,6 +208,7 @@ impl Refusal {
             Refusal::Storage(_) => (Code::Internal, "STORAGE_FAILED"),
             Refusal::Unavailable => (Code::Unavailable, "ISSUER_UNAVAILABLE"),
             Refusal::Issue(_) => (Code::Internal, "ISSUE_FAILED"),
+            Refusal::ByFounder(reason) => (Code::PermissionDenied, reason),
         }
     }
 }

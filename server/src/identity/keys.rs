@@ -209,10 +209,7 @@ impl KeyDirectory {
 
     /// None where the authority's key lies in a safe.
     pub fn load_authority(&self) -> Result<Option<Authority>, Error> {
-        let Some(text) = self.find(AUTHORITY)? else { return Ok(None) };
-        let certificate = CertificateDer::from_pem_slice(text.as_bytes())
-            .map_err(|_| Error::malformed("the authority's certificate"))?;
-        Authority::new(TlsKey::from_pem(&text)?, certificate).map(Some)
+        self.find(AUTHORITY)?.map(|text| authority(&text)).transpose()
     }
 
     pub fn save_issuer(&self, issuer: &Issuer) -> Result<(), Error> {
@@ -334,13 +331,7 @@ impl KeyDirectory {
     }
 
     fn read(&self, name: &str) -> Result<Zeroizing<String>, Error> {
-        let path = self.path.join(name);
-        let metadata = fs::metadata(&path).map_err(at(&path))?;
-        check_mode(&path, &metadata, FILE_MODE)?;
-        if metadata.len() > FILE_MAX {
-            return Err(at(&path)(ErrorKind::FileTooLarge.into()));
-        }
-        Ok(Zeroizing::new(fs::read_to_string(&path).map_err(at(&path))?))
+        read_secret(&self.path.join(name))
     }
 
     /// A reader, and a crash at any moment, meets either the old file or the new one.
@@ -356,6 +347,26 @@ impl KeyDirectory {
         }
         written.map_err(at(&path))
     }
+}
+
+/// The authority as it comes out of its safe.
+pub fn read_authority(path: &Path) -> Result<Authority, Error> {
+    authority(&read_secret(path)?)
+}
+
+fn authority(text: &str) -> Result<Authority, Error> {
+    let certificate = CertificateDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| Error::malformed("the authority's certificate"))?;
+    Authority::new(TlsKey::from_pem(text)?, certificate)
+}
+
+fn read_secret(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let metadata = fs::metadata(path).map_err(at(path))?;
+    check_mode(path, &metadata, FILE_MODE)?;
+    if metadata.len() > FILE_MAX {
+        return Err(at(path)(ErrorKind::FileTooLarge.into()));
+    }
+    Ok(Zeroizing::new(fs::read_to_string(path).map_err(at(path))?))
 }
 
 /// None for a file that is not there.

@@ -5,6 +5,7 @@ pub mod approvals;
 pub mod auditing;
 pub mod disk;
 pub mod expiring;
+pub mod freezes;
 pub mod handing_over;
 pub mod handoffs;
 pub mod help_escalation;

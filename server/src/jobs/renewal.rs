@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::runner::Job;
 use crate::{
     config::Address,
-    feed::keyring::Keyring,
+    feed::{heads::Heads, keyring::Keyring},
     identity::{
         authority::{Issuer, Subject},
         error::Error as IdentityError,
@@ -27,6 +27,7 @@ pub struct Renewal {
     pub clock: Clock,
     pub directory: KeyDirectory,
     pub keys: Arc<Keyring>,
+    pub heads: Arc<Heads>,
     /// The founding node makes its own certificate.
     pub issuer: Option<Arc<Issuer>>,
     pub parent: Option<Address>,
@@ -89,7 +90,11 @@ impl Job for Renewal {
         };
         self.credentials.swap(&renewed, now)?;
         // The authority may have appointed another issuer meanwhile.
-        self.keys.set_issuer(renewed.chain.roster_key());
+        if self.keys.set_issuer(renewed.chain.roster_key()) {
+            info!("the authority has appointed another issuer");
+            // Open sessions look again at what they could not check before.
+            self.heads.update(&self.keys.roster_feed(), |_| {});
+        }
         std::fs::write(&self.ca_file, renewed.chain.authority_pem())
             .map_err(RenewalError::CaFile)?;
         info!("certificate renewed");

@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use yizhan_proto::v1::{self, Frame};
 
-use super::session::{self, Ended, Parts, Pulse};
+use super::{
+    frame::FRAME_MAX,
+    session::{self, Broken, Ended, Parts, Pulse},
+};
 use crate::{
     domain::{id::PointCode, roster::NodeId, time::Time},
     feed::keyring::Keyring,
@@ -180,6 +183,7 @@ impl Links {
     ) -> Ended
     where
         S: FeedStore,
+        E: Into<Broken>,
     {
         let outside = parts.outside.clone();
         let point = identity.point.clone();
@@ -277,7 +281,9 @@ async fn open<S: FeedStore>(
     let (wire, frames) = mpsc::channel(WIRE);
     let requests =
         ReceiverStream::new(frames).map(|frame| v1::OpenSessionRequest { frame: Some(frame) });
-    let mut client = v1::link_service_client::LinkServiceClient::new(channel);
+    let mut client = v1::link_service_client::LinkServiceClient::new(channel)
+        .max_decoding_message_size(FRAME_MAX)
+        .max_encoding_message_size(FRAME_MAX);
     let incoming = client.open_session(requests).await?.into_inner();
     links.dialled.fetch_add(1, Ordering::Relaxed);
     let incoming = incoming.map(|message| message.map(|m| m.frame.unwrap_or_default()));

@@ -245,6 +245,11 @@ impl Office {
             Ok(letter) => {
                 let now = self.parts.outside.now();
                 let here = Here { keys, heads: &self.parts.heads, now };
+                if !letters::is_of_hand_over(letter)
+                    && letters::is_moving_in(&here, db, &series.to).await?
+                {
+                    return Ok(None);
+                }
                 letters::act(&here, db, (&series.from, &series.to), letter).await?
             }
             Err(OpenError::OtherKey) => return Ok(Some(Outcome::Rekey)),

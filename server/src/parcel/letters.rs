@@ -2,13 +2,15 @@
 //!
 //! Everything is decided before anything is written, so that a refusal leaves nothing behind.
 
+use prost::Message;
+use tracing::{info, warn};
 use yizhan_proto::v1::{self, Letter, letter::Kind};
 
 use super::{handoff, help, words};
 use crate::{
     domain::{
         audience::{Audience, FeedId},
-        id::PointCode,
+        id::{PointCode, RecordId},
         position::Sequence,
         time::Time,
     },
@@ -21,6 +23,7 @@ use crate::{
     link::frame::Unpacker,
     store::{
         StoreError,
+        freezes::{self, Heard},
         hand_overs::{self, Arriving, Stage},
         parcels::{self, Connection, Extent, Receipt},
     },
@@ -53,6 +56,10 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
         Some(Kind::RemovalReceipt(receipt)) => ("removal", &receipt.home, receipt.audience),
         // One after the other, whatever audience: the last one says that nothing follows.
         Some(Kind::HomeHandOver(part)) => ("hand over", &part.home, 0),
+        // One after the other, of whatever feed: the newest word on each counts.
+        Some(Kind::FeedFrozen(_)) => {
+            return blake3::hash(b"frozen").as_bytes()[..16].to_vec();
+        }
         Some(Kind::HandoffWord(word)) => return handoff::subject(word),
         Some(Kind::TransferWord(word)) => return words::subject(b"transfer ", &word.transfer),
         Some(Kind::MoveWord(word)) => return words::subject(b"move ", &word.r#move),
@@ -111,6 +118,7 @@ pub async fn act(
         Some(Kind::MoveWord(word)) => words::arrive_move(here, db, (from, to), word).await,
         Some(Kind::AreaWord(word)) => words::arrive_areas(here, db, (from, to), word).await,
         Some(Kind::HomeHandOver(part)) => hand_over(here, db, (from, to), part).await,
+        Some(Kind::FeedFrozen(notice)) => enter_freeze(here, db, (from, to), notice).await,
         // A kind that a newer version has added.
         None => Ok(Verdict::Refused("UNKNOWN_KIND")),
     }
@@ -162,6 +170,75 @@ async fn enter_receipt(
     Ok(Verdict::Done)
 }
 
+/// "Your feed is frozen here": kept for whoever operates this node, until it is over.
+async fn enter_freeze(
+    here: &Here<'_>,
+    db: &mut Connection,
+    (from, to): (&PointCode, &PointCode),
+    notice: &v1::FeedFrozen,
+) -> Result<Verdict, StoreError> {
+    let Some(audience) = Audience::from_number(i64::from(notice.audience)) else {
+        return Ok(Verdict::Refused("MALFORMED"));
+    };
+    let feed = FeedId::new(to.clone(), audience);
+    if !audience.is_shared()
+        || audience == Audience::Roster
+        || !here.keys.roster().may_node_hold(from, &feed)
+    {
+        return Ok(Verdict::Refused("NOT_ENTITLED"));
+    }
+    if notice.over {
+        info!(%feed, by = %from, "the feed goes on there");
+        freezes::remove_heard(db, &feed, from).await?;
+        return Ok(Verdict::Done);
+    }
+    warn!(
+        %feed, by = %from, epoch = notice.epoch_counter, number = notice.number,
+        proved = notice.proved, "our feed is frozen there until its next epoch"
+    );
+    let heard = Heard {
+        feed,
+        point: from.clone(),
+        epoch_counter: notice.epoch_counter.min(i64::MAX as u64),
+        number: notice.number.min(i64::MAX as u64),
+        proved: notice.proved,
+        at: here.now,
+    };
+    freezes::put_heard(db, &heard).await?;
+    Ok(Verdict::Done)
+}
+
+/// Is a point of ours about to get what its former host knows? Until it has that, nothing is acted on
+/// that might have been acted on there.
+pub async fn is_moving_in(
+    here: &Here<'_>,
+    db: &mut Connection,
+    to: &PointCode,
+) -> Result<bool, StoreError> {
+    if *to != here.keys.point || here.keys.roster().handed_over_by(to).is_none() {
+        return Ok(false);
+    }
+    if hand_overs::moving(db, to).await?.stage == Arriving::MovedIn {
+        return Ok(false);
+    }
+    // Where the operator went on without the former host, nobody waits for it.
+    Ok(hand_overs::list_seals(db).await?.is_some() || !has_begun(here.keys, here.heads))
+}
+
+pub fn is_of_hand_over(letter: &Letter) -> bool {
+    matches!(letter.kind, Some(Kind::HomeHandOver(_)))
+}
+
+/// Has this point's own key sealed anything? Then its node is no newcomer.
+pub fn has_begun(keys: &Keyring, heads: &Heads) -> bool {
+    let first = keys.first_epoch(&keys.point);
+    heads.all().into_iter().any(|(feed, view)| {
+        feed.home == keys.point
+            && feed.audience != Audience::Roster
+            && view.head.is_some_and(|head| head.statement().epoch.counter >= first)
+    })
+}
+
 /// Records of a point that was hosted: kept until they are complete; or the point's word that they
 /// are, at its former host.
 async fn hand_over(
@@ -173,8 +250,10 @@ async fn hand_over(
     let roster = here.keys.roster();
     if part.home == from.as_str() && roster.handed_over_by(from) == Some(to) {
         let mut progress = hand_overs::find(db, from).await?.unwrap_or_default();
-        progress.stage = Stage::Settled;
-        hand_overs::put(db, from, progress).await?;
+        if progress.stage != Stage::Cleared {
+            progress.stage = Stage::Settled;
+            hand_overs::put(db, from, &progress).await?;
+        }
         return Ok(Verdict::Done);
     }
     if part.home != to.as_str() || *to != here.keys.point {
@@ -212,6 +291,24 @@ async fn hand_over(
             return Ok(Verdict::Refused("TOO_MUCH"));
         }
         hand_overs::insert_rows(db, audience, &rows).await?;
+        for key in &part.keys {
+            let Ok(id) = key.id[..].try_into().map(RecordId) else { return Ok(malformed) };
+            hand_overs::put_wrap(db, audience, id, &key.encode_to_vec()).await?;
+        }
+        hand_overs::put_moving(db, to, moving).await?;
+    }
+    let is_more = !part.arrivals.is_empty()
+        || part.file.is_some()
+        || !part.parcels.is_empty()
+        || !part.settled.is_empty()
+        || !part.accounts.is_empty();
+    if is_more {
+        let encoded = part.encode_to_vec();
+        moving.bytes += encoded.len() as u64;
+        if moving.bytes > HANDED_OVER_BYTES {
+            return Ok(Verdict::Refused("TOO_MUCH"));
+        }
+        hand_overs::insert_part(db, &encoded).await?;
         hand_overs::put_moving(db, to, moving).await?;
     }
     if part.last {

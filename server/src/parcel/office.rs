@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use yizhan_proto::v1::{EnrolmentAnswer, EnrolmentForward, Frame, Letter, frame, letter};
+use yizhan_proto::v1::{self, EnrolmentAnswer, EnrolmentForward, Frame, Letter, frame, letter};
 
 use super::{
     arrival::Work,
@@ -28,6 +28,7 @@ use crate::{
         audience::{Audience, FeedId},
         id::PointCode,
         roster::Route,
+        time::Time,
     },
     feed::{heads::Heads, keyring::Keyring},
     identity::keys::CaseKey,
@@ -183,6 +184,51 @@ impl Office {
         Ok(parcels::insert_outgoing(db, &parcel).await?)
     }
 
+    /// The letter of a parcel in our outbox; none if our own copy does not open.
+    pub fn reopen(&self, parcel: &Outgoing) -> Result<Option<Letter>, StoreError> {
+        let before = read_back(parcel)?;
+        Ok(seal::open_kept(before.address(), &parcel.kept, &self.parts.case_key).ok())
+    }
+
+    /// Goes on with a parcel of ours that a former host has left, under the number that it has: whoever
+    /// has acted on it knows it by that. False if it can go nowhere any more.
+    pub async fn take_over(
+        &self,
+        db: &mut Connection,
+        parcel: v1::HandedParcel,
+    ) -> Result<bool, SendError> {
+        let keys = &self.parts.keys;
+        let (roster, from) = (keys.roster(), &keys.point);
+        let (Ok(to), Some(letter)) = (parcel.to.parse::<PointCode>(), &parcel.letter) else {
+            return Ok(false);
+        };
+        // Numbers of epochs of our own are ours to give.
+        let is_theirs = (1..keys.first_epoch(from)).contains(&parcel.sender_epoch);
+        let is_number = (1..=i64::MAX as u64).contains(&parcel.number);
+        let key = roster.case_key(&to).filter(|_| is_admitted(&roster, &to));
+        let Some(key) = key.filter(|_| is_theirs && is_number) else { return Ok(false) };
+        let sender_epoch = parcel.sender_epoch;
+        let series = Series { from: from.clone(), to: to.clone(), sender_epoch };
+        let number = parcel.number;
+        let oldest = parcels::find_oldest(db, &series).await?.unwrap_or(number).min(number);
+        let address = self.address(&series, Manner::Durable { number, oldest });
+        let outside = &self.parts.outside;
+        let sealed = seal::seal(&address, letter, key, keys.seal_key(), outside.random())?;
+        let own_key = self.parts.case_key.public();
+        let outgoing = Outgoing {
+            number,
+            subject: letters::subject(letter),
+            parcel: sealed.encode(),
+            kept: seal::keep(&address, letter, &own_key, outside.random())?,
+            sealed_to: key.to_vec(),
+            written: Time(parcel.written_us),
+            series,
+        };
+        parcels::close(db, &outgoing.series, number).await?;
+        parcels::insert_outgoing(db, &outgoing).await?;
+        Ok(true)
+    }
+
     /// A parcel that was written is committed: delivery may begin.
     pub fn written(&self, from: &PointCode, to: &PointCode) {
         self.delivery.written(from, to);
@@ -316,7 +362,7 @@ impl Office {
     fn sender_epoch(&self, from: &PointCode) -> u64 {
         let home = FeedId::new(from.clone(), Audience::Home);
         let held = self.parts.heads.find(&home).and_then(|view| view.held);
-        held.map_or(1, |held| held.epoch.counter)
+        held.map_or_else(|| self.parts.keys.first_epoch(from), |held| held.epoch.counter)
     }
 }
 

@@ -282,7 +282,8 @@ impl Questions {
                 | Kind::AreaWord(_)
                 | Kind::HelpLookupAnswer(_)
                 | Kind::HeadsAnswer(_)
-                | Kind::ReleasesAnswer(_),
+                | Kind::ReleasesAnswer(_)
+                | Kind::FeedFrozen(_),
             )
             | None => None,
         }

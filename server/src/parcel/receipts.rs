@@ -27,6 +27,7 @@ use crate::{
     feed::seal::Seal,
     store::{
         CopyState, StoreError,
+        database::Database,
         parcels::{self, Extent, Receipt},
     },
 };
@@ -97,7 +98,7 @@ impl Receipts {
         // In a task of its own: a stop must not leave a transaction open.
         let confirming = tokio::spawn(async move {
             let began = Instant::now();
-            if needs_scrub && !scrub(&office).await? {
+            if needs_scrub && !scrub(&office.parts.database).await? {
                 debug!("removed bytes are still in the log, receipts wait");
                 return Ok(began.elapsed());
             }
@@ -194,8 +195,7 @@ async fn own_extent(
 }
 
 /// Rewrites the index and empties the log; false if a reader stood in the way to the end.
-async fn scrub(office: &Office) -> Result<bool, StoreError> {
-    let database = &office.parts.database;
+pub async fn scrub(database: &Database) -> Result<bool, StoreError> {
     let mut tx = database.begin().await?;
     let dialect = tx.dialect;
     parcels::optimize_terms(tx.connection(), dialect).await?;

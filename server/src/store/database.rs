@@ -55,6 +55,8 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (150, None, include_str!("../../migrations/0150_confirmed.sql")),
     (151, None, include_str!("../../migrations/0151_forwarded.sql")),
     (152, None, include_str!("../../migrations/0152_ledgers.sql")),
+    (160, None, include_str!("../../migrations/0160_hand_over.sql")),
+    (161, None, include_str!("../../migrations/0161_freezes.sql")),
 ];
 
 /// Settings of every SQLite connection.

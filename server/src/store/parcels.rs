@@ -183,6 +183,22 @@ pub async fn list_due(
     .map_err(failed)
 }
 
+/// The first parcel of a sender that is not closed.
+pub async fn first_of(
+    db: &mut Connection,
+    from: &PointCode,
+) -> Result<Option<Outgoing>, StoreError> {
+    sqlx::query_as(
+        "select sender, destination, sender_epoch, number, subject, parcel, kept, sealed_to,
+                written_us
+         from outbox where sender = $1 order by destination, sender_epoch, number limit 1",
+    )
+    .bind(from.as_str())
+    .fetch_optional(db)
+    .await
+    .map_err(failed)
+}
+
 /// Is a parcel about this subject still on its way?
 pub async fn is_outgoing(
     db: &mut Connection,
@@ -347,6 +363,97 @@ pub async fn standing(
         None if number - mark > ABOVE_MARK_MAX => Standing::Beyond,
         None => Standing::New,
     })
+}
+
+/// A settled number of a series, with the reason if it was refused.
+pub type SettledNumber = (u64, String);
+
+/// Marks of a destination, from just after a series, in the order of senders and epochs.
+pub async fn list_marks(
+    db: &mut Connection,
+    to: &PointCode,
+    (sender, sender_epoch): (&str, u64),
+    limit: u32,
+) -> Result<Vec<(Series, u64)>, StoreError> {
+    let rows = sqlx::query(
+        "select sender, destination, sender_epoch, mark from inbox_marks
+         where destination = $1 and (sender, sender_epoch) > ($2, $3)
+         order by sender, sender_epoch limit $4",
+    )
+    .bind(to.as_str())
+    .bind(sender)
+    .bind(sender_epoch as i64)
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    rows.iter()
+        .map(|row| {
+            let sender_epoch = row.try_get::<i64, _>("sender_epoch")? as u64;
+            let from = point(row, "sender")?;
+            let series = Series { from, to: point(row, "destination")?, sender_epoch };
+            Ok((series, row.try_get::<i64, _>("mark")? as u64))
+        })
+        .collect()
+}
+
+/// Numbers of a series that are kept beside its mark, after `after`.
+pub async fn list_settled(
+    db: &mut Connection,
+    series: &Series,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<SettledNumber>, StoreError> {
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "select number, reason from inbox_settled
+         where sender = $1 and destination = $2 and sender_epoch = $3 and number > $4
+         order by number limit $5",
+    )
+    .bind(series.from.as_str())
+    .bind(series.to.as_str())
+    .bind(series.sender_epoch as i64)
+    .bind(after as i64)
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    Ok(rows.into_iter().map(|(number, reason)| (number as u64, reason)).collect())
+}
+
+/// Takes over what a former host knows of a series: nothing that it knows is acted on again.
+pub async fn put_settled(
+    db: &mut Connection,
+    series: &Series,
+    mark: u64,
+    numbers: &[SettledNumber],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into inbox_marks (sender, destination, sender_epoch, mark) values ($1, $2, $3, $4)
+         on conflict (sender, destination, sender_epoch) do update set mark = excluded.mark
+         where inbox_marks.mark < excluded.mark",
+    )
+    .bind(series.from.as_str())
+    .bind(series.to.as_str())
+    .bind(series.sender_epoch as i64)
+    .bind(mark as i64)
+    .execute(&mut *db)
+    .await
+    .map_err(failed)?;
+    for (number, reason) in numbers {
+        sqlx::query(
+            "insert into inbox_settled (sender, destination, sender_epoch, number, reason)
+             values ($1, $2, $3, $4, $5) on conflict do nothing",
+        )
+        .bind(series.from.as_str())
+        .bind(series.to.as_str())
+        .bind(series.sender_epoch as i64)
+        .bind(*number as i64)
+        .bind(reason)
+        .execute(&mut *db)
+        .await
+        .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Records a new number as settled, in the transaction of its effect, and moves the mark on.

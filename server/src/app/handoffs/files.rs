@@ -37,7 +37,7 @@ const PIECE_MAX: usize = 66 * 1_024;
 /// Pieces of one file: 20 MB in pieces of 64 KiB, and some.
 const PIECES_MAX: u32 = 400;
 /// What may come of one request: its files, and their sealed bytes.
-const FILES_MAX: Most = Most {
+pub const FILES_MAX: Most = Most {
     files: COUNT_MAX as i64,
     bytes: COUNT_MAX as i64 * (SIZE_MAX as i64 + PIECE_MAX as i64),
 };
@@ -135,13 +135,15 @@ async fn send_piece(
     sending.await.map_err(|_| Error::Busy)?
 }
 
+/// Can there be such a piece, of so many and of this length?
+pub fn is_piece(number: u32, of: u32, bytes: usize) -> bool {
+    bytes <= PIECE_MAX && of <= PIECES_MAX && number < of
+}
+
 /// Keeps a piece that has come.
 pub async fn enter(app: &App, request: RecordId, word: v1::HandoffWord) -> Result<bool> {
     let file = wire::id(&word.file_id, "file_id")?;
-    let fits = word.piece.len() <= PIECE_MAX
-        && word.pieces <= PIECES_MAX
-        && word.piece_number < word.pieces;
-    if !fits {
+    if !is_piece(word.piece_number, word.pieces, word.piece.len()) {
         return Err(Invalid::new("piece", "out_of_range").into());
     }
     let piece = Piece {

@@ -8,7 +8,7 @@ mod afar;
 pub mod deciding;
 mod desk;
 mod entering;
-mod files;
+pub mod files;
 mod following;
 mod forgetting;
 mod passed;

@@ -71,6 +71,8 @@ pub struct IntakeKey {
     key: Key,
     hour: i64,
     deputy: Option<PointCode>,
+    /// The case key that it is wrapped for: the owner may get another one within the hour.
+    owners: [u8; 32],
     /// Its record is in the owner's feed, or goes to the owner with each request.
     is_kept: bool,
 }
@@ -101,7 +103,9 @@ impl IntakeKeys {
         let deputy = deputy_of(&roster, owner);
         let is_home = app.keys.is_home(owner);
         let writes = is_home && app.writer.recovery().is_over();
-        let find = || self.find(owner, hour, deputy.as_ref()).filter(|key| key.is_kept || !writes);
+        let owners = self.case_key_of(app, &roster, owner)?;
+        let is_wrapped = |key: &Arc<IntakeKey>| key.owners == owners && (key.is_kept || !writes);
+        let find = || self.find(owner, hour, deputy.as_ref()).filter(is_wrapped);
         if let Some(key) = find() {
             return Ok(key);
         }
@@ -132,6 +136,13 @@ impl IntakeKeys {
         (key.hour == hour && key.deputy.as_ref() == deputy).then(|| key.clone())
     }
 
+    /// The key that opens what is sealed to a point.
+    fn case_key_of(&self, app: &App, roster: &Roster, point: &PointCode) -> Result<[u8; 32]> {
+        // A point that has just been founded is in no roster yet, and is us.
+        let own = || app.keys.is_home(point).then(|| self.case_key.public());
+        roster.case_key(point).copied().or_else(own).ok_or_else(|| no_key(point))
+    }
+
     fn make(
         &self,
         app: &App,
@@ -145,13 +156,12 @@ impl IntakeKeys {
         *key = app.outside.random();
         let mut wraps = Vec::new();
         for point in std::iter::once(owner).chain(&deputy) {
-            // A point that has just been founded is in no roster yet, and is us.
-            let own = || app.keys.is_home(point).then(|| self.case_key.public());
-            let public = roster.case_key(point).copied().or_else(own);
-            let public = public.ok_or_else(|| no_key(point))?;
+            let public = self.case_key_of(app, roster, point)?;
             wraps.push(wrap(&key, id, point, &public, app.outside.random())?);
         }
-        Ok(IntakeKey { id, record: v1::HelpKey { wraps }, key, hour, deputy, is_kept: false })
+        let owners = self.case_key_of(app, roster, owner)?;
+        let record = v1::HelpKey { wraps };
+        Ok(IntakeKey { id, record, key, hour, deputy, owners, is_kept: false })
     }
 
     /// The keys of a request of one of our homes.
@@ -230,6 +240,21 @@ impl IntakeKeys {
         let mut wraps: Vec<_> = owners.cloned().collect();
         wraps.push(wrap(&key, id, deputy, public, app.outside.random())?);
         Ok(Some(v1::HelpKey { wraps }))
+    }
+
+    /// An intake key of ours, wrapped for the key that the roster names for a point; none if it does not
+    /// open here.
+    pub fn wrap_for(
+        &self,
+        app: &App,
+        record: &v1::HelpKey,
+        id: RecordId,
+        point: &PointCode,
+    ) -> Result<Option<v1::help_key::Wrap>> {
+        let Some(key) = self.unwrap(record, id) else { return Ok(None) };
+        let roster = app.keys.roster();
+        let public = roster.case_key(point).ok_or_else(|| no_key(point))?;
+        Ok(Some(wrap(&key, id, point, public, app.outside.random())?))
     }
 
     /// Opens an intake key with our case key, if it is wrapped for it.

@@ -19,6 +19,8 @@ use crate::{
 
 /// Feeds a peer may announce.
 const FEEDS_MAX: usize = 40_000;
+/// Proofs in one frame.
+const PROOFS: usize = 16;
 
 impl<S: FeedStore> Session<S> {
     pub(super) async fn heads(&mut self, heads: v1::Heads) -> Result<(), Ended> {
@@ -41,7 +43,7 @@ impl<S: FeedStore> Session<S> {
         for message in heads.statements.into_iter().take(HEADS_MAX) {
             self.statement(message).await;
         }
-        for proof in heads.equivocations.into_iter().take(16) {
+        for proof in heads.equivocations.into_iter().take(PROOFS) {
             for message in [proof.one, proof.other].into_iter().flatten() {
                 if let Some(seal) = self.check(message) {
                     self.parts.writer.remember(seal).await;
@@ -80,8 +82,10 @@ impl<S: FeedStore> Session<S> {
         }
         let statement = seal.statement();
         let feed = statement.feed.clone();
-        if feed.audience.is_shared()
-            && feed.audience != Audience::Roster
+        // Of the roster too: the authority may have appointed another issuer, of whom our next certificate
+        // will tell.
+        if (feed.audience != Audience::Roster || feed == self.parts.keys.roster_feed())
+            && feed.audience.is_shared()
             && statement.network == self.parts.keys.network
             && self.parts.keys.verify(&seal).is_err()
         {
@@ -228,8 +232,11 @@ impl<S: FeedStore> Session<S> {
         }
         let equivocations: Vec<v1::Equivocation> =
             proofs.iter().filter_map(|proof| v1::Equivocation::decode(&proof[..]).ok()).collect();
-        let heads = v1::Heads { equivocations, ..Default::default() };
-        Ok(self.out.control(frame(Kind::Heads(heads)))?)
+        for chunk in equivocations.chunks(PROOFS) {
+            let heads = v1::Heads { equivocations: chunk.to_vec(), ..Default::default() };
+            self.out.control(frame(Kind::Heads(heads)))?;
+        }
+        Ok(())
     }
 
     /// A list of heads goes to those who may hold the feeds. One of all heads, as older versions say

@@ -10,4 +10,4 @@ mod serving;
 #[cfg(test)]
 mod tests;
 
-pub use running::{Ended, Parts, Peer, Post, Pulse, run};
+pub use running::{Broken, Ended, Parts, Peer, Post, Pulse, run};

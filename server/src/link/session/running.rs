@@ -104,8 +104,12 @@ pub struct Pulse {
 pub enum Ended {
     #[error("the connection is gone")]
     Gone,
-    #[error("the peer ended it")]
-    ByPeer,
+    #[error("the peer ended it: {0}")]
+    ByPeer(&'static str),
+    #[error(
+        "the peer sent a frame of more than 4 MiB (FRAME_TOO_LARGE): one of the two is to be upgraded"
+    )]
+    FrameTooLarge,
     #[error("the peer is not what its certificate says")]
     OtherPeer,
     #[error("the roster does not admit the peer")]
@@ -119,6 +123,54 @@ pub enum Ended {
     #[error("the node is stopping")]
     Stopping,
 }
+
+/// Why no further frame comes over a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    Gone,
+    /// More than `FRAME_MAX` bytes.
+    FrameTooLarge,
+}
+
+impl From<tonic::Status> for Broken {
+    fn from(status: tonic::Status) -> Broken {
+        // What gRPC finds too large to decode, and nothing else, is out of range.
+        match status.code() {
+            tonic::Code::OutOfRange => Broken::FrameTooLarge,
+            _ => Broken::Gone,
+        }
+    }
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(_: std::io::Error) -> Broken {
+        Broken::Gone
+    }
+}
+
+impl From<()> for Broken {
+    fn from((): ()) -> Broken {
+        Broken::Gone
+    }
+}
+
+impl From<Broken> for Ended {
+    fn from(broken: Broken) -> Ended {
+        match broken {
+            Broken::Gone => Ended::Gone,
+            Broken::FrameTooLarge => Ended::FrameTooLarge,
+        }
+    }
+}
+
+/// What a peer may say at the end, and how it is shown.
+const FAREWELLS: [(&str, &str); 5] = [
+    ("protocol", "we have broken the protocol"),
+    ("frame_too_large", "we have sent a frame of more than 4 MiB (FRAME_TOO_LARGE)"),
+    ("revoked", "the roster does not admit us: revoked"),
+    ("silent", "we have been silent for too long"),
+    ("draining", "it is stopping"),
+];
 
 impl From<NotReading> for Ended {
     fn from(_: NotReading) -> Ended {
@@ -176,6 +228,7 @@ pub async fn run<S, E>(
 ) -> Ended
 where
     S: FeedStore,
+    E: Into<Broken>,
 {
     let out = Outgoing::start(wire);
     if let Some(post) = &parts.post {
@@ -216,7 +269,7 @@ where
 }
 
 impl<S: FeedStore> Session<S> {
-    pub(super) async fn work<E>(
+    pub(super) async fn work<E: Into<Broken>>(
         &mut self,
         mut incoming: impl Stream<Item = Result<Frame, E>> + Send + Unpin,
     ) -> Ended {
@@ -244,7 +297,8 @@ impl<S: FeedStore> Session<S> {
                 }
                 frame = incoming.next() => match frame {
                     Some(Ok(frame)) => self.heard(frame).await,
-                    Some(Err(_)) | None => Err(Ended::Gone),
+                    Some(Err(broken)) => Err(broken.into().into()),
+                    None => Err(Ended::Gone),
                 },
                 () = changed.changed(), if self.greeted => self.look(false).await,
                 Some(done) = self.serving.join_next() => {
@@ -262,7 +316,8 @@ impl<S: FeedStore> Session<S> {
     /// Says why, and gives back what was taken.
     pub(super) async fn end(&mut self, ended: Ended) {
         let reason = match ended {
-            Ended::Gone | Ended::ByPeer | Ended::NotReading => None,
+            Ended::Gone | Ended::ByPeer(_) | Ended::NotReading => None,
+            Ended::FrameTooLarge => Some("frame_too_large"),
             Ended::OtherPeer | Ended::Protocol(_) => Some("protocol"),
             Ended::NotAdmitted => Some("revoked"),
             Ended::Silent => Some("silent"),
@@ -275,7 +330,7 @@ impl<S: FeedStore> Session<S> {
         if let Some(post) = &self.parts.post {
             post.disconnected(&self.peer.point, &self.out.parcels);
         }
-        if matches!(ended, Ended::Gone | Ended::ByPeer | Ended::Silent | Ended::Stopping) {
+        if matches!(ended, Ended::Gone | Ended::ByPeer(_) | Ended::Silent | Ended::Stopping) {
             // What has arrived whole is stored and need not be sent again.
             let _ = tokio::time::timeout(STORE_REST, self.store_rest()).await;
         }
@@ -345,7 +400,8 @@ impl<S: FeedStore> Session<S> {
             }
             Kind::Bye(bye) => {
                 info!(peer = %self.peer.point, reason = %bye.reason.escape_debug(), "peer ends the session");
-                Err(Ended::ByPeer)
+                let known = FAREWELLS.iter().find(|(reason, _)| *reason == bye.reason);
+                Err(Ended::ByPeer(known.map_or("for a reason of its own", |(_, shown)| shown)))
             }
         }
     }

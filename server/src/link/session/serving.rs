@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Seals handed over when a peer asks after a mismatch.
-const RECENT_SEALS: usize = 1_024;
+pub const RECENT_SEALS: usize = 1_024;
 /// Pulls a peer may have open with this side.
 const SERVED_MAX: usize = 32;
 

@@ -32,7 +32,7 @@ use crate::{
         frame::{Packer, frame},
     },
     outside::Outside,
-    store::{CopyState, database::Database},
+    store::{CopyState, FeedStore, database::Database},
 };
 
 struct Node {
@@ -599,4 +599,86 @@ async fn the_way_there_and_back_is_measured_more_than_once() {
         }
     };
     tokio::time::timeout(SOON, measured).await.expect("pings");
+}
+
+/// A frame of as many seals of the largest size as are ever put into one.
+fn largest_seal() -> v1::Seal {
+    v1::Seal { body: vec![0xff; 512], signature: vec![0xff; 64] }
+}
+
+#[tokio::test]
+async fn the_largest_frames_that_are_made_are_smaller_than_those_that_are_taken() {
+    use crate::link::frame::{FRAME_MAX, HEADS_MAX, PACKED_LEN_MAX, PAGE_BYTES, PAGE_ROWS};
+    let node = node("GB-LON").await;
+    node.enrol("GB-LON").await;
+    // Rows that cannot be compressed: one short of a page's bytes, then the largest there is.
+    let feed = FeedId::new("GB-LON".parse().unwrap(), Audience::Network);
+    let noise = |number: u32, len: usize| {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().update(&number.to_be_bytes()).finalize_xof().fill(&mut bytes);
+        bytes
+    };
+    let (last, fills) = (PAGE_ROWS as u32 - 1, PAGE_BYTES / PAGE_ROWS);
+    for (numbers, len) in [(0..last, fills), (last..last + 1, PAYLOAD_MAX)] {
+        let mut change = Change::new();
+        for number in numbers {
+            let id = RecordId::of_source("gd", 99, &number.to_string(), 0);
+            change = change.put(feed.clone(), RecordKind(99), id, noise(number, len));
+        }
+        node.parts.writer.commit(change).await.unwrap();
+    }
+    let held = node.parts.heads.find(&feed).unwrap().held.unwrap();
+    let page = node.parts.store.page(held.slot, Sequence(0), PAGE_ROWS, PAGE_BYTES).await;
+    let rows = page.unwrap().unwrap().rows;
+    let bytes: usize = rows.iter().map(|row| row.payload.len()).sum();
+    assert!(rows.len() == PAGE_ROWS && bytes > PAGE_BYTES, "{} {bytes}", rows.len());
+    let (rows_zstd, rows_len) = Packer::new().pack(rows);
+    assert!(rows_zstd.len() > bytes && rows_zstd.len() <= PACKED_LEN_MAX, "{}", rows_zstd.len());
+    let seal = Some(largest_seal());
+    let page = v1::Page { rows_zstd, rows_len, seal, ..Default::default() };
+
+    let statement = v1::SignedHeads { body: vec![0xff; 1_024], signature: vec![0xff; 64] };
+    let proof = v1::Equivocation { one: Some(largest_seal()), other: Some(largest_seal()) };
+    let heads = v1::Heads {
+        seals: vec![largest_seal(); HEADS_MAX],
+        statements: vec![statement; HEADS_MAX],
+        equivocations: vec![proof; 16],
+    };
+    let recent = v1::RecentSeals { seals: vec![largest_seal(); serving::RECENT_SEALS] };
+    let parcel =
+        v1::Parcel { body: vec![0xff; crate::parcel::seal::PARCEL_MAX], signature: vec![0xff; 64] };
+    let parcels = v1::Parcels { parcels: vec![parcel; 2] };
+    for kind in
+        [Kind::Page(page), Kind::Heads(heads), Kind::RecentSeals(recent), Kind::Parcels(parcels)]
+    {
+        let len = frame(kind).encoded_len();
+        assert!(len <= FRAME_MAX, "{len}");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_is_too_large_is_named_on_both_sides() {
+    let node = node("GB-LON").await;
+    let (wire, mut sent) = mpsc::channel(8);
+    let peer = Peer { point: "HK".parse().unwrap(), admitted: Box::new(|_| true) };
+    let found =
+        "decoded message length too large: found 4194305 bytes, the limit is: 4194304 bytes";
+    let incoming = futures::stream::iter([Err::<Frame, _>(tonic::Status::out_of_range(found))]);
+    let ended = run(node.parts.clone(), peer, incoming, wire, Arc::default()).await;
+    assert_eq!(ended, Ended::FrameTooLarge);
+    assert!(ended.to_string().contains("FRAME_TOO_LARGE"));
+    let mut byes = Vec::new();
+    while let Some(frame) = sent.recv().await {
+        if let Some(Kind::Bye(bye)) = frame.kind {
+            byes.push(bye.reason);
+        }
+    }
+    assert_eq!(byes, ["frame_too_large"]);
+
+    let peer = Peer { point: "HK".parse().unwrap(), admitted: Box::new(|_| true) };
+    let bye = v1::Bye { reason: "frame_too_large".to_owned() };
+    let incoming = futures::stream::iter([Ok::<_, ()>(frame(Kind::Bye(bye)))]);
+    let (wire, _sent) = mpsc::channel(8);
+    let ended = run(node.parts.clone(), peer, incoming, wire, Arc::default()).await;
+    assert!(ended.to_string().contains("FRAME_TOO_LARGE"), "{ended}");
 }
