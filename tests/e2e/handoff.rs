@@ -270,7 +270,7 @@ async fn pieces(cluster: &Cluster, point: &str) -> i64 {
     count(cluster, point, "select count(*) from attachment_pieces").await
 }
 
-async fn count(cluster: &Cluster, point: &str, sql: &'static str) -> i64 {
+pub async fn count(cluster: &Cluster, point: &str, sql: &'static str) -> i64 {
     use sqlx::Connection;
     let file = cluster.path(point).join("yizhan.db");
     let address = format!("sqlite:{}?mode=ro", file.display());

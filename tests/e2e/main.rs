@@ -17,6 +17,7 @@ mod cut_off;
 mod damage;
 mod demo;
 mod erasure;
+mod escalation;
 mod exports;
 mod figures;
 mod frozen;
