@@ -21,6 +21,7 @@ use crate::{
         help_state::HelpState,
         id::{PointCode, RecordId},
         policy::Operation,
+        routing::Desk,
         text::Invalid,
     },
     feed::change::{Change, CommitError},
@@ -371,13 +372,16 @@ async fn answer_offer(app: &App, secret: &Secret, agree: bool) -> Result<HelpSta
 }
 
 /// Points whose node may have taken the request in, by the short name in its reference: whoever is
-/// called that today, then whoever was before the directory named it.
+/// called that today, then whoever was, in the directory or before that named it.
 pub(super) async fn intakes_of(app: &App, reference: &Reference) -> Result<Vec<PointCode>> {
     let short = reference.as_str().split('-').next().unwrap_or("");
     let desks = app.help.desks.get(app).await?;
     let today = desks.all.iter().filter(|desk| desk.short == short);
-    let before =
-        desks.all.iter().filter(|desk| desk.short != short && short_of_code(&desk.code) == short);
+    let was = |desk: &&Desk| {
+        desk.former_shorts.iter().any(|former| former == short)
+            || short_of_code(&desk.code) == short
+    };
+    let before = desks.all.iter().filter(|desk| desk.short != short).filter(was);
     Ok(today.chain(before).take(INTAKES_MAX).map(|desk| desk.code.clone()).collect())
 }
 
