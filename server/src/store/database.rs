@@ -52,6 +52,10 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (120, None, include_str!("../../migrations/0120_passwords.sql")),
     (130, None, include_str!("../../migrations/0130_lanes.sql")),
     (140, None, include_str!("../../migrations/0140_escalated.sql")),
+    (170, None, include_str!("../../migrations/0170_scrubs.sql")),
+    (171, None, include_str!("../../migrations/0171_help_channels.sql")),
+    (172, None, include_str!("../../migrations/0172_help_parcels.sql")),
+    (173, None, include_str!("../../migrations/0173_returned_parcels.sql")),
 ];
 
 /// Settings of every SQLite connection.

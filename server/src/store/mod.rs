@@ -21,6 +21,7 @@ pub mod leases;
 pub mod notices;
 pub mod parcels;
 pub mod records;
+pub mod scrubs;
 mod seals;
 pub mod search;
 pub mod tokens;
