@@ -17,12 +17,13 @@ use crate::domain::{
 
 const ENTER_REQUESTS: Sql = over_rows!(
     "insert into help_requests (position, slot, id, reference, lookup, state, is_open, category,
-       urgency, region, language, assignee, received_us, due_us, keep_step, keep_since_us, sealed_by)
+       urgency, region, language, assignee, received_us, due_us, keep_step, keep_since_us, sealed_by,
+       channel)
      select cast(value->>0 as bigint), $2, substr($3, cast(value->>1 as int), 16), value->>2,
             substr($4, cast(value->>1 as int), 16), cast(value->>3 as bigint),
             cast(value->>4 as bigint), value->>5, cast(value->>6 as bigint), value->>7, value->>8,
             value->>9, cast(value->>10 as bigint), cast(value->>11 as bigint),
-            cast(value->>12 as bigint), cast(value->>13 as bigint), value->>14",
+            cast(value->>12 as bigint), cast(value->>13 as bigint), value->>14, value->>15",
     "where true"
 );
 const ENTER_MESSAGES: Sql = over_rows!(
@@ -66,6 +67,7 @@ pub(super) async fn enter(
                     one.keep_step,
                     one.keep_since_us,
                     one.key.map(|key| key.to_string()).unwrap_or_default(),
+                    one.channel,
                 ]));
                 ids.extend(one.id.0);
                 lookups.extend(one.lookup);
@@ -336,6 +338,21 @@ pub async fn count(
     sqlx::query_as(
         "select category, state, count(*) from help_requests where slot = $1 and state > 0
          group by category, state order by category, state",
+    )
+    .bind(i64::from(slot.0))
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// How many requests of one copy came which way.
+pub async fn count_channels(
+    db: &mut AnyConnection,
+    slot: Slot,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    sqlx::query_as(
+        "select channel, count(*) from help_requests where slot = $1 and state > 0
+         group by channel order by channel",
     )
     .bind(i64::from(slot.0))
     .fetch_all(db)

@@ -4,8 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, stream};
 use yizhan_proto::v1::{
-    self, DeskFigures, HelpFigures, HelpFiguresQuestion, Letter, desk_figures::Cell,
-    help_figures::PointFigures, letter,
+    self, DeskFigures, HelpFigures, HelpFiguresQuestion, Letter,
+    desk_figures::{Cell, Channel},
+    help_figures::PointFigures,
+    letter,
 };
 
 use crate::{
@@ -108,6 +110,10 @@ pub async fn local(app: &App) -> Result<HelpFigures> {
                     count: i32::try_from(count).unwrap_or(i32::MAX),
                 });
             }
+            for (channel, count) in help_requests::count_channels(&mut db, held.slot).await? {
+                let count = i32::try_from(count).unwrap_or(i32::MAX);
+                one.channels.push(v1::help_figures::Channel { channel, count });
+            }
             let (open, overdue, oldest) =
                 help_requests::count_open(&mut db, held.slot, now.0).await?;
             one.open = i32::try_from(open).unwrap_or(i32::MAX);
@@ -145,9 +151,14 @@ fn shown(figures: &PointFigures, is_own: bool) -> DeskFigures {
         state: cell.state,
         count: told(cell.count),
     };
+    let channel = |one: &v1::help_figures::Channel| Channel {
+        channel: one.channel.clone(),
+        count: told(one.count),
+    };
     DeskFigures {
         point: figures.point.clone(),
         answered: true,
+        channels: figures.channels.iter().map(channel).collect(),
         cells: figures.cells.iter().map(cell).collect(),
         open: told(figures.open),
         overdue: told(figures.overdue),
@@ -170,6 +181,10 @@ mod tests {
             open: 8,
             overdue: 0,
             oldest_minutes: 7,
+            channels: vec![
+                v1::help_figures::Channel { channel: "client".into(), count: 6 },
+                v1::help_figures::Channel { channel: "phone".into(), count: 2 },
+            ],
         };
         let counts = |is_own| {
             let shown = shown(&figures, is_own);
@@ -178,5 +193,11 @@ mod tests {
         let told = |a: &str, b: &str| (a.to_owned(), b.to_owned(), "8".to_owned(), "0".to_owned());
         assert_eq!(counts(false), told("<5", "5"));
         assert_eq!(counts(true), told("3", "5"));
+        let channels = |is_own| {
+            let shown = shown(&figures, is_own);
+            (shown.channels[0].count.clone(), shown.channels[1].count.clone())
+        };
+        assert_eq!(channels(false), ("6".to_owned(), "<5".to_owned()));
+        assert_eq!(channels(true), ("6".to_owned(), "2".to_owned()));
     }
 }

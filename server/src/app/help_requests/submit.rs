@@ -22,12 +22,12 @@ use crate::{
         help_category::HelpCategory,
         help_clock::{ClockKind, Clocks},
         help_reference::Reference,
-        help_request::{HelpRequest, KEY_MAX, WRAP_MAX},
+        help_request::{HelpRequest, KEY_MAX, WRAP_MAX, channel},
         help_state::{HelpState, Urgency},
         id::{PointCode, RecordId},
         kind::Kind,
         language::Language,
-        policy::Operation,
+        policy::{Operation, Reach},
         region::{self, Level, Region},
         roster::Roster,
         routing::{ALTERNATIVES_MAX, Alternative, Ask, Decision, Route, chosen, route},
@@ -66,6 +66,8 @@ pub struct NewHelpRequest {
     pub for_other: bool,
     pub point: Option<PointCode>,
     pub files: Vec<v1::HelpFile>,
+    /// How it reached whoever enters it for its client.
+    pub channel: String,
 }
 
 impl TryFrom<v1::SubmitHelpRequestRequest> for NewHelpRequest {
@@ -107,6 +109,7 @@ impl TryFrom<v1::SubmitHelpRequestRequest> for NewHelpRequest {
             client_wrap: message.client_wrap,
             for_other: message.for_other,
             point: optional_point(&message.point, "point")?,
+            channel: message.channel,
         })
     }
 }
@@ -177,6 +180,8 @@ pub struct Submitted {
 /// Takes a request in, for the point of this node. Durable when this returns.
 pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<Submitted> {
     caller.may(Operation::SubmitHelpRequest)?;
+    let is_on_behalf = caller.reach(Operation::WorkHelpRequest) >= Reach::OwnPoint;
+    let channel = channel(&new.channel, is_on_behalf)?;
     let now = app.outside.now();
     let desks = app.help.desks.get(app).await?;
     let ask = Ask {
@@ -239,7 +244,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         key_hash: key_hash(app, &new.key),
         for_other: new.for_other,
         escalation: 0,
-        channel: "client".to_owned(),
+        channel: channel.to_owned(),
         updated: now,
         triaged: None,
         assigned: None,
