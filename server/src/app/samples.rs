@@ -125,15 +125,33 @@ pub async fn founder_in(
     outside: Outside,
     ways: Ways,
 ) -> Node {
+    let node = node_of(FOUNDER, dir, erasures, outside, ways).await;
+    node.enrol(FOUNDER).await;
+    node
+}
+
+/// The node of a point that has just joined: no roster has come yet.
+pub async fn newcomer(point: &str) -> Node {
+    let dir = tempfile::tempdir().unwrap();
+    node_of(point, dir, Arc::default(), Outside::real(), Ways::default()).await
+}
+
+async fn node_of(
+    point: &str,
+    dir: tempfile::TempDir,
+    erasures: Arc<super::erasures::Ledger>,
+    outside: Outside,
+    ways: Ways,
+) -> Node {
     let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
     let issuer = key("issuer");
     let keys = Arc::new(Keyring::new(
         "gd".into(),
+        code(point),
         code(FOUNDER),
-        code(FOUNDER),
-        key(FOUNDER),
+        key(point),
         issuer.verifying_key(),
-        Some(issuer),
+        (point == FOUNDER).then_some(issuer),
     ));
     let heads = Arc::new(Heads::default());
     let (writer, _) = writer::Writer::start(writer::Parts {
@@ -183,9 +201,7 @@ pub async fn founder_in(
         keys,
         outside,
     };
-    let node = Node { app, _dir: dir };
-    node.enrol(FOUNDER).await;
-    node
+    Node { app, _dir: dir }
 }
 
 impl Node {

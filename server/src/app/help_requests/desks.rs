@@ -112,6 +112,12 @@ async fn read(app: &App) -> Result<Desks> {
             all.push(of_code(&entry.code));
         }
     }
+    // A node that has just been founded or has just joined stands in no roster that it has.
+    for home in app.keys.homes() {
+        if !roster.is_revoked(&home) && !all.iter().any(|desk| desk.code == home) {
+            all.push(of_code(&home));
+        }
+    }
     name_apart(&mut all);
     Ok(Desks { all, duty: app.keys.founder.clone() })
 }

@@ -192,7 +192,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         at: now,
     };
     let mut decision = route(&desks.all, &desks.duty, &ask);
-    let warning = prefer(&desks, &mut decision, new.point.as_ref(), now)?;
+    let mut warning = prefer(&desks, &mut decision, new.point.as_ref(), now)?;
     let intake = app.keys.point.clone();
     let id = id_of(app, &intake, &new.key, now);
     let asked = Asked { app, desks: &desks, new: &new, now };
@@ -205,6 +205,9 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         && let Some(before) = earlier(&asked, id).await?
     {
         return Ok(before);
+    }
+    if !app.help.keys.can_seal_to(app, &decision.owner) {
+        warning = take_in_here(&mut decision, &intake);
     }
     let year = year_at(&desks, &intake, now);
     let number = app.help.numbers.take(app, &intake, year).await?;
@@ -503,6 +506,25 @@ fn prefer(
     Ok(format!(
         "{owner} was chosen; {routed} serves this place and may answer sooner · 您选择了 {owner}；本地由 {routed} 受理，可能更快"
     ))
+}
+
+/// A node that has just joined, or whose roster has not come yet, knows no key of the point that serves a
+/// place: nobody is turned away for that. What the client has to know.
+fn take_in_here(decision: &mut Decision, intake: &PointCode) -> String {
+    let routed = std::mem::replace(&mut decision.owner, intake.clone());
+    let route = &mut decision.route;
+    route.rule = format!("unheard={routed} {}", route.rule);
+    route.reason = format!(
+        "nothing has been heard of {routed} here yet: {intake} takes it in · 本节点尚未收到 {routed} 的信息，由 {intake} 受理; {}",
+        route.reason
+    );
+    route.alternatives.retain(|one| one.point != intake.as_str());
+    let note = "routed".to_owned();
+    route.alternatives.insert(0, Alternative { point: routed.to_string(), note });
+    route.alternatives.truncate(ALTERNATIVES_MAX);
+    format!(
+        "{intake} takes this in until {routed} is known here · 在收到 {routed} 的信息之前，由 {intake} 受理"
+    )
 }
 
 /// What stays here of a request that another point handles; the parcel until it is sent.
