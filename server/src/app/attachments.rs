@@ -298,7 +298,7 @@ async fn is_there(app: &App, request: RecordId) -> Result<bool> {
         return Ok(true);
     }
     let mut db = app.db.reader().await?;
-    Ok(help_requests::find_arrival(&mut db, request).await?.is_some())
+    Ok(help_requests::has_arrived(&mut db, request).await?)
 }
 
 /// Removes files that no request has taken, or whose request is not here.

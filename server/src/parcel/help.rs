@@ -23,6 +23,20 @@ use crate::{
 
 /// Records of one letter to a deputy.
 const COPIES_MAX: usize = 4_096;
+/// Requests of one sender that wait to be entered. More come again later.
+const ARRIVALS_MAX: i64 = 10_000;
+
+/// What a parcel with a request is about, in the outbox of whoever took it in.
+pub fn subject(parcel: &v1::HelpParcel) -> Vec<u8> {
+    let reference = parcel.request.as_ref().map_or("", |request| &request.reference);
+    subject_of(reference)
+}
+
+/// The same by the request's reference.
+pub fn subject_of(reference: &str) -> Vec<u8> {
+    let hash = blake3::hash(format!("help parcel {reference}").as_bytes());
+    hash.as_bytes()[..16].to_vec()
+}
 
 /// A request that this point is to handle: kept until it is in its feed.
 pub async fn arrive(
@@ -44,13 +58,18 @@ pub async fn arrive(
     if !is_whole || !is_new || request.intake != from.as_str() {
         return Ok(malformed);
     }
+    if help_requests::count_arrivals(db, from.as_str(), ARRIVALS_MAX).await? >= ARRIVALS_MAX {
+        return Ok(Verdict::Later);
+    }
     let arrival = Arrival {
+        sender: from.to_string(),
         id,
         owner: to.to_string(),
+        reference: request.reference.to_string(),
         parcel: parcel.encode_to_vec(),
         arrived_us: here.now.0,
     };
-    help_requests::put_arrival(db, &arrival, from.as_str()).await?;
+    help_requests::put_arrival(db, &arrival).await?;
     Ok(Verdict::Done)
 }
 

@@ -269,7 +269,8 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     };
     if lies_apart {
         attachments::claim(app, id, &new.files).await?;
-        if !keep_apart(app, id, &decision.owner, &parcel).await? {
+        if !keep_apart(app, id, &decision.owner, parcel).await? {
+            let_go_of_files(&asked, id).await?;
             return earlier(&asked, id).await?.ok_or(Error::Busy);
         }
         return Ok(answer(&request, &decision.owner));
@@ -311,17 +312,21 @@ async fn keep_apart(
     app: &App,
     id: RecordId,
     owner: &PointCode,
-    parcel: &v1::HelpParcel,
+    parcel: v1::HelpParcel,
 ) -> Result<bool> {
-    let parcel = parcel.encode_to_vec();
-    let arrived_us = app.outside.now().0;
-    let arrival = Arrival { id, owner: owner.to_string(), parcel, arrived_us };
+    let arrival = Arrival {
+        sender: app.keys.point.to_string(),
+        id,
+        owner: owner.to_string(),
+        reference: parcel.request.as_ref().map(|one| one.reference.clone()).unwrap_or_default(),
+        parcel: parcel.encode_to_vec(),
+        arrived_us: app.outside.now().0,
+    };
     let app = app.clone();
     // In a task of its own: a client that hangs up must not leave a statement half done.
     let keeping = tokio::spawn(async move {
         let mut db = app.db.local().await?;
-        let sender = app.keys.point.as_str();
-        let is_new = help_requests::put_arrival(&mut db, &arrival, sender).await?;
+        let is_new = help_requests::put_arrival(&mut db, &arrival).await?;
         app.help.apart.add();
         Ok(is_new)
     });
@@ -332,7 +337,8 @@ async fn keep_apart(
 async fn earlier(asked: &Asked<'_>, id: RecordId) -> Result<Option<Submitted>> {
     let (app, new) = (asked.app, asked.new);
     let exists = || Error::Exists { noun: "help request under this key" };
-    let apart = help_requests::find_arrival(&mut *app.db.reader().await?, id).await?;
+    let own = app.keys.point.as_str();
+    let apart = help_requests::find_arrival(&mut *app.db.reader().await?, own, id).await?;
     if let Some(arrival) = apart {
         let damaged = || Error::Storage(StoreError::Damaged { what: "arrival" });
         let parcel = v1::HelpParcel::decode(&arrival.parcel[..]).map_err(|_| damaged())?;
@@ -545,6 +551,7 @@ pub fn stub(
         route: Some(wire::route_message(request.route.clone())),
         first_answer_by: first_answer_by(desks, request, owner),
         owner_number: 0,
+        ..v1::HelpStub::default()
     }
 }
 
