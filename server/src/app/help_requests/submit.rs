@@ -285,7 +285,9 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_REQUEST, id, payload)
     } else {
         let feed = sealed_feed(&intake);
-        let payload = stub(&desks, &request, &decision.owner, parcel).encode_to_vec();
+        let mut stub = stub(&desks, &request, &decision.owner, parcel);
+        stub.files = new.files.iter().map(|file| file.id.clone()).collect();
+        let payload = stub.encode_to_vec();
         Change::new().expect(feed.clone(), id, None).put(feed, Kind::HELP_STUB, id, payload)
     };
     let change = change.by(caller.deed(Operation::SubmitHelpRequest));
@@ -300,6 +302,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         }
         // Submitted before under the same key: this is that answer again.
         Err(CommitError::Stale) if !new.key.is_empty() => {
+            let_go_of_files(&asked, id).await?;
             earlier(&asked, id).await?.ok_or(Error::Busy)
         }
         Err(error) => Err(error.into()),
@@ -381,6 +384,36 @@ async fn earlier(asked: &Asked<'_>, id: RecordId) -> Result<Option<Submitted>> {
         return Ok(Some(asked.submitted(&request, &owner, String::new())));
     }
     Ok(None)
+}
+
+/// Another call under the same key was faster: of the files of this one those stay that the stored request
+/// names. Where nobody here can read which, all do.
+async fn let_go_of_files(asked: &Asked<'_>, id: RecordId) -> Result<()> {
+    let (app, files) = (asked.app, &asked.new.files);
+    if files.is_empty() {
+        return Ok(());
+    }
+    for found in records::find(app, id).await? {
+        let named: Vec<String> = match found.row.kind {
+            Kind::HELP_STUB => found.message::<v1::HelpStub>()?.files,
+            Kind::HELP_REQUEST => {
+                let stored = Stored::of(found)?;
+                if stored.request.content.is_empty() {
+                    return Ok(());
+                }
+                let keys = app.help.keys.open(app, stored.feed(), id, &stored.request).await?;
+                let plain = sealed::open(&keys.content, CONTENT, &id.0, &stored.request.content);
+                let content = plain.and_then(|plain| v1::HelpContent::decode(&plain[..]).ok());
+                let Some(content) = content else { return Ok(()) };
+                content.files.into_iter().map(|file| file.id).collect()
+            }
+            _ => continue,
+        };
+        let others = files.iter().filter(|file| !named.contains(&file.id));
+        let others = others.map(|file| RecordId::parse(&file.id, "content.files"));
+        return attachments::release(app, id, others.collect::<Result<_, _>>()?).await;
+    }
+    Ok(())
 }
 
 /// Does a request say what is submitted again? Files are uploaded anew with every attempt, so they
