@@ -20,6 +20,7 @@ mod erasure;
 mod escalation;
 mod exports;
 mod figures;
+mod forgetting;
 mod frozen;
 mod full_disk;
 mod hand_over;

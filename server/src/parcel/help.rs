@@ -12,12 +12,14 @@ use crate::{
         help_request::HelpRequest,
         help_state::HelpState,
         id::{PointCode, RecordId},
+        kind::Kind,
         position::PAYLOAD_MAX,
     },
     store::{
         StoreError,
         help_requests::{self, Arrival},
         parcels::Connection,
+        scrubs,
     },
 };
 
@@ -97,6 +99,9 @@ pub async fn keep_copies(
         if copy.payload.len() > PAYLOAD_MAX {
             return Ok(Verdict::Refused("MALFORMED"));
         }
+        if is_less_than_before(copy) {
+            scrubs::note(db, here.now).await?;
+        }
         match copy.removed {
             true => help_requests::remove_copy(db, from.as_str(), id).await?,
             false => {
@@ -106,6 +111,20 @@ pub async fn keep_copies(
         }
     }
     Ok(Verdict::Done)
+}
+
+/// Does the copy take the place of one that said more of somebody? Then that is not to stay in the log.
+fn is_less_than_before(copy: &v1::help_copies::Copy) -> bool {
+    match Kind(copy.kind) {
+        _ if copy.removed => true,
+        Kind::HANDOFF => true,
+        // Passed on, or anonymised.
+        Kind::HELP_STUB => v1::HelpStub::decode(&copy.payload[..])
+            .is_ok_and(|stub| stub.owner_number > 0 && stub.kept.is_none()),
+        Kind::HELP_REQUEST => v1::HelpRequest::decode(&copy.payload[..])
+            .is_ok_and(|request| request.lookup_hash.is_empty()),
+        _ => false,
+    }
 }
 
 /// A promise that a point below did not keep; or that this is over.

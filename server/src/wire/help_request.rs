@@ -266,7 +266,7 @@ pub fn id(bytes: &[u8], field: &str) -> Result<RecordId, Invalid> {
     bytes.try_into().map(RecordId).map_err(|_| Invalid::new(field, "wrong_length"))
 }
 
-fn optional_id(bytes: &[u8], field: &str) -> Result<Option<RecordId>, Invalid> {
+pub fn optional_id(bytes: &[u8], field: &str) -> Result<Option<RecordId>, Invalid> {
     if bytes.is_empty() { Ok(None) } else { id(bytes, field).map(Some) }
 }
 

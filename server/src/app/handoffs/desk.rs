@@ -10,7 +10,7 @@ use crate::{
         approvals::{Permit, permit},
         desk,
         error::{Error, Result},
-        help_requests::stored::sealed_feed,
+        help_requests::{retention::note_deleted, stored::sealed_feed},
         sight,
     },
     domain::{
@@ -237,6 +237,9 @@ async fn decide(
     noted.step(step, now)?;
     let change = noted.put(Change::new()).by(caller.deed(Operation::OfferHandoff));
     app.writer.commit(change).await?;
+    if noted.side() == Side::Destination && noted.handoff.preview.is_none() {
+        note_deleted(app).await?;
+    }
     app.help.post.notify_one();
     shown(app, &home, id).await
 }

@@ -18,7 +18,10 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
-        help_requests::stored::{Stored, put_key, sealed_feed},
+        help_requests::{
+            retention::note_deleted,
+            stored::{Stored, put_key, sealed_feed},
+        },
         records,
     },
     domain::{
@@ -105,7 +108,8 @@ async fn enter_one(app: &App, looked: &mut Looked, arrived: &Arrived) -> Result<
     let Some(word) = read(app, arrived).await? else { return Ok(true) };
     let request = arrived.request;
     if word.kind() == Said::Forget {
-        return forget_here(app, &home, request, &word).await;
+        let sender: PointCode = arrived.sender.parse().map_err(|_| damaged())?;
+        return forget_here(app, &home, (request, &sender), &word).await;
     }
     let noted = find(app, &home, arrived.handoff).await?;
     if noted.is_none() && is_taken(app, &home, arrived.handoff).await? {
@@ -187,7 +191,9 @@ async fn becomes(
     word: &v1::HandoffWord,
 ) -> Result<bool> {
     let hours = app.help.desks.get(app).await?.hours(&noted.feed.home);
+    let is_dropped = noted.handoff.preview.is_some() && noted.side() == Side::Destination;
     deciding::become_state(&mut noted, state, word, app.outside.now(), &hours)?;
+    let is_dropped = is_dropped && noted.handoff.preview.is_none();
     // Told before the commit and named by the handoff: a crash between them tells nobody twice.
     match (noted.side(), state) {
         (Side::Destination, HandoffState::Offered) => {
@@ -198,7 +204,11 @@ async fn becomes(
         }
         _ => {}
     }
-    commit(app, noted.put(Change::new())).await
+    let done = commit(app, noted.put(Change::new())).await?;
+    if done && is_dropped {
+        note_deleted(app).await?;
+    }
+    Ok(done)
 }
 
 /// The origin lets go: in one commit its record becomes a stub, and the request is on its way, its

@@ -79,9 +79,7 @@ impl Noted {
         if let Some(word) = handoff::word_for(self.side(), next, before) {
             self.say(word);
         }
-        if matches!(next, HandoffState::Recalled | HandoffState::Expired)
-            && self.side() == Side::Destination
-        {
+        if !next.is_open() && self.side() == Side::Destination {
             // Nothing of what was not taken over stays here.
             self.handoff.preview = None;
         }
