@@ -439,6 +439,24 @@ async fn the_province_counts_and_small_cells_are_hidden() {
         assert!(cells.iter().all(|cell| cell["category"] == category), "{name}: {london}");
         assert_eq!(cells.len(), usize::from(open != "0"), "{name}: {london}");
     }
+
+    // What somebody at the desk enters for a client is flagged and counted as such.
+    let by_phone = in_london("by phone", &["--channel", "phone"]);
+    let refused = student.run(&by_phone).await.expect_code(exit::REFUSED).json();
+    assert_eq!(field_reason(&refused), ("channel".into(), "not_permitted".into()));
+    let entered = own.ask(&by_phone).await;
+    let queue = own.list(&["desk", "queue"]).await;
+    for one in &queue {
+        let by_phone = one["reference"] == entered["reference"];
+        assert_eq!(word(one, "channel"), if by_phone { "phone" } else { "client" });
+    }
+    let counted = async |who: &Client| {
+        let figures = who.ask(&["desk", "figures", "--point", "GB-LON"]).await;
+        figures["points"][0]["channels"].clone()
+    };
+    let channels = |client, phone| json!([{"channel": "client", "count": client}, {"channel": "phone", "count": phone}]);
+    assert_eq!(counted(&own).await, channels("3", "1"));
+    assert_eq!(counted(&province).await, channels("<5", "<5"));
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ pub use self::feeds::{FeedState, disagreements, feeds};
 use crate::{
     binaries,
     client::{self, Answer, Client, exit},
+    clock,
     node::{Addresses, Node, Signal},
     proxy::Proxy,
     waiting::{PATIENCE, eventually},
@@ -165,10 +166,21 @@ impl Cluster {
     /// Starts a node that was killed or stopped. It may listen elsewhere than before; the lines to
     /// it follow.
     pub async fn start(&mut self, point: &str) {
+        self.start_with(point, &[]).await;
+    }
+
+    /// The same with a clock that is ahead by so many hours.
+    pub async fn start_ahead(&mut self, point: &str, hours: u32) {
+        let settings = clock::ahead(self.directory.path(), hours);
+        self.start_with(point, &settings).await;
+    }
+
+    async fn start_with(&mut self, point: &str, settings: &[(&str, String)]) {
         let place = self.places.get_mut(point).unwrap_or_else(|| panic!("no node {point}"));
         assert!(place.node.is_none(), "{point} runs already");
         let mut command = Command::new(binaries::yizhand());
         command.arg("run").arg("--dir").arg(&place.directory);
+        command.envs(settings.iter().map(|(name, value)| (*name, value)));
         let node = Node::start(command).await.unwrap_or_else(|error| panic!("{point}: {error:#}"));
         let link = node.addresses().link;
         place.node = Some(node);

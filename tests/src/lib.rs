@@ -5,6 +5,7 @@
 
 pub mod binaries;
 pub mod client;
+pub mod clock;
 pub mod cluster;
 pub mod node;
 pub mod postgres;

@@ -3,7 +3,7 @@
 use yizhan_server::{
     domain::time::Time,
     store::{
-        attachments::{self, Stored},
+        attachments::{self, Most, Stored},
         database::Database,
     },
 };
@@ -47,10 +47,39 @@ async fn files_are_kept(database: Database) {
     let old = attachments::list_old(db, Time(100), 10).await.unwrap();
     assert_eq!(old.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(2), id(3)]);
 
+    // What is stored with its request is not taken back from it.
+    attachments::release(db, id(1), id(7)).await.unwrap();
+    assert_eq!(attachments::list_of(db, id(7)).await.unwrap(), [id(1)]);
+
+    // What came too late above was refused, and lies in this transaction still.
+    attachments::delete_piece(db, id(1), 3).await.unwrap();
+    // Pieces that went on come back: the file is whole once all are here.
+    let most = Most { files: 20, bytes: 10_000 };
+    let mut gone = Vec::new();
+    for _ in 0..2 {
+        let piece = attachments::first_piece(db, id(1)).await.unwrap().unwrap();
+        attachments::delete_piece(db, id(1), piece.number).await.unwrap();
+        gone.push(piece);
+    }
+    assert!(!attachments::find(db, id(1)).await.unwrap().unwrap().whole);
+    for (piece, whole) in gone.iter().zip([false, true]) {
+        let kept = attachments::receive(db, (id(1), id(7)), piece, Time(1), most).await.unwrap();
+        let found = attachments::find(db, id(1)).await.unwrap().unwrap();
+        assert_eq!((kept, found.whole, found.pieces), (true, whole, 3));
+    }
+    assert_eq!(attachments::piece(db, id(1), 0).await.unwrap(), Some(vec![0, 1, 255]));
+
     attachments::delete(db, id(1)).await.unwrap();
     assert_eq!(attachments::find(db, id(1)).await.unwrap(), None);
     for number in 0..3 {
         assert_eq!(attachments::piece(db, id(1), number).await.unwrap(), None);
     }
+    // Taken by a call that others were faster than, a file is nobody's again.
+    attachments::finish(db, id(3)).await.unwrap();
+    assert!(attachments::claim(db, id(3), id(8)).await.unwrap());
+    attachments::release(db, id(3), id(9)).await.unwrap();
+    assert_eq!(attachments::list_of(db, id(8)).await.unwrap(), [id(3)]);
+    attachments::release(db, id(3), id(8)).await.unwrap();
+    assert!(attachments::list_of(db, id(8)).await.unwrap().is_empty());
     tx.commit().await.unwrap();
 }

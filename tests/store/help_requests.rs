@@ -26,6 +26,7 @@ use yizhan_server::{
         help_requests::{self, Arrival, Lookup, Queued},
         parcels::Connection,
         records::{self, Stored},
+        scrubs,
     },
 };
 
@@ -101,6 +102,7 @@ fn value(number: u64, received: i64) -> HelpRequest {
         kept: None,
         kept_at: None,
         passed: None,
+        kept_by: None,
     }
 }
 
@@ -287,26 +289,81 @@ async fn what_lies_beside_the_feeds(database: Database) {
     assert_eq!(lost.await.unwrap(), 501);
 
     let arrival = |number: u64, arrived_us| Arrival {
+        sender: "CN-440000".to_owned(),
         id: id(number),
         owner: "GB-LON".to_owned(),
+        reference: format!("GD-23-{number:05}"),
         parcel: vec![0, 255, number as u8],
         arrived_us,
     };
-    help_requests::put_arrival(db, &arrival(2, 20), "CN-440000").await.unwrap();
-    help_requests::put_arrival(db, &arrival(1, 10), "CN-440000").await.unwrap();
-    let other = Arrival { parcel: b"other".to_vec(), ..arrival(1, 99) };
-    help_requests::put_arrival(db, &other, "AU-SYD").await.unwrap();
+    for (arrival, is_new) in
+        [(arrival(2, 20), true), (arrival(1, 10), true), (arrival(1, 15), false)]
+    {
+        assert_eq!(help_requests::put_arrival(db, &arrival).await.unwrap(), is_new);
+    }
     let first = (i64::MIN, id(0));
-    let come = help_requests::list_arrivals(db, first, 10).await.unwrap();
-    let come: Vec<_> = come.iter().map(|one| (one.id, one.parcel.clone())).collect();
-    assert_eq!(come, [(id(1), vec![0, 255, 1]), (id(2), vec![0, 255, 2])]);
-    let after = help_requests::list_arrivals(db, (10, id(1)), 10).await.unwrap();
-    assert_eq!(after.iter().map(|one| one.id).collect::<Vec<_>>(), [id(2)]);
-    let kept = help_requests::find_arrival(db, id(1)).await.unwrap();
+    let come = async |db: &mut Connection, after| {
+        let come = help_requests::list_arrivals(db, after, 10).await.unwrap();
+        come.into_iter().map(|one| (one.sender, one.id, one.parcel)).collect::<Vec<_>>()
+    };
+    let province = || "CN-440000".to_owned();
+    let both = [(province(), id(1), vec![0, 255, 1]), (province(), id(2), vec![0, 255, 2])];
+    assert_eq!(come(db, first).await, both);
+    assert_eq!(come(db, (10, id(1))).await, both[1..]);
+    let kept = help_requests::find_arrival(db, "CN-440000", id(1)).await.unwrap();
     assert_eq!(kept.map(|kept| kept.arrived_us), Some(10));
-    help_requests::remove_arrival(db, id(1)).await.unwrap();
-    assert!(help_requests::find_arrival(db, id(1)).await.unwrap().is_none());
-    assert_eq!(help_requests::list_arrivals(db, first, 10).await.unwrap().len(), 1);
+    // Another sender's under the same id is another one.
+    let other = Arrival {
+        sender: "AU-SYD".to_owned(),
+        reference: "SYD-23-00001".to_owned(),
+        parcel: b"other".to_vec(),
+        ..arrival(1, 5)
+    };
+    assert!(help_requests::put_arrival(db, &other).await.unwrap());
+    assert_eq!(come(db, first).await.len(), 3);
+    assert_eq!(help_requests::count_arrivals(db, "CN-440000", 1).await.unwrap(), 1);
+    assert_eq!(help_requests::count_arrivals(db, "CN-440000", 9).await.unwrap(), 2);
+    help_requests::remove_arrival(db, "AU-SYD", id(1)).await.unwrap();
+    assert_eq!(come(db, first).await, both);
+    let owner = help_requests::arriving(db, "GD-23-00001").await.unwrap();
+    assert_eq!(owner.as_deref(), Some("GB-LON"));
+    assert!(help_requests::has_arrived(db, id(1)).await.unwrap());
+    help_requests::remove_arrival(db, "CN-440000", id(1)).await.unwrap();
+    assert!(help_requests::find_arrival(db, "CN-440000", id(1)).await.unwrap().is_none());
+    assert!(!help_requests::has_arrived(db, id(1)).await.unwrap());
+    assert_eq!(help_requests::arriving(db, "GD-23-00001").await.unwrap(), None);
+    assert_eq!(come(db, first).await, both[1..]);
+
+    // What was closed because its owner had left.
+    let returned = |number: u64, owner: &str| help_requests::Returned {
+        home: "GB-LON".to_owned(),
+        id: id(number),
+        owner: owner.to_owned(),
+        parcel: vec![0, 255],
+    };
+    for (number, owner) in [(2, "HK"), (1, "HK"), (1, "AU-SYD")] {
+        help_requests::put_returned(db, &returned(number, owner)).await.unwrap();
+    }
+    let list = async |db: &mut Connection, after: u64| {
+        let place = ("GB-LON".to_owned(), id(after));
+        let all = help_requests::list_returned(db, &place, 10).await.unwrap();
+        all.into_iter().map(|one| (one.id, one.owner)).collect::<Vec<_>>()
+    };
+    let both = [(id(1), "AU-SYD".to_owned()), (id(2), "HK".to_owned())];
+    assert_eq!(list(db, 0).await, both);
+    assert_eq!(list(db, 1).await, both[1..]);
+    help_requests::remove_returned(db, "GB-LON", id(1)).await.unwrap();
+    assert_eq!(list(db, 0).await, both[1..]);
+
+    // Deleted bytes are noted until the log is emptied of them.
+    assert_eq!(scrubs::find(db).await.unwrap(), None);
+    for at in [5, 9] {
+        scrubs::note(db, Time(at)).await.unwrap();
+    }
+    scrubs::clear(db, Time(8)).await.unwrap();
+    assert_eq!(scrubs::find(db).await.unwrap(), Some(Time(9)), "more was deleted since");
+    scrubs::clear(db, Time(9)).await.unwrap();
+    assert_eq!(scrubs::find(db).await.unwrap(), None);
 
     // A deputy keeps the newest version.
     for (sequence, payload) in [(5, b"five"), (4, b"four")] {

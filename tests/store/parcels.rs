@@ -74,13 +74,18 @@ async fn outbox(db: &mut parcels::Connection) {
     assert_eq!(parcels::outbox_figures(db).await.unwrap(), (2, Some(Time(2))));
     let conversations = parcels::list_conversations(db).await.unwrap();
     assert_eq!(conversations, [(from.clone(), to.clone())]);
-    assert_eq!(parcels::close_all(db, &from, &to).await.unwrap(), 2);
+    for parcel in parcels::list_outgoing(db, &from, &to, 10).await.unwrap() {
+        assert!(parcels::close(db, &parcel.series, parcel.number).await.unwrap());
+    }
     assert_eq!(parcels::outbox_figures(db).await.unwrap(), (0, None));
     for reason in ["POINT_REVOKED", "KEY_LOST"] {
         let ends = (&from, &to);
         let failure = Failure::Undeliverable;
         parcels::count_failure(db, ends, failure, reason, 2, Time(5)).await.unwrap();
     }
+    let given_up = parcels::given_up(db, &from, &to, "KEY_LOST").await.unwrap();
+    assert_eq!(given_up, Some(Time(5)));
+    assert_eq!(parcels::given_up(db, &to, &from, "KEY_LOST").await.unwrap(), None);
     let failures = parcels::list_failures(db).await.unwrap();
     assert_eq!((failures[0].parcels, failures[0].reason.as_str()), (4, "KEY_LOST"));
 }

@@ -27,7 +27,7 @@ use yizhan_proto::v1::{
 
 use super::{Context, attachment, handoff, read_text, request_id};
 
-const FIGURE_COLUMNS: &[Column] = &["point", "id", "category", "state", "value"];
+const FIGURE_COLUMNS: &[Column] = &["point", "id", "category", "state", "channel", "value"];
 
 #[derive(Subcommand)]
 pub enum Desk {
@@ -408,6 +408,9 @@ async fn figures(node: &Node, point: String) -> Result<Answer> {
             "point": one.point, "answered": one.answered, "open": one.open,
             "overdue": one.overdue, "oldest_minutes": one.oldest_minutes,
             "cells": cells.collect::<Vec<_>>(),
+            "channels": one.channels.iter().map(|one| json!({
+                "channel": one.channel, "count": one.count,
+            })).collect::<Vec<_>>(),
         })
     };
     let missing = points.iter().filter(|one| !one.answered).map(|one| one.point.clone());
@@ -439,7 +442,10 @@ fn figures_of(one: &DeskFigures) -> Vec<Value> {
             "state": shown::state_word(cell.state), "value": cell.count,
         })
     });
-    whole.into_iter().chain(cells).collect()
+    let channels = one.channels.iter().map(|way| {
+        json!({"point": one.point, "id": "came_by", "channel": way.channel, "value": way.count})
+    });
+    whole.into_iter().chain(cells).chain(channels).collect()
 }
 
 fn line(text: &str) -> Result<SupplyLine> {

@@ -115,6 +115,9 @@ pub struct Submit {
     /// A point you prefer to the one that serves your place
     #[arg(long, default_value = "", value_name = "POINT")]
     point: String,
+    /// For people of a desk, signed in: entered for somebody who came by desk, phone, mail, web or wechat
+    #[arg(long, value_name = "WAY")]
+    channel: Option<String>,
     /// The same key has one effect
     #[arg(long, value_name = "K")]
     key: Option<String>,
@@ -206,7 +209,10 @@ impl Submit {
             Some(key) => (TrackingCode::of_key(&secret_of(context)?, key), key.clone()),
             None => (TrackingCode::random(), uuid::Uuid::now_v7().to_string()),
         };
-        let node = context.anonymous().await?;
+        let node = match self.channel {
+            Some(_) => context.node().await?,
+            None => context.anonymous().await?,
+        };
         let files = attachment::upload(&node, &self.attach).await?;
         let content_key = sealed::random_key();
         let lookup_id = code.lookup_id();
@@ -238,6 +244,7 @@ impl Submit {
             ),
             for_other: self.for_other,
             point: self.point,
+            channel: self.channel.unwrap_or_default(),
         };
         let done = repeating(|| {
             let (mut help, request) = (node.help_requests(), request.clone());

@@ -17,6 +17,7 @@ pub const QUEUE_COLUMNS: &[Column] = &[
     "language",
     "region",
     "assignee",
+    "channel",
     "next_due_at",
     "owner",
 ];
@@ -46,6 +47,7 @@ pub struct Queued {
     pub duplicate_of: String,
     pub for_other: bool,
     pub source: String,
+    pub channel: String,
 }
 
 #[derive(Clone, Default, PartialEq, Debug, Serialize)]
@@ -127,6 +129,7 @@ impl From<&v1::DeskRequest> for Queued {
             duplicate_of: request.duplicate_of.clone(),
             for_other: request.for_other,
             source: request.source.clone(),
+            channel: request.channel.clone(),
         }
     }
 }

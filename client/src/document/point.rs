@@ -50,6 +50,7 @@ pub struct Point {
     pub successor: String,
     /// Who vouches for the entry.
     pub asserted_by: String,
+    pub former_shorts: Vec<String>,
     /// Missing for callers who do not work at a point.
     pub contacts: Option<Vec<DeskContact>>,
     pub network_services: Option<Vec<String>>,
@@ -146,6 +147,7 @@ impl From<&v1::Point> for Point {
             closed_on: day(point.closed_on.as_ref()),
             successor: point.successor.clone(),
             asserted_by: point.asserted_by.clone(),
+            former_shorts: point.former_shorts.clone(),
             contacts: None,
             network_services: None,
             capacity: None,
@@ -233,6 +235,7 @@ impl TryFrom<&Point> for v1::Point {
             successor: point.successor.clone(),
             source: point.source.clone(),
             asserted_by: point.asserted_by.clone(),
+            former_shorts: point.former_shorts.clone(),
             id: point.id.clone(),
             home: point.home.clone(),
             etag: point.etag.clone(),

@@ -264,6 +264,19 @@ pub async fn claim(app: &App, request: RecordId, files: &[v1::HelpFile]) -> Resu
     claiming.await.map_err(|_| Error::Busy)?
 }
 
+/// Takes files back from a request that was stored by another call and names others: they are swept away.
+pub async fn release(app: &App, request: RecordId, files: Vec<RecordId>) -> Result<()> {
+    let db = app.db.clone();
+    let releasing = tokio::spawn(async move {
+        let mut tx = db.begin().await?;
+        for id in files {
+            attachments::release(tx.connection(), id, request).await?;
+        }
+        tx.commit().await
+    });
+    Ok(releasing.await.map_err(|_| Error::Busy)??)
+}
+
 /// One piece of a file of a request; none after the last.
 pub async fn read(
     app: &App,
@@ -298,7 +311,7 @@ async fn is_there(app: &App, request: RecordId) -> Result<bool> {
         return Ok(true);
     }
     let mut db = app.db.reader().await?;
-    Ok(help_requests::find_arrival(&mut db, request).await?.is_some())
+    Ok(help_requests::has_arrived(&mut db, request).await?)
 }
 
 /// Removes files that no request has taken, or whose request is not here.

@@ -44,6 +44,9 @@ pub enum Error {
     /// Said alike for right codes and wrong ones.
     #[error("{point} cannot be reached{}: try again later", since_text(since))]
     OwnerUnavailable { point: String, since: String },
+    /// Said alike for right codes and wrong ones.
+    #[error("it is on its way to {point}: try again shortly")]
+    UnderWay { point: String },
     #[error("its home is {home}: only that point's node can change it")]
     NotHome { home: String },
     #[error("changed since it was read: read it again and repeat the change")]
@@ -83,6 +86,7 @@ impl Error {
             Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
             Error::FileTooLarge => (Code::ResourceExhausted, "TOO_LARGE"),
             Error::OwnerUnavailable { .. } => (Code::Unavailable, "OWNER_UNAVAILABLE"),
+            Error::UnderWay { .. } => (Code::Unavailable, "UNDER_WAY"),
             Error::NotHome { .. } => (Code::FailedPrecondition, "NOT_HOME"),
             Error::Stale => (Code::Aborted, "STALE"),
             Error::Frozen => (Code::FailedPrecondition, "FROZEN"),
@@ -113,6 +117,7 @@ impl Error {
             Error::Exists { .. } => "已经存在",
             Error::FileTooLarge => "文件超过 20 MB，请换一个较小的文件",
             Error::OwnerUnavailable { .. } => "暂时无法联系到受理的联络点，请稍后再试",
+            Error::UnderWay { .. } => "求助正在转往受理的联络点，请稍后再查",
             Error::NotHome { .. } => "只有归属联络点的节点可以更改",
             Error::Stale => "读取之后已被更改：请重新读取，再作更改",
             Error::Frozen => "本联络点的数据已冻结，等待新的纪元",

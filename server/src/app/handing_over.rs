@@ -334,6 +334,8 @@ async fn signing_in(
             role: account.role.name().to_owned(),
             password_hash,
             password_given: account.password_given,
+            password_by: account.password_by,
+            confirmed_by: account.confirmed_by,
             created_us: account.created.0,
             disabled_us: account.disabled.map(|Time(us)| us),
             member: account.member.map(|RecordId(id)| id.to_vec()).unwrap_or_default(),

@@ -295,6 +295,8 @@ async fn sign_in_here(app: &App, db: &mut Connection, handed: v1::HandedAccount)
         member,
         otp: false,
         password_given: handed.password_given,
+        password_by: handed.password_by,
+        confirmed_by: handed.confirmed_by,
         grants: Vec::new(),
     };
     if !accounts::insert(db, &account, &handed.password_hash).await? {

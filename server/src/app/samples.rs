@@ -161,6 +161,11 @@ pub async fn node_of(point: &str, dir: tempfile::TempDir, outside: Outside) -> N
     node_with(point, dir, Arc::default(), outside, Ways::default()).await
 }
 
+/// The node of a point that has just joined: no roster has come yet.
+pub async fn newcomer(point: &str) -> Node {
+    node_of(point, tempfile::tempdir().unwrap(), Outside::real()).await
+}
+
 async fn node_with(
     point: &str,
     dir: tempfile::TempDir,

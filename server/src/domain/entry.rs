@@ -33,6 +33,7 @@ pub struct QueueEntry {
     /// Still worked on; of a stub: still to be sent.
     pub is_open: bool,
     pub category: &'static str,
+    pub channel: String,
     pub urgency: i32,
     pub region: &'static str,
     pub language: String,

@@ -5,7 +5,7 @@ use super::{
     help_clock::Clocks,
     help_reference::Reference,
     help_state::{HelpMove, HelpState, Urgency, may_reopen},
-    id::RecordId,
+    id::{PointCode, RecordId},
     language::Language,
     region::Region,
     retention::RetentionStep,
@@ -31,6 +31,26 @@ pub const SEALED_MAX: usize = 48 * 1024;
 pub const NOTICES_MAX: usize = 4 * 1024;
 /// Longest wrap of a content key by its client, in bytes.
 pub const WRAP_MAX: usize = 256;
+
+/// How a request came that its client has entered.
+pub const CHANNEL_CLIENT: &str = "client";
+/// How one came that somebody at a desk has entered for its client.
+pub const CHANNELS_ON_BEHALF: [&str; 5] = ["desk", "phone", "mail", "web", "wechat"];
+
+/// The channel of a request, as it is stored: what people of a desk enter is never taken for what a client
+/// has entered.
+pub fn channel(said: &str, is_on_behalf: bool) -> Result<&'static str, Invalid> {
+    let known = CHANNELS_ON_BEHALF.into_iter().find(|known| *known == said);
+    match (is_on_behalf, said, known) {
+        (true, "", _) => Ok(CHANNELS_ON_BEHALF[0]),
+        (true, _, Some(known)) => Ok(known),
+        (true, _, None) => {
+            Err(Invalid::new("channel", "unknown_channel").hint(CHANNELS_ON_BEHALF.join(", ")))
+        }
+        (false, "", _) => Ok(CHANNEL_CLIENT),
+        (false, ..) => Err(Invalid::new("channel", "not_permitted")),
+    }
+}
 
 /// A request as its owner's `sealed` feed holds it.
 #[derive(Clone, PartialEq, Debug)]
@@ -83,6 +103,8 @@ pub struct HelpRequest {
     pub kept_at: Option<Time>,
     /// Taken over from another owner, and not taken up yet.
     pub passed: Option<Time>,
+    /// The former owner that keeps what it released until it knows that it has come.
+    pub kept_by: Option<PointCode>,
 }
 
 impl HelpRequest {
@@ -219,6 +241,7 @@ pub mod samples {
             kept: None,
             kept_at: None,
             passed: None,
+            kept_by: None,
         }
     }
 
@@ -232,6 +255,16 @@ pub mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_desk_enters_is_never_taken_for_what_a_client_has_entered() {
+        let said = |said, is_on_behalf| channel(said, is_on_behalf).map_err(|bad| bad.reason);
+        assert_eq!(said("", false), Ok("client"));
+        assert_eq!(said("", true), Ok("desk"));
+        assert_eq!(said("phone", true), Ok("phone"));
+        assert_eq!(said("phone", false), Err("not_permitted"));
+        assert_eq!(said("client", true), Err("unknown_channel"));
+    }
 
     #[test]
     fn no_more_is_pledged_than_needed_sent_than_pledged_received_than_sent() {

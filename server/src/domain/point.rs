@@ -199,9 +199,24 @@ pub struct Point {
     pub source: String,
     /// Who vouches for the entry; empty: its home.
     pub asserted_by: String,
+    /// Short names that it had before, the oldest first.
+    pub former_shorts: Vec<String>,
 }
 
+/// Short names of one point's past that are kept.
+pub const FORMER_SHORTS_MAX: usize = 16;
+
 impl Point {
+    /// The entry in place of an earlier one: references under a short name that it had lead here still.
+    pub fn in_place_of(mut self, known: &Point) -> Point {
+        let mut former = known.former_shorts.clone();
+        former.push(known.short.clone());
+        former.retain(|short| *short != self.short);
+        former.dedup();
+        self.former_shorts = former.split_off(former.len().saturating_sub(FORMER_SHORTS_MAX));
+        self
+    }
+
     /// The points that this one names to stand in for it, with the field that names each.
     pub fn named_points(&self) -> impl Iterator<Item = (&'static str, &PointCode)> {
         let closures = self.closures.iter().filter_map(|closure| closure.cover.as_ref());

@@ -99,6 +99,11 @@ impl Roster {
         self.get(point).is_some_and(|entry| entry.revoked.is_some())
     }
 
+    /// Will nothing reach the point any more: is it revoked, or the node that serves it?
+    pub fn has_left(&self, point: &PointCode) -> bool {
+        self.is_revoked(point) || self.server_of(point).is_some_and(|node| self.is_revoked(node))
+    }
+
     /// May this node, with this TLS key, speak for this point? Asked on open and on every change.
     pub fn check_peer(
         &self,

@@ -27,6 +27,8 @@ const COVERS_MAX: usize = 4;
 pub struct Desk {
     pub code: PointCode,
     pub short: String,
+    /// Short names that it had before.
+    pub former_shorts: Vec<String>,
     pub names: LocalTexts,
     pub state: PointState,
     pub areas: Vec<Area>,

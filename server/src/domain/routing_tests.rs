@@ -12,6 +12,7 @@ fn desk(code: &str, areas: &[&str], languages: &[&str], zone: &str) -> Desk {
     };
     Desk {
         short: "X".into(),
+        former_shorts: Vec::new(),
         names: LocalTexts::default(),
         state: PointState::Active,
         areas: areas.iter().map(area).collect(),

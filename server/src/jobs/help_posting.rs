@@ -8,7 +8,7 @@ use tracing::warn;
 use super::runner::Job;
 use crate::app::{App, help_requests::posting};
 
-/// How often it is looked. A run that finds nothing costs three small queries.
+/// How often it is looked. A run that finds nothing costs four small queries.
 pub const EVERY: Duration = Duration::from_millis(500);
 
 pub struct HelpPosting {
@@ -21,8 +21,9 @@ impl Job for HelpPosting {
 
     async fn run_once(&self) -> Result<(), Infallible> {
         let app = &self.app;
-        // None of the three waits for another to succeed.
+        // None of them waits for another to succeed.
         let done = [
+            ("readdress", posting::readdress(app).await),
             ("send", posting::send(app).await),
             ("enter", posting::enter(app).await),
             ("copy", posting::copy(app).await),

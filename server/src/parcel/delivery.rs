@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
+use prost::Message;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use yizhan_proto::v1::letter;
 
 use super::{
     office::{Office, read_back},
@@ -20,11 +22,12 @@ use super::{
 };
 use crate::{
     domain::{
-        id::PointCode,
+        id::{PointCode, RecordId},
         roster::{Roster, Route},
     },
     store::{
         StoreError,
+        help_requests::{self, Returned},
         parcels::{self, Failure, Outgoing},
     },
 };
@@ -40,6 +43,9 @@ const GATHER: Duration = Duration::from_millis(100);
 /// Parcels under way to one destination, and their bytes: at least one.
 const UNDER_WAY: usize = 64;
 const UNDER_WAY_BYTES: usize = 256 * 1_024;
+
+/// Why parcels to a point that has left the network are closed.
+pub const POINT_REVOKED: &str = "POINT_REVOKED";
 
 /// From one point of ours to one destination.
 type Ends = (PointCode, PointCode);
@@ -268,8 +274,7 @@ impl Office {
     async fn deliver_to(self: &Arc<Office>, ends: &Ends) -> Result<(), StoreError> {
         let (from, to) = ends;
         let roster = self.parts.keys.roster();
-        let serving = roster.server_of(to);
-        if roster.is_revoked(to) || serving.is_some_and(|server| roster.is_revoked(server)) {
+        if roster.has_left(to) {
             return self.give_up(ends).await;
         }
         let due = {
@@ -395,21 +400,53 @@ impl Office {
         tx.commit().await
     }
 
-    /// Parcels to a revoked point are closed, counted and shown.
+    /// Parcels to a revoked point are closed, counted and shown. Of those that carry a request, it is
+    /// kept, in the transaction that closes them.
     async fn give_up(&self, ends: &Ends) -> Result<(), StoreError> {
         let (from, to) = ends;
         let now = self.parts.outside.now();
-        let mut tx = self.parts.database.begin().await?;
-        let db = tx.connection();
-        let closed = parcels::close_all(db, from, to).await?;
-        if closed > 0 {
-            info!(%to, closed, "parcels closed, the point is revoked");
-            let failure = Failure::Undeliverable;
-            parcels::count_failure(db, (from, to), failure, "POINT_REVOKED", closed, now).await?;
+        loop {
+            let left = {
+                let mut db = self.parts.database.reader().await?;
+                parcels::list_outgoing(&mut db, from, to, UNDER_WAY).await?
+            };
+            if left.is_empty() {
+                break;
+            }
+            let returned: Vec<Returned> =
+                left.iter().filter_map(|parcel| self.returned(parcel)).collect();
+            let mut tx = self.parts.database.begin().await?;
+            let db = tx.connection();
+            for one in &returned {
+                help_requests::put_returned(db, one).await?;
+            }
+            let mut closed = 0;
+            for parcel in &left {
+                closed += u64::from(parcels::close(db, &parcel.series, parcel.number).await?);
+            }
+            if closed > 0 {
+                info!(%to, closed, "parcels closed, the point is revoked");
+                let failure = Failure::Undeliverable;
+                parcels::count_failure(db, (from, to), failure, POINT_REVOKED, closed, now).await?;
+            }
+            tx.commit().await?;
         }
-        tx.commit().await?;
         self.delivery.with(|all| all.remove(ends));
         Ok(())
+    }
+
+    /// The request that a parcel carries to the point that was to handle it.
+    fn returned(&self, parcel: &Outgoing) -> Option<Returned> {
+        let sealed = read_back(parcel).ok()?;
+        let own_key = &self.parts.case_key;
+        let letter = seal::open_kept(sealed.address(), &parcel.kept, own_key).ok()?;
+        let Some(letter::Kind::HelpParcel(request)) = letter.kind else { return None };
+        Some(Returned {
+            home: parcel.series.from.to_string(),
+            id: request.id[..].try_into().map(RecordId).ok()?,
+            owner: parcel.series.to.to_string(),
+            parcel: request.encode_to_vec(),
+        })
     }
 }
 

@@ -12,17 +12,33 @@ use crate::{
         help_request::HelpRequest,
         help_state::HelpState,
         id::{PointCode, RecordId},
+        kind::Kind,
         position::PAYLOAD_MAX,
     },
     store::{
         StoreError,
         help_requests::{self, Arrival},
         parcels::Connection,
+        scrubs,
     },
 };
 
 /// Records of one letter to a deputy.
 const COPIES_MAX: usize = 4_096;
+/// Requests of one sender that wait to be entered. More come again later.
+const ARRIVALS_MAX: i64 = 10_000;
+
+/// What a parcel with a request is about, in the outbox of whoever took it in.
+pub fn subject(parcel: &v1::HelpParcel) -> Vec<u8> {
+    let reference = parcel.request.as_ref().map_or("", |request| &request.reference);
+    subject_of(reference)
+}
+
+/// The same by the request's reference.
+pub fn subject_of(reference: &str) -> Vec<u8> {
+    let hash = blake3::hash(format!("help parcel {reference}").as_bytes());
+    hash.as_bytes()[..16].to_vec()
+}
 
 /// A request that this point is to handle: kept until it is in its feed.
 pub async fn arrive(
@@ -44,13 +60,18 @@ pub async fn arrive(
     if !is_whole || !is_new || request.intake != from.as_str() {
         return Ok(malformed);
     }
+    if help_requests::count_arrivals(db, from.as_str(), ARRIVALS_MAX).await? >= ARRIVALS_MAX {
+        return Ok(Verdict::Later);
+    }
     let arrival = Arrival {
+        sender: from.to_string(),
         id,
         owner: to.to_string(),
+        reference: request.reference.to_string(),
         parcel: parcel.encode_to_vec(),
         arrived_us: here.now.0,
     };
-    help_requests::put_arrival(db, &arrival, from.as_str()).await?;
+    help_requests::put_arrival(db, &arrival).await?;
     Ok(Verdict::Done)
 }
 
@@ -78,6 +99,9 @@ pub async fn keep_copies(
         if copy.payload.len() > PAYLOAD_MAX {
             return Ok(Verdict::Refused("MALFORMED"));
         }
+        if is_less_than_before(copy) {
+            scrubs::note(db, here.now).await?;
+        }
         match copy.removed {
             true => help_requests::remove_copy(db, from.as_str(), id).await?,
             false => {
@@ -87,6 +111,20 @@ pub async fn keep_copies(
         }
     }
     Ok(Verdict::Done)
+}
+
+/// Does the copy take the place of one that said more of somebody? Then that is not to stay in the log.
+fn is_less_than_before(copy: &v1::help_copies::Copy) -> bool {
+    match Kind(copy.kind) {
+        _ if copy.removed => true,
+        Kind::HANDOFF => true,
+        // Passed on, or anonymised.
+        Kind::HELP_STUB => v1::HelpStub::decode(&copy.payload[..])
+            .is_ok_and(|stub| stub.owner_number > 0 && stub.kept.is_none()),
+        Kind::HELP_REQUEST => v1::HelpRequest::decode(&copy.payload[..])
+            .is_ok_and(|request| request.lookup_hash.is_empty()),
+        _ => false,
+    }
 }
 
 /// A promise that a point below did not keep; or that this is over.

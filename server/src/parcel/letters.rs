@@ -61,13 +61,13 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
             return blake3::hash(b"frozen").as_bytes()[..16].to_vec();
         }
         Some(Kind::HandoffWord(word)) => return handoff::subject(word),
+        Some(Kind::HelpParcel(parcel)) => return help::subject(parcel),
         Some(Kind::TransferWord(word)) => return words::subject(b"transfer ", &word.transfer),
         Some(Kind::MoveWord(word)) => return words::subject(b"move ", &word.r#move),
         Some(Kind::AreaWord(word)) => return words::subject(b"areas ", &word.approval),
         Some(
             Kind::EnrolmentForward(_)
             | Kind::EnrolmentAnswer(_)
-            | Kind::HelpParcel(_)
             | Kind::HelpCopies(_)
             | Kind::HelpEscalation(_)
             | Kind::HelpFiguresQuestion(_)
@@ -84,6 +84,16 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
     let (purpose, home, audience) = feed;
     let hash = blake3::hash(format!("{purpose} {home} {audience}").as_bytes());
     hash.as_bytes()[..16].to_vec()
+}
+
+/// The same of words on a help request.
+pub fn request_subject(request: RecordId) -> Vec<u8> {
+    handoff::subject(&v1::HandoffWord { request: request.0.to_vec(), ..Default::default() })
+}
+
+/// The same of a parcel with a request that was routed elsewhere, by its reference.
+pub fn routed_subject(reference: &str) -> Vec<u8> {
+    help::subject_of(reference)
 }
 
 /// Acts on a letter, inside the transaction that records its number.

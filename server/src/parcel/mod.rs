@@ -5,7 +5,7 @@
 //! and keeps nothing.
 
 mod arrival;
-mod delivery;
+pub mod delivery;
 mod handoff;
 mod help;
 mod lanes;

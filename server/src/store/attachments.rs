@@ -62,6 +62,14 @@ pub async fn claim(db: &mut Connection, id: RecordId, request: RecordId) -> Resu
     Ok(done.rows_affected() == 1)
 }
 
+/// Takes a file back from a request that does not name it, unless it is known to be stored with it.
+pub async fn release(db: &mut Connection, id: RecordId, request: RecordId) -> Result<()> {
+    let sql = "update attachments set request = $1 where id = $2 and request = $3 and whole = 1";
+    let query = sqlx::query(sql).bind(Vec::<u8>::new()).bind(id.0.to_vec());
+    query.bind(request.0.to_vec()).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
 pub async fn find(db: &mut Connection, id: RecordId) -> Result<Option<Stored>> {
     let sql = "select whole, request, pieces from attachments where id = $1";
     let row = sqlx::query(sql).bind(id.0.to_vec()).fetch_optional(db).await.map_err(failed)?;
@@ -125,8 +133,9 @@ pub struct Piece {
     pub sealed: Vec<u8>,
 }
 
-/// Whole files whose request was passed on from this copy, with that request, in the order of their ids
-/// from just after `after`.
+/// Files whose request was passed on from this copy, with that request, in the order of their ids from just
+/// after `after`. Not only whole ones: a request that goes on before all pieces of a file have come leaves
+/// them to follow it.
 pub async fn list_left_behind(
     db: &mut Connection,
     slot: Slot,
@@ -134,7 +143,7 @@ pub async fn list_left_behind(
     limit: u32,
 ) -> Result<Vec<(RecordId, RecordId)>> {
     let sql = "select a.id, a.request from help_requests r join attachments a on a.request = r.id
-               where r.slot = $1 and r.state = 0 and a.whole > 0 and a.id > $2
+               where r.slot = $1 and r.state = 0 and a.id > $2
                order by a.id limit $3";
     let query = sqlx::query_as(sql).bind(i64::from(slot.0)).bind(after.0.to_vec());
     let query = query.bind(i64::from(limit));
@@ -159,7 +168,13 @@ pub async fn first_piece(db: &mut Connection, id: RecordId) -> Result<Option<Pie
     Ok(Some(Piece { number, of, sealed: row.try_get("sealed")? }))
 }
 
+/// A piece has gone on: the file is not whole any more, so that the piece can come back.
 pub async fn delete_piece(db: &mut Connection, id: RecordId, number: i64) -> Result<()> {
+    let sql = "update attachments set whole = 0, bytes = bytes - coalesce(
+                 (select length(sealed) from attachment_pieces where attachment = $1 and number = $2), 0)
+               where id = $1";
+    let query = sqlx::query(sql).bind(id.0.to_vec()).bind(number);
+    query.execute(&mut *db).await.map_err(failed)?;
     let sql = "delete from attachment_pieces where attachment = $1 and number = $2";
     sqlx::query(sql).bind(id.0.to_vec()).bind(number).execute(db).await.map_err(failed)?;
     Ok(())

@@ -57,6 +57,10 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (152, None, include_str!("../../migrations/0152_ledgers.sql")),
     (160, None, include_str!("../../migrations/0160_hand_over.sql")),
     (161, None, include_str!("../../migrations/0161_freezes.sql")),
+    (170, None, include_str!("../../migrations/0170_scrubs.sql")),
+    (171, None, include_str!("../../migrations/0171_help_channels.sql")),
+    (172, None, include_str!("../../migrations/0172_help_parcels.sql")),
+    (173, None, include_str!("../../migrations/0173_returned_parcels.sql")),
 ];
 
 /// Settings of every SQLite connection.

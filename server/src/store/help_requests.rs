@@ -17,12 +17,13 @@ use crate::domain::{
 
 const ENTER_REQUESTS: Sql = over_rows!(
     "insert into help_requests (position, slot, id, reference, lookup, state, is_open, category,
-       urgency, region, language, assignee, received_us, due_us, keep_step, keep_since_us, sealed_by)
+       urgency, region, language, assignee, received_us, due_us, keep_step, keep_since_us, sealed_by,
+       channel)
      select cast(value->>0 as bigint), $2, substr($3, cast(value->>1 as int), 16), value->>2,
             substr($4, cast(value->>1 as int), 16), cast(value->>3 as bigint),
             cast(value->>4 as bigint), value->>5, cast(value->>6 as bigint), value->>7, value->>8,
             value->>9, cast(value->>10 as bigint), cast(value->>11 as bigint),
-            cast(value->>12 as bigint), cast(value->>13 as bigint), value->>14",
+            cast(value->>12 as bigint), cast(value->>13 as bigint), value->>14, value->>15",
     "where true"
 );
 const ENTER_MESSAGES: Sql = over_rows!(
@@ -114,6 +115,7 @@ pub(super) async fn enter(
                     one.keep_step,
                     one.keep_since_us,
                     one.key.map(|key| key.to_string()).unwrap_or_default(),
+                    one.channel,
                 ]));
                 ids.extend(one.id.0);
                 lookups.extend(one.lookup);
@@ -431,6 +433,21 @@ pub async fn count(
     .map_err(failed)
 }
 
+/// How many requests of one copy came which way.
+pub async fn count_channels(
+    db: &mut AnyConnection,
+    slot: Slot,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    sqlx::query_as(
+        "select channel, count(*) from help_requests where slot = $1 and state > 0
+         group by channel order by channel",
+    )
+    .bind(i64::from(slot.0))
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
 /// Open requests of one copy, of one category or (empty) of all: how many, how many are overdue, when
 /// the oldest was received.
 pub async fn count_open(
@@ -509,25 +526,25 @@ pub async fn take_numbers(
 /// A request that has come by parcel.
 #[derive(Clone, Debug)]
 pub struct Arrival {
+    /// Code of the point that took it in. It speaks for its own requests, and for no others.
+    pub sender: String,
     pub id: RecordId,
     pub owner: String,
+    pub reference: String,
     pub parcel: Vec<u8>,
     pub arrived_us: i64,
 }
 
-/// Keeps a request that has come; false if one is here already, which stays as it is.
-pub async fn put_arrival(
-    db: &mut AnyConnection,
-    arrival: &Arrival,
-    sender: &str,
-) -> Result<bool, StoreError> {
+/// Keeps a request that has come; false if this very sender's is here already, which stays as it is.
+pub async fn put_arrival(db: &mut AnyConnection, arrival: &Arrival) -> Result<bool, StoreError> {
     let done = sqlx::query(
-        "insert into help_arrivals (id, owner, sender, parcel, arrived_us)
-         values ($1, $2, $3, $4, $5) on conflict (id) do nothing",
+        "insert into help_parcels (sender, id, owner, reference, parcel, arrived_us)
+         values ($1, $2, $3, $4, $5, $6) on conflict (sender, id) do nothing",
     )
+    .bind(&arrival.sender)
     .bind(arrival.id.0.to_vec())
     .bind(&arrival.owner)
-    .bind(sender)
+    .bind(&arrival.reference)
     .bind(&arrival.parcel[..])
     .bind(arrival.arrived_us)
     .execute(db)
@@ -545,45 +562,174 @@ pub async fn list_arrivals(
     (arrived_us, id): (i64, RecordId),
     limit: usize,
 ) -> Result<Vec<Arrival>, StoreError> {
-    let rows: Vec<(Vec<u8>, String, Vec<u8>, i64)> = sqlx::query_as(
-        "select id, owner, parcel, arrived_us from help_arrivals
-         where (arrived_us, id) > ($1, $2) order by arrived_us, id limit $3",
+    sqlx::query_as(
+        "select sender, id, owner, reference, parcel, arrived_us from help_parcels
+         where (arrived_us, id) > ($1, $2) order by arrived_us, id, sender limit $3",
     )
     .bind(arrived_us)
     .bind(id.0.to_vec())
     .bind(limit as i64)
     .fetch_all(db)
     .await
-    .map_err(failed)?;
-    rows.into_iter()
-        .map(|(id, owner, parcel, arrived_us)| {
-            let id = id.try_into().map_err(|_| StoreError::Damaged { what: "arrival" })?;
-            Ok(Arrival { id: RecordId(id), owner, parcel, arrived_us })
-        })
-        .collect()
+    .map_err(failed)
 }
 
-/// What has come under this id and is not entered yet.
+/// What a sender's under this id is, if it has come and is not entered yet.
 pub async fn find_arrival(
     db: &mut AnyConnection,
+    sender: &str,
     id: RecordId,
 ) -> Result<Option<Arrival>, StoreError> {
-    let row: Option<(String, Vec<u8>, i64)> =
-        sqlx::query_as("select owner, parcel, arrived_us from help_arrivals where id = $1")
-            .bind(id.0.to_vec())
-            .fetch_optional(db)
-            .await
-            .map_err(failed)?;
-    Ok(row.map(|(owner, parcel, arrived_us)| Arrival { id, owner, parcel, arrived_us }))
+    sqlx::query_as(
+        "select sender, id, owner, reference, parcel, arrived_us from help_parcels
+         where sender = $1 and id = $2",
+    )
+    .bind(sender)
+    .bind(id.0.to_vec())
+    .fetch_optional(db)
+    .await
+    .map_err(failed)
 }
 
-pub async fn remove_arrival(db: &mut AnyConnection, id: RecordId) -> Result<(), StoreError> {
-    sqlx::query("delete from help_arrivals where id = $1")
+/// Has a request come under this id, of whomever?
+pub async fn has_arrived(db: &mut AnyConnection, id: RecordId) -> Result<bool, StoreError> {
+    let found: i64 = sqlx::query_scalar("select count(*) from help_parcels where id = $1")
+        .bind(id.0.to_vec())
+        .fetch_one(db)
+        .await
+        .map_err(failed)?;
+    Ok(found > 0)
+}
+
+/// The owner of a request that has come and is not entered yet, by its reference.
+pub async fn arriving(
+    db: &mut AnyConnection,
+    reference: &str,
+) -> Result<Option<String>, StoreError> {
+    sqlx::query_scalar("select owner from help_parcels where reference = $1 limit 1")
+        .bind(reference)
+        .fetch_optional(db)
+        .await
+        .map_err(failed)
+}
+
+/// Requests of a sender that wait, as far as `limit`.
+pub async fn count_arrivals(
+    db: &mut AnyConnection,
+    sender: &str,
+    limit: i64,
+) -> Result<i64, StoreError> {
+    sqlx::query_scalar(
+        "select count(*) from (select 1 from help_parcels where sender = $1 limit $2) as waiting",
+    )
+    .bind(sender)
+    .bind(limit)
+    .fetch_one(db)
+    .await
+    .map_err(failed)
+}
+
+pub async fn remove_arrival(
+    db: &mut AnyConnection,
+    sender: &str,
+    id: RecordId,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_parcels where sender = $1 and id = $2")
+        .bind(sender)
         .bind(id.0.to_vec())
         .execute(db)
         .await
         .map_err(failed)?;
     Ok(())
+}
+
+impl FromRow<'_, AnyRow> for Arrival {
+    fn from_row(row: &AnyRow) -> Result<Arrival, sqlx::Error> {
+        let id: Vec<u8> = row.try_get("id")?;
+        let id = id.try_into().map_err(|_| sqlx::Error::Decode("id length".into()))?;
+        Ok(Arrival {
+            sender: row.try_get("sender")?,
+            id: RecordId(id),
+            owner: row.try_get("owner")?,
+            reference: row.try_get("reference")?,
+            parcel: row.try_get("parcel")?,
+            arrived_us: row.try_get("arrived_us")?,
+        })
+    }
+}
+
+/// A request whose parcel was closed because its owner had left.
+#[derive(Clone, Debug)]
+pub struct Returned {
+    pub home: String,
+    pub id: RecordId,
+    pub owner: String,
+    pub parcel: Vec<u8>,
+}
+
+pub async fn put_returned(db: &mut AnyConnection, one: &Returned) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into returned_parcels (home, id, owner, parcel) values ($1, $2, $3, $4)
+         on conflict (home, id) do update set owner = excluded.owner, parcel = excluded.parcel",
+    )
+    .bind(&one.home)
+    .bind(one.id.0.to_vec())
+    .bind(&one.owner)
+    .bind(&one.parcel[..])
+    .execute(db)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// In the order of homes and ids, from just after a place.
+pub async fn list_returned(
+    db: &mut AnyConnection,
+    (home, id): &(String, RecordId),
+    limit: usize,
+) -> Result<Vec<Returned>, StoreError> {
+    let rows: Vec<(String, Vec<u8>, String, Vec<u8>)> = sqlx::query_as(
+        "select home, id, owner, parcel from returned_parcels
+         where (home, id) > ($1, $2) order by home, id limit $3",
+    )
+    .bind(home)
+    .bind(id.0.to_vec())
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)?;
+    rows.into_iter()
+        .map(|(home, id, owner, parcel)| {
+            let id = id.try_into().map_err(|_| StoreError::Damaged { what: "returned parcel" })?;
+            Ok(Returned { home, id: RecordId(id), owner, parcel })
+        })
+        .collect()
+}
+
+pub async fn remove_returned(
+    db: &mut AnyConnection,
+    home: &str,
+    id: RecordId,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from returned_parcels where home = $1 and id = $2")
+        .bind(home)
+        .bind(id.0.to_vec())
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Is a stub with this reference still to be sent to its owner?
+pub async fn is_unsent(db: &mut AnyConnection, reference: &str) -> Result<bool, StoreError> {
+    let found: i64 = sqlx::query_scalar(
+        "select count(*) from help_requests where reference = $1 and state = 0 and is_open = 1",
+    )
+    .bind(reference)
+    .fetch_one(db)
+    .await
+    .map_err(failed)?;
+    Ok(found > 0)
 }
 
 /// Another home's sealed record; a newer version takes the place of an older one.

@@ -24,6 +24,7 @@ pub mod ledgers;
 pub mod notices;
 pub mod parcels;
 pub mod records;
+pub mod scrubs;
 mod seals;
 pub mod search;
 pub mod tokens;

@@ -218,6 +218,27 @@ pub async fn is_outgoing(
     Ok(found > 0)
 }
 
+/// When parcels from one point to another were last closed as undeliverable, for this reason.
+pub async fn given_up(
+    db: &mut Connection,
+    from: &PointCode,
+    to: &PointCode,
+    reason: &str,
+) -> Result<Option<Time>, StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar(
+        "select newest_us from outbox_failures
+         where sender = $1 and destination = $2 and outcome = $3 and reason = $4",
+    )
+    .bind(from.as_str())
+    .bind(to.as_str())
+    .bind(Failure::Undeliverable.name())
+    .bind(reason)
+    .fetch_optional(db)
+    .await
+    .map_err(failed)?;
+    Ok(newest.map(Time))
+}
+
 /// Puts a parcel in its own place, sealed to another key.
 pub async fn reseal(
     db: &mut Connection,
@@ -258,19 +279,25 @@ pub async fn close(db: &mut Connection, series: &Series, number: u64) -> Result<
     Ok(done.rows_affected() == 1)
 }
 
-/// Closes everything from one point to another; says how many there were.
-pub async fn close_all(
+/// Parcels from one point to another that are not closed, oldest first.
+pub async fn list_outgoing(
     db: &mut Connection,
     from: &PointCode,
     to: &PointCode,
-) -> Result<u64, StoreError> {
-    let done = sqlx::query("delete from outbox where sender = $1 and destination = $2")
-        .bind(from.as_str())
-        .bind(to.as_str())
-        .execute(db)
-        .await
-        .map_err(failed)?;
-    Ok(done.rows_affected())
+    limit: usize,
+) -> Result<Vec<Outgoing>, StoreError> {
+    sqlx::query_as(
+        "select sender, destination, sender_epoch, number, subject, parcel, kept, sealed_to,
+                written_us
+         from outbox where sender = $1 and destination = $2
+         order by sender_epoch, number limit $3",
+    )
+    .bind(from.as_str())
+    .bind(to.as_str())
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
 }
 
 /// Counts parcels that were closed without effect.

@@ -58,7 +58,9 @@ async fn of_each_subject_only_the_first_parcel_is_due() {
     assert_eq!(outbox_figures(&mut db).await.unwrap(), (4, Some(Time(2))));
     assert!(is_outgoing(&mut db, &from, &to, b"a").await.unwrap());
     assert_eq!(list_conversations(&mut db).await.unwrap(), [(from.clone(), to.clone())]);
-    assert_eq!(close_all(&mut db, &from, &to).await.unwrap(), 4);
+    let left = list_outgoing(&mut db, &from, &to, 10).await.unwrap();
+    assert_eq!(left.iter().map(|parcel| parcel.number).collect::<Vec<_>>(), [2, 3, 4, 5]);
+    assert_eq!(list_outgoing(&mut db, &from, &to, 1).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

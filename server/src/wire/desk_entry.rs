@@ -3,7 +3,10 @@
 use prost::Message;
 use yizhan_proto::v1;
 
-use super::{help_request::id, value};
+use super::{
+    help_request::{id, optional_id},
+    value,
+};
 use crate::domain::{
     entry::{DeskEntry, QueueEntry},
     help_reference::Reference,
@@ -27,6 +30,7 @@ pub fn describe(row: &Row) -> Result<Option<DeskEntry>, Invalid> {
                 state: request.state.number(),
                 is_open: request.state.is_open(),
                 category: request.category.name(),
+                channel: request.channel,
                 urgency: request.urgency.number(),
                 region: request.region.code(),
                 language: request.language.to_string(),
@@ -48,6 +52,7 @@ pub fn describe(row: &Row) -> Result<Option<DeskEntry>, Invalid> {
                 state: 0,
                 is_open: stub.parcel.is_some(),
                 category: "",
+                channel: String::new(),
                 urgency: 0,
                 region: "",
                 language: String::new(),
@@ -56,7 +61,7 @@ pub fn describe(row: &Row) -> Result<Option<DeskEntry>, Invalid> {
                 due_us: i64::MAX,
                 keep_step: 0,
                 keep_since_us: 0,
-                key: None,
+                key: optional_id(&stub.intake_key, "intake_key")?,
             }))))
         }
         Kind::HELP_MESSAGE => {

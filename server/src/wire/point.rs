@@ -13,8 +13,8 @@ use crate::domain::{
     hours::{CLOSURES_MAX, Closure, HOURS_MAX, Hours},
     language::languages,
     point::{
-        AREAS_MAX, Area, CONTACTS_MAX, DeskContact, PRIORITY_MAX, Point, PointDetail, PointKind,
-        PointNotes, PointState, SERVICES_MAX, short_name,
+        AREAS_MAX, Area, CONTACTS_MAX, DeskContact, FORMER_SHORTS_MAX, PRIORITY_MAX, Point,
+        PointDetail, PointKind, PointNotes, PointState, SERVICES_MAX, short_name,
     },
     region::{Region, RegionPrefix},
     text::{Invalid, LINE_MAX, line},
@@ -55,6 +55,11 @@ impl TryFrom<v1::Point> for Point {
             successor: optional_point(&point.successor, "successor")?,
             source: source(&point.source, "source")?,
             asserted_by: line(&point.asserted_by, "asserted_by", LINE_MAX)?,
+            former_shorts: {
+                at_most(&point.former_shorts, FORMER_SHORTS_MAX, "former_shorts")?;
+                let former = point.former_shorts.iter();
+                former.map(|short| short_name(short, "former_shorts")).collect::<Result<_, _>>()?
+            },
         }
         .checked()
     }
@@ -90,6 +95,7 @@ impl From<Point> for v1::Point {
             successor: point_message(point.successor),
             source: point.source,
             asserted_by: point.asserted_by,
+            former_shorts: point.former_shorts,
             id: String::new(),
             home: String::new(),
             etag: String::new(),
@@ -230,6 +236,7 @@ mod tests {
                 valid_to: None,
             }],
             asserted_by: "CN-440000".into(),
+            former_shorts: vec!["GUA".into()],
             opened_on: Some(v1::Date { year: 2018, month: 3, day: 1 }),
             ..Default::default()
         }
@@ -239,6 +246,26 @@ mod tests {
     fn a_point_survives_the_way_there_and_back() {
         let value = Point::try_from(message()).unwrap();
         assert_eq!(v1::Point::from(value), message());
+    }
+
+    #[test]
+    fn a_renamed_point_keeps_the_short_names_that_it_had() {
+        let mut now = Point::try_from(message()).unwrap();
+        let said = |point: &Point| (point.short.clone(), point.former_shorts.join(" "));
+        for (short, former) in
+            [("CAN", "GUA GZ"), ("CAN", "GUA GZ"), ("GZ", "GUA CAN"), ("GZ2", "GUA CAN GZ")]
+        {
+            // Whatever is sent, the home knows what it was called.
+            let new =
+                Point { short: short.into(), former_shorts: vec!["X1".into()], ..now.clone() };
+            now = new.in_place_of(&now);
+            assert_eq!(said(&now), (short.to_owned(), former.to_owned()));
+        }
+        for n in 0..40 {
+            now = Point { short: format!("N{n}"), ..now.clone() }.in_place_of(&now);
+        }
+        assert_eq!(now.former_shorts.len(), FORMER_SHORTS_MAX);
+        assert_eq!(now.former_shorts.last().map(String::as_str), Some("N38"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ const DEEDS: u64 = 110;
 const TROUBLES: u64 = 10;
 
 /// What every long enough series of schedules has to have seen.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 12] = [
     "crash",
     "crash in a commit",
     "partition",
@@ -48,6 +48,8 @@ pub const KINDS: [&str; 10] = [
     "overtaken commit",
     "passed on",
     "forgery refused",
+    "revocation",
+    "taken back",
 ];
 
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ enum Action {
     Part(usize, usize),
     PartOneWay(usize, usize),
     Mend(usize, usize),
+    /// A point is put out of the network: the next that something is on its way to, else this one.
+    Revoke(usize),
 }
 
 pub struct Report {
@@ -98,7 +102,7 @@ pub fn run(seed: u64) -> Report {
     }
     let plan = plan(&mut rng, &world, &codes);
     world.trouble(true);
-    let mut play = Play { sim, points, world, down: [false; CODES.len()] };
+    let mut play = Play { sim, points, world, down: [false; CODES.len()], to_revoke: None };
     play.until(Duration::from_millis(50));
     for (at, action) in &plan {
         play.until(Duration::from_millis(*at));
@@ -121,6 +125,8 @@ struct Play {
     points: Vec<Arc<Point>>,
     world: Arc<World>,
     down: [bool; CODES.len()],
+    /// Whoever is revoked as soon as something is on its way to somebody.
+    to_revoke: Option<usize>,
 }
 
 impl Play {
@@ -130,7 +136,28 @@ impl Play {
                 self.world.violated(format!("the simulation stops: {error}"));
             }
             oracle::check(&self.world, &self.points);
+            if self.to_revoke.is_some()
+                && let Some(to) = self.awaiting()
+            {
+                self.revoke(to);
+            }
         }
+    }
+
+    /// The point that a released request is not known to have come to.
+    fn awaiting(&self) -> Option<usize> {
+        let owner = |point: &Arc<Point>| {
+            let disk = point.disk();
+            let mut stubs = disk.records.keys().filter_map(|id| disk.stub(*id));
+            stubs.find(|stub| stub.kept.is_some()).map(|stub| stub.owner)
+        };
+        let owner = self.points.iter().find_map(owner)?;
+        self.points.iter().position(|point| point.code.as_str() == owner)
+    }
+
+    fn revoke(&mut self, point: usize) {
+        self.to_revoke = None;
+        self.world.revoke(point, self.points.len(), self.sim.elapsed());
     }
 
     fn act(&mut self, action: &Action) {
@@ -157,6 +184,7 @@ impl Play {
                 self.sim.partition_oneway(host(*a), host(*b));
             }
             Action::Mend(a, b) => self.mend(*a, *b),
+            Action::Revoke(at) => self.to_revoke = Some(*at),
         }
     }
 
@@ -169,13 +197,19 @@ impl Play {
     /// Trouble is over, and nobody does anything any more.
     fn rest(&mut self) {
         self.world.trouble(false);
+        if let Some(at) = self.to_revoke {
+            self.revoke(at);
+        }
         for at in 0..self.points.len() {
             self.act(&Action::Bounce(at));
             (0..at).for_each(|other| self.mend(at, other));
         }
         let end = self.sim.elapsed() + REST;
-        let is_quiet =
-            |points: &[Arc<Point>]| points.iter().all(|one| one.disk().is_quiet(&one.code));
+        let world = self.world.clone();
+        let is_quiet = |points: &[Arc<Point>]| {
+            let mut living = points.iter().filter(|one| !world.is_revoked(one.index));
+            living.all(|one| one.disk().is_quiet(&one.code))
+        };
         // Words on their way when all is quiet are doubles: they change nothing.
         let mut quiet = 0;
         while quiet < 200 && self.sim.elapsed() < end && self.world.violation().is_none() {
@@ -222,6 +256,9 @@ fn plan(rng: &mut StdRng, world: &World, codes: &[PointCode]) -> Vec<(u64, Actio
         };
         plan.push((from, begin));
         plan.push((until, end));
+    }
+    if rng.random_range(0..3) > 0 {
+        plan.push((moment(rng), Action::Revoke(rng.random_range(0..codes.len()))));
     }
     plan.sort_by_key(|(at, _)| *at);
     plan
@@ -294,5 +331,6 @@ fn request(rng: &mut StdRng, home: &PointCode, number: u64) -> HelpRequest {
         kept: None,
         kept_at: None,
         passed: None,
+        kept_by: None,
     }
 }

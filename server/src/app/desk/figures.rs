@@ -7,8 +7,10 @@ use std::{
 
 use futures::{StreamExt, stream};
 use yizhan_proto::v1::{
-    self, DeskFigures, HelpFigures, HelpFiguresQuestion, Letter, desk_figures::Cell,
-    help_figures::PointFigures, letter,
+    self, DeskFigures, HelpFigures, HelpFiguresQuestion, Letter,
+    desk_figures::{Cell, Channel},
+    help_figures::PointFigures,
+    letter,
 };
 
 use crate::{
@@ -150,6 +152,10 @@ pub async fn local(app: &App) -> Result<HelpFigures> {
                     count: i32::try_from(count).unwrap_or(i32::MAX),
                 });
             }
+            for (channel, count) in help_requests::count_channels(&mut db, held.slot).await? {
+                let count = i32::try_from(count).unwrap_or(i32::MAX);
+                one.channels.push(v1::help_figures::Channel { channel, count });
+            }
             let (open, overdue, oldest) =
                 help_requests::count_open(&mut db, held.slot, now.0, "").await?;
             one.open = i32::try_from(open).unwrap_or(i32::MAX);
@@ -202,9 +208,16 @@ fn shown(figures: &PointFigures, limit: Option<&Limit>, counts: bool) -> DeskFig
         }
         _ => (told(figures.open, exact), told(figures.overdue, exact), figures.oldest_minutes),
     };
+    // How requests came is not counted by category: whoever sees some of them alone is not told.
+    let channels = figures
+        .channels
+        .iter()
+        .filter(|_| exact || counts)
+        .map(|one| Channel { channel: one.channel.clone(), count: told(one.count, exact) });
     DeskFigures {
         point: figures.point.clone(),
         answered: true,
+        channels: channels.collect(),
         cells: cells.collect(),
         open,
         overdue,
@@ -229,6 +242,10 @@ mod tests {
             open: 8,
             overdue: 0,
             oldest_minutes: 7,
+            channels: vec![
+                v1::help_figures::Channel { channel: "client".into(), count: 6 },
+                v1::help_figures::Channel { channel: "phone".into(), count: 2 },
+            ],
         };
         let legal = || Limit::To {
             categories: vec![HelpCategory::Legal],
@@ -236,17 +253,19 @@ mod tests {
             overdue: 1,
             oldest_minutes: 2,
         };
-        for (limit, counts, cells, (open, overdue, oldest)) in [
-            (None, true, &["<5", "5"][..], ("8", "0", 7)),
-            (Some(Limit::None), false, &["3", "5"], ("8", "0", 7)),
-            (Some(legal()), false, &["3"], ("3", "1", 2)),
+        for (limit, counts, cells, channels, (open, overdue, oldest)) in [
+            (None, true, &["<5", "5"][..], &["6", "<5"][..], ("8", "0", 7)),
+            (Some(Limit::None), false, &["3", "5"], &["6", "2"], ("8", "0", 7)),
+            (Some(legal()), false, &["3"], &[], ("3", "1", 2)),
             // Who also counts for the province sees the others as the province does.
-            (Some(legal()), true, &["3", "5"], ("8", "0", 7)),
-            (None, false, &[], ("8", "0", 7)),
+            (Some(legal()), true, &["3", "5"], &["6", "<5"], ("8", "0", 7)),
+            (None, false, &[], &[], ("8", "0", 7)),
         ] {
             let shown = shown(&figures, limit.as_ref(), counts);
             let counted: Vec<_> = shown.cells.iter().map(|cell| cell.count.as_str()).collect();
             assert_eq!(counted, cells);
+            let came: Vec<_> = shown.channels.iter().map(|one| one.count.as_str()).collect();
+            assert_eq!(came, channels);
             let totals = (shown.open.as_str(), shown.overdue.as_str(), shown.oldest_minutes);
             assert_eq!(totals, (open, overdue, oldest));
         }

@@ -170,5 +170,6 @@ pub fn desk_request(stored: &Stored, hours: &WorkingTime, now: Time) -> v1::Desk
         duplicate_of: request.duplicate_of.as_ref().map(ToString::to_string).unwrap_or_default(),
         for_other: request.for_other,
         source: request.source.clone(),
+        channel: request.channel.clone(),
     }
 }

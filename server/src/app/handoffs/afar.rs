@@ -21,14 +21,20 @@ use crate::{
         help_state::HelpState,
         id::{PointCode, RecordId},
         policy::Operation,
+        routing::Desk,
         text::Invalid,
     },
     feed::change::{Change, CommitError},
     identity::caller::Caller,
+    parcel::letters::routed_subject,
+    store::{help_requests as help_requests_store, parcels},
 };
 
 pub use help_lookup::Question;
 
+/// Reasons that others are asked to pass on.
+const OWNER_REVOKED: &str = "OWNER_REVOKED";
+const UNDER_WAY: &str = "UNDER_WAY";
 /// All steps together.
 const DEADLINE: Duration = Duration::from_secs(6);
 /// One step: the next may still be worth asking for.
@@ -123,7 +129,7 @@ async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> 
         if app.keys.is_home(&owner) {
             continue;
         }
-        let passed = Passed { owner, reference: reference.clone() };
+        let passed = Passed::to(owner, reference.clone());
         match walk(app, question.clone(), passed, until).await {
             Err(Error::NotFound { .. }) => {}
             done => return done,
@@ -134,23 +140,28 @@ async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> 
 
 /// Asks from point to point until one has the request.
 async fn walk(app: &App, mut question: Question, first: Passed, until: Instant) -> Result<Came> {
-    let mut next = first.owner;
-    ask_for(&mut question, &first.reference);
+    let mut next = first;
     for _ in 0..STEPS_MAX {
-        let came = match app.keys.is_home(&next) {
-            true => led_here(app, question.clone()).await?,
-            false => ask(app, &next, question.clone(), until).await?,
+        ask_for(&mut question, &next.reference);
+        let came = match app.keys.is_home(&next.owner) {
+            true => led_here(app, question.clone()).await,
+            false => ask(app, &next.owner, question.clone(), until).await,
         };
+        let under_way = || Error::UnderWay { point: next.owner.to_string() };
         match came {
-            Came::PassedTo(passed) if passed.owner == next => break,
-            Came::PassedTo(passed) => {
-                ask_for(&mut question, &passed.reference);
-                next = passed.owner;
+            // Whoever led there does not know that it has come: for a right code and for a wrong one.
+            Err(Error::NotFound { .. }) if next.under_way => return Err(under_way()),
+            Err(Error::Precondition { reason: OWNER_REVOKED, .. })
+                if next.under_way || next.is_kept =>
+            {
+                return Err(under_way());
             }
-            came => return Ok(came),
+            Ok(Came::PassedTo(passed)) if passed.owner == next.owner => break,
+            Ok(Came::PassedTo(passed)) => next = passed,
+            came => return came,
         }
     }
-    Err(unreachable(app, &next))
+    Err(unreachable(app, &next.owner))
 }
 
 async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> Result<Came> {
@@ -164,7 +175,10 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
         return Err(unreachable(app, to));
     };
     if answer.code == Code::Unavailable as i32 {
-        return Err(unreachable(app, to));
+        return Err(match answer.reason.as_str() {
+            UNDER_WAY => Error::UnderWay { point: to.to_string() },
+            _ => unreachable(app, to),
+        });
     }
     if answer.code != Code::Ok as i32 {
         return Err(refused(&answer));
@@ -176,7 +190,8 @@ async fn ask(app: &App, to: &PointCode, question: Question, until: Instant) -> R
         let (Ok(owner), Ok(reference)) = (owner, reference) else {
             return Err(unreachable(app, to));
         };
-        return Ok(Came::PassedTo(Passed { owner, reference }));
+        let (under_way, is_kept) = (answer.under_way, answer.kept);
+        return Ok(Came::PassedTo(Passed { under_way, is_kept, ..Passed::to(owner, reference) }));
     }
     match (tracked, answer.track) {
         (true, Some(shown)) => Ok(Came::Shown(Box::new(shown))),
@@ -192,7 +207,7 @@ fn unreachable(app: &App, point: &PointCode) -> Error {
     let roster = app.keys.roster();
     if roster.is_revoked(point) {
         return Error::Precondition {
-            reason: "OWNER_REVOKED",
+            reason: OWNER_REVOKED,
             message: format!(
                 "承办联络点 {point} 已退出网络，请重新提交求助 · {point}, which was to handle this, has \
                  left the network: please submit it again"
@@ -220,7 +235,7 @@ fn refused(answer: &HelpLookupAnswer) -> Error {
 }
 
 fn known_reason(reason: &str) -> &'static str {
-    ["NO_HANDOFF_ASKED", "MOVE_REFUSED", "READ_ONLY", "FROZEN", "OWNER_REVOKED"]
+    ["NO_HANDOFF_ASKED", "MOVE_REFUSED", "READ_ONLY", "FROZEN", OWNER_REVOKED]
         .into_iter()
         .find(|known| *known == reason)
         .unwrap_or("REFUSED_BY_OWNER")
@@ -237,6 +252,8 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
         Ok(Came::PassedTo(passed)) => HelpLookupAnswer {
             passed_to: passed.owner.to_string(),
             passed_reference: passed.reference.to_string(),
+            under_way: passed.under_way,
+            kept: passed.is_kept,
             ..Default::default()
         },
         Err(error) => {
@@ -256,8 +273,9 @@ pub async fn answer_lookup(app: &App, lookup: HelpLookup) -> HelpLookupAnswer {
 async fn here(app: &App, question: Question) -> Result<Came> {
     let reference = reference_of(&question)?;
     match answered(app, question).await {
+        Ok(Came::PassedTo(passed)) => Ok(Came::PassedTo(on_its_way(app, passed).await?)),
         Err(Error::NotFound { noun }) => match help_requests::stub_of(app, &reference).await? {
-            Some(passed) => Ok(Came::PassedTo(passed)),
+            Some(passed) => Ok(Came::PassedTo(on_its_way(app, passed).await?)),
             None if app.help.apart.may_be(app).await? => {
                 // It may lie beside the feeds, or come back with them.
                 let intakes = intakes_of(app, &reference).await?;
@@ -272,6 +290,20 @@ async fn here(app: &App, question: Question) -> Result<Came> {
     }
 }
 
+/// What was routed elsewhere is under way until its parcel was settled.
+async fn on_its_way(app: &App, mut passed: Passed) -> Result<Passed> {
+    if passed.is_routed && !passed.under_way {
+        let (reference, mut db) = (passed.reference.as_str(), app.db.reader().await?);
+        let subject = routed_subject(reference);
+        for home in app.keys.homes() {
+            passed.under_way |=
+                parcels::is_outgoing(&mut db, &home, &passed.owner, &subject).await?;
+        }
+        passed.under_way |= help_requests_store::is_unsent(&mut db, reference).await?;
+    }
+    Ok(passed)
+}
+
 /// The same for who was led here. A request that was promised to be taken over here may be on its way:
 /// then nobody can say more, for a right code and for a wrong one.
 async fn led_here(app: &App, question: Question) -> Result<Came> {
@@ -279,10 +311,19 @@ async fn led_here(app: &App, question: Question) -> Result<Came> {
     match here(app, question).await {
         Err(Error::NotFound { noun }) => match awaiting(app, &reference).await? {
             Some(home) => Err(unreachable(app, &home)),
-            None => Err(Error::NotFound { noun }),
+            None => match arriving(app, &reference).await? {
+                Some(point) => Err(Error::UnderWay { point }),
+                None => Err(Error::NotFound { noun }),
+            },
         },
         done => done,
     }
+}
+
+/// The owner of a request that has come by parcel and is not in its feed yet.
+async fn arriving(app: &App, reference: &Reference) -> Result<Option<String>> {
+    let mut db = app.db.reader().await?;
+    Ok(help_requests_store::arriving(&mut db, reference.as_str()).await?)
 }
 
 /// The home that has promised to take over a request and does not have it yet.
@@ -371,13 +412,16 @@ async fn answer_offer(app: &App, secret: &Secret, agree: bool) -> Result<HelpSta
 }
 
 /// Points whose node may have taken the request in, by the short name in its reference: whoever is
-/// called that today, then whoever was before the directory named it.
+/// called that today, then whoever was, in the directory or before that named it.
 pub(super) async fn intakes_of(app: &App, reference: &Reference) -> Result<Vec<PointCode>> {
     let short = reference.as_str().split('-').next().unwrap_or("");
     let desks = app.help.desks.get(app).await?;
     let today = desks.all.iter().filter(|desk| desk.short == short);
-    let before =
-        desks.all.iter().filter(|desk| desk.short != short && short_of_code(&desk.code) == short);
+    let was = |desk: &&Desk| {
+        desk.former_shorts.iter().any(|former| former == short)
+            || short_of_code(&desk.code) == short
+    };
+    let before = desks.all.iter().filter(|desk| desk.short != short).filter(was);
     Ok(today.chain(before).take(INTAKES_MAX).map(|desk| desk.code.clone()).collect())
 }
 

@@ -10,7 +10,10 @@ use crate::{
         approvals::{self, Task},
         desk,
         error::{Error, Result},
-        help_requests::stored::{Stored, sealed_feed},
+        help_requests::{
+            retention::note_deleted,
+            stored::{Stored, sealed_feed},
+        },
         sight,
     },
     domain::{
@@ -298,6 +301,9 @@ async fn decide(
     noted.step(step, now)?;
     let change = noted.put(Change::new()).by(caller.deed(Operation::OfferHandoff));
     app.writer.commit(change).await?;
+    if noted.side() == Side::Destination && noted.handoff.preview.is_none() {
+        note_deleted(app).await?;
+    }
     app.help.post.notify_one();
     shown(app, &home, id).await
 }

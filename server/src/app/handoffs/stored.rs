@@ -30,6 +30,7 @@ use crate::{
 };
 
 /// One side's record of a handoff.
+#[derive(Clone)]
 pub struct Noted {
     pub feed: FeedId,
     pub id: RecordId,
@@ -79,9 +80,7 @@ impl Noted {
         if let Some(word) = handoff::word_for(self.side(), next, before) {
             self.say(word);
         }
-        if matches!(next, HandoffState::Recalled | HandoffState::Expired)
-            && self.side() == Side::Destination
-        {
+        if !next.is_open() && self.side() == Side::Destination {
             // Nothing of what was not taken over stays here.
             self.handoff.preview = None;
         }
@@ -130,7 +129,7 @@ pub async fn asked(app: &App, home: &PointCode, id: RecordId) -> Result<Option<v
     Ok((noted.state()? == HandoffState::Asked).then_some(noted.handoff))
 }
 
-/// Handoffs of a home that are open or have something to be sent.
+/// Handoffs of a home that are open, have something to be sent, or keep something until it has come.
 pub async fn in_work(app: &App, home: &PointCode) -> Result<Vec<Noted>> {
     listed(app, home, IN_WORK).await
 }

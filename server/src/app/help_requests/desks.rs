@@ -112,18 +112,26 @@ async fn read(app: &App) -> Result<Desks> {
             all.push(of_code(&entry.code));
         }
     }
+    // A node that has just been founded or has just joined stands in no roster that it has.
+    for home in app.keys.homes() {
+        if !roster.is_revoked(&home) && !all.iter().any(|desk| desk.code == home) {
+            all.push(of_code(&home));
+        }
+    }
     name_apart(&mut all);
     Ok(Desks { all, duty: app.keys.founder.clone() })
 }
 
-/// No two points take references under one short name. The directory's stands; of two alike, that of the
-/// point that was named first in the alphabet of codes.
+/// No two points take references under one short name, nor under one that another had before. The
+/// directory's stands; of two alike, that of the point that was named first in the alphabet of codes.
 fn name_apart(all: &mut [Desk]) {
     all.sort_by(|a, b| (a.names.is_empty(), &a.code).cmp(&(b.names.is_empty(), &b.code)));
     for at in 1..all.len() {
         let (before, rest) = all.split_at_mut(at);
         let desk = &mut rest[0];
-        let is_free = |short: &String| before.iter().all(|one| one.short != *short);
+        let has_had =
+            |one: &Desk, short: &String| one.short == *short || one.former_shorts.contains(short);
+        let is_free = |short: &String| !before.iter().any(|one| has_had(one, short));
         if !is_free(&desk.short) {
             let own = short_of_code(&desk.code);
             let numbered = (2..).map(|n| format!("{}{n}", own.get(..3).unwrap_or(&own)));
@@ -140,6 +148,7 @@ pub fn of_point(point: Point) -> Desk {
     Desk {
         working: Desk::working_time(&point.code, &zone, &point.hours, &point.closures),
         short: point.short,
+        former_shorts: point.former_shorts,
         names: point.names,
         state: point.state,
         areas: point.areas,
@@ -173,6 +182,7 @@ pub fn of_code(code: &PointCode) -> Desk {
     let zone = zone_name(code).zone();
     Desk {
         short: short_of_code(code),
+        former_shorts: Vec::new(),
         names: LocalTexts::default(),
         state: PointState::Active,
         areas: areas.iter().filter_map(area).collect(),

@@ -21,7 +21,7 @@ pub mod telling;
 #[cfg(test)]
 mod telling_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod track;
 
 use std::sync::{

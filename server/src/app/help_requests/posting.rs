@@ -30,7 +30,7 @@ use crate::{
     feed::change::{Change, CommitError},
     store::{
         FeedStore, StoreError,
-        help_requests::{self, Arrival},
+        help_requests::{self, Arrival, Returned},
     },
     wire::help_request as wire,
 };
@@ -88,6 +88,87 @@ async fn send_one(app: &App, home: &PointCode, found: &Found) -> Result<()> {
     }
 }
 
+/// Sends on what was for a point that has left the network, to whoever else can open it: the deputy. What
+/// nobody can open waits, and says so.
+pub async fn readdress(app: &App) -> Result<()> {
+    let mut after = (String::new(), RecordId([0; 16]));
+    for _ in 0..RUN_MAX / AT_ONCE {
+        let returned = {
+            let mut db = app.db.reader().await?;
+            help_requests::list_returned(&mut db, &after, AT_ONCE).await?
+        };
+        let Some(last) = returned.last() else { break };
+        after = (last.home.clone(), last.id);
+        for one in returned {
+            if let Err(error) = readdress_one(app, &one).await {
+                let error = &error as &dyn std::error::Error;
+                warn!(owner = %one.owner, error, "a help request waits for another owner");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn readdress_one(app: &App, one: &Returned) -> Result<()> {
+    let damaged = || Error::Storage(StoreError::Damaged { what: "returned parcel" });
+    let mut parcel = v1::HelpParcel::decode(&one.parcel[..]).map_err(|_| damaged())?;
+    let home: PointCode = one.home.parse().map_err(|_| damaged())?;
+    let left: PointCode = one.owner.parse().map_err(|_| damaged())?;
+    let feed = sealed_feed(&home);
+    let found = records::find(app, one.id).await?;
+    let found = found.into_iter().find(|found| found.feed == feed);
+    let Some(found) = found.filter(|found| found.row.kind == Kind::HELP_STUB) else {
+        return forget_returned(app, one).await;
+    };
+    let mut stub: v1::HelpStub = found.message()?;
+    if stub.owner != one.owner || stub.parcel.is_some() {
+        return forget_returned(app, one).await;
+    }
+    let roster = app.keys.roster();
+    let readers = parcel.key.iter().flat_map(|key| &key.wraps);
+    let mut readers = readers.filter_map(|wrap| wrap.point.parse::<PointCode>().ok());
+    let fits = |point: &PointCode| {
+        *point != left && !roster.has_left(point) && app.help.keys.can_seal_to(app, point)
+    };
+    let owner = readers.find(fits).ok_or_else(|| Error::Precondition {
+        reason: "OWNER_REVOKED",
+        message: format!("{left} has left the network, and so has its deputy"),
+    })?;
+    let mut request: HelpRequest =
+        parcel.request.take().and_then(|request| request.try_into().ok()).ok_or_else(damaged)?;
+    let desks = app.help.desks.get(app).await?;
+    let hours = (&desks.hours(&left), &desks.hours(&owner));
+    request.clocks.on_new_owner(app.outside.now(), hours.0, hours.1);
+    request.route.reason = format!(
+        "{left} has left the network: its deputy {owner} takes it · {left} 已退出网络，由其副联络点 {owner} 受理; {}",
+        request.route.reason
+    );
+    let change = Change::new().expect(feed.clone(), one.id, Some(found.row.sequence));
+    let change = if owner == home {
+        let key_id = wire::id(&parcel.key_id, "key_id").map_err(|_| damaged())?;
+        let payload = v1::HelpRequest::from(request).encode_to_vec();
+        let change = change.put(feed.clone(), Kind::HELP_REQUEST, one.id, payload);
+        put_key(app, change, &feed, key_id, &parcel.key.unwrap_or_default()).await?
+    } else {
+        stub.owner = owner.to_string();
+        stub.route = Some(wire::route_message(request.route.clone()));
+        parcel.request = Some(request.into());
+        stub.parcel = Some(parcel);
+        change.put(feed, Kind::HELP_STUB, one.id, stub.encode_to_vec())
+    };
+    app.writer.commit(change).await?;
+    forget_returned(app, one).await
+}
+
+async fn forget_returned(app: &App, one: &Returned) -> Result<()> {
+    let (app, one) = (app.clone(), one.clone());
+    let forgetting = tokio::spawn(async move {
+        let mut db = app.db.local().await?;
+        help_requests::remove_returned(&mut db, &one.home, one.id).await
+    });
+    Ok(forgetting.await.map_err(|_| Error::Busy)??)
+}
+
 /// Enters what has come into the feeds of its owners. One that cannot be entered keeps no other out.
 pub async fn enter(app: &App) -> Result<()> {
     if !app.writer.recovery().is_over() {
@@ -103,12 +184,12 @@ pub async fn enter(app: &App) -> Result<()> {
         after = (last.arrived_us, last.id);
         for arrival in arrivals {
             match enter_one(app, &arrival).await {
-                Ok(()) => remove(app, arrival.id).await?,
+                Ok(()) => remove(app, arrival).await?,
                 // Written by somebody who does not keep to the rules: it will not get better.
                 Err(Error::Invalid(fields)) => {
                     let reason = fields.first().map_or("", |field| field.reason);
                     warn!(owner = %arrival.owner, reason, "a help request that has come is refused");
-                    remove(app, arrival.id).await?;
+                    remove(app, arrival).await?;
                 }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -120,11 +201,11 @@ pub async fn enter(app: &App) -> Result<()> {
     Ok(())
 }
 
-async fn remove(app: &App, id: RecordId) -> Result<()> {
+async fn remove(app: &App, arrival: Arrival) -> Result<()> {
     let app = app.clone();
     let removing = tokio::spawn(async move {
         let mut db = app.db.local().await?;
-        help_requests::remove_arrival(&mut db, id).await
+        help_requests::remove_arrival(&mut db, &arrival.sender, arrival.id).await
     });
     Ok(removing.await.map_err(|_| Error::Busy)??)
 }
@@ -141,9 +222,13 @@ async fn enter_one(app: &App, arrival: &Arrival) -> Result<()> {
     }
     merge(app, &owner, arrival.id, &mut request).await?;
     let feed = sealed_feed(&owner);
-    if records::find(app, arrival.id).await?.iter().any(|found| found.feed == feed) {
-        // It came before.
-        return Ok(());
+    let known = records::find(app, arrival.id).await?;
+    if let Some(known) = known.into_iter().find(|found| found.feed == feed) {
+        // It came before; another one that has its id keeps it waiting, and is told of.
+        return match is_same(known, &request)? {
+            true => Ok(()),
+            false => Err(Error::Exists { noun: "record under the id of a help request" }),
+        };
     }
     let payload = v1::HelpRequest::from(request).encode_to_vec();
     let change = Change::new().expect(feed.clone(), arrival.id, None).put(
@@ -155,6 +240,15 @@ async fn enter_one(app: &App, arrival: &Arrival) -> Result<()> {
     let key = parcel.key.unwrap_or_default();
     let change = put_key(app, change, &feed, key_id, &key).await?;
     Ok(app.writer.commit(change).await.map(drop)?)
+}
+
+/// Is a record what a request that has come was entered as, or what is left of that?
+fn is_same(known: Found, request: &HelpRequest) -> Result<bool> {
+    Ok(match known.row.kind {
+        Kind::HELP_REQUEST => Stored::of(known)?.request.reference == request.reference,
+        Kind::HELP_STUB => known.message::<v1::HelpStub>()?.reference == request.reference.as_str(),
+        _ => false,
+    })
 }
 
 /// Of what was taken in here while own feeds could not be written, and is for another point.

@@ -2,8 +2,8 @@
 //! that a run that was broken off is finished by the next, and a second one changes nothing.
 //!
 //! Anonymising destroys the request's keys, its messages and everything in it that concerns a person;
-//! the deputy's copy follows by the same feed, stubs on the way by a word to whoever keeps one. The key
-//! of an hour goes when nothing is sealed under it any more.
+//! the deputy's copy follows by the same feed; stubs on the way, and what was written about offers, by a
+//! word to whoever keeps them. The key of an hour goes when nothing is sealed under it any more.
 
 use std::collections::BTreeSet;
 
@@ -23,6 +23,7 @@ use crate::{
         handoffs,
     },
     domain::{
+        audience::FeedId,
         audit::Deed,
         help_request::HelpRequest,
         help_state::{HelpMove, HelpState},
@@ -32,7 +33,7 @@ use crate::{
         time::Time,
     },
     feed::change::{Change, CommitError},
-    store::{StoreError, attachments, help_requests},
+    store::{StoreError, attachments, help_requests, scrubs},
 };
 
 /// Requests that are looked at together.
@@ -54,10 +55,34 @@ pub async fn run(app: &App) -> Result<()> {
         }
         removed |= shred(app, &home, keys).await?;
     }
-    if removed && !app.db.truncate_log().await? {
-        info!("deleted bytes stay in the log until its readers have gone on");
+    if removed {
+        note_deleted(app).await?;
     }
-    Ok(())
+    scrub(app).await
+}
+
+/// Something was deleted here: the log is emptied soon.
+pub async fn note_deleted(app: &App) -> Result<()> {
+    let app = app.clone();
+    let noting = tokio::spawn(async move {
+        let mut db = app.db.local().await?;
+        scrubs::note(&mut db, app.outside.now()).await
+    });
+    Ok(noting.await.map_err(|_| Error::Busy)??)
+}
+
+/// Empties the log if something was deleted since it was. Where a reader stands in the way, the next run
+/// does.
+async fn scrub(app: &App) -> Result<()> {
+    let noted = scrubs::find(&mut *app.db.reader().await?).await?;
+    let Some(noted) = noted else { return Ok(()) };
+    if !app.db.truncate_log().await? {
+        info!("deleted bytes stay in the log until its readers have gone on");
+        return Ok(());
+    }
+    let db = app.db.clone();
+    let clearing = tokio::spawn(async move { scrubs::clear(&mut *db.local().await?, noted).await });
+    Ok(clearing.await.map_err(|_| Error::Busy)??)
 }
 
 /// All requests of a home for which one step is due; true if something was deleted.
@@ -184,7 +209,8 @@ async fn files(app: &App, request: RecordId) -> Result<Vec<RecordId>, StoreError
     attachments::list_of(&mut *app.db.reader().await?, request).await
 }
 
-async fn remove_files(app: &App, request: RecordId) -> Result<()> {
+/// Deletes all files of a request that are here.
+pub async fn remove_files(app: &App, request: RecordId) -> Result<()> {
     let ids = files(app, request).await?;
     let db = app.db.clone();
     let removing = tokio::spawn(async move {
@@ -230,12 +256,22 @@ async fn delete_files(app: &App, stored: &Stored, now: Time) -> Result<()> {
 async fn anonymise(app: &App, stored: &Stored, now: Time) -> Result<()> {
     let (feed, id) = (stored.feed(), stored.id());
     remove_files(app, id).await?;
-    let mut on_the_way: BTreeSet<PointCode> = handoffs::anonymise(app, &feed.home, id).await?;
-    on_the_way.extend(stored.request.intake.parse::<PointCode>().ok());
-    on_the_way.remove(&feed.home);
-    for point in on_the_way {
+    let mut concerned: BTreeSet<PointCode> = handoffs::anonymise(app, &feed.home, id, None).await?;
+    concerned.extend(stored.request.intake.parse::<PointCode>().ok());
+    concerned.remove(&feed.home);
+    for point in concerned {
         forget_at(app, &feed.home, point, id, &stored.request).await?;
     }
+    remove_messages(app, feed, id).await?;
+    change(app, stored, RetentionStep::Anonymise, |request| {
+        request.anonymise(now);
+        Ok(())
+    })
+    .await
+}
+
+/// Removes all messages of a request that lie in a feed.
+pub async fn remove_messages(app: &App, feed: &FeedId, id: RecordId) -> Result<()> {
     loop {
         let messages = message_records(app, id, MESSAGES).await?;
         let mut change = Change::new().by(Deed::of_node("retention"));
@@ -243,15 +279,10 @@ async fn anonymise(app: &App, stored: &Stored, now: Time) -> Result<()> {
             change = change.remove(feed.clone(), found.row.id, Reason::Erased);
         }
         if change.writes.is_empty() {
-            break;
+            return Ok(());
         }
         app.writer.commit(change).await?;
     }
-    change(app, stored, RetentionStep::Anonymise, |request| {
-        request.anonymise(now);
-        Ok(())
-    })
-    .await
 }
 
 /// Asks a point that keeps a stub to forget it. It believes who knows what the stub knows.
@@ -292,7 +323,7 @@ pub async fn forget_by(
 }
 
 /// Removes keys under which nothing is sealed any more; true if there were any.
-async fn shred(app: &App, home: &PointCode, keys: BTreeSet<RecordId>) -> Result<bool> {
+pub async fn shred(app: &App, home: &PointCode, keys: BTreeSet<RecordId>) -> Result<bool> {
     let feed = sealed_feed(home);
     let Some(held) = app.heads.find(&feed).and_then(|view| view.held) else { return Ok(false) };
     let now = app.outside.now();

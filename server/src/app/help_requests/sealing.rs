@@ -125,6 +125,11 @@ impl IntakeKeys {
         Ok(made)
     }
 
+    /// Is there a key to seal a point's requests to?
+    pub fn can_seal_to(&self, app: &App, owner: &PointCode) -> bool {
+        app.keys.is_home(owner) || app.keys.roster().case_key(owner).is_some()
+    }
+
     fn find(
         &self,
         owner: &PointCode,

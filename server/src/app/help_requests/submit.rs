@@ -22,12 +22,12 @@ use crate::{
         help_category::HelpCategory,
         help_clock::{ClockKind, Clocks},
         help_reference::Reference,
-        help_request::{HelpRequest, KEY_MAX, WRAP_MAX},
+        help_request::{HelpRequest, KEY_MAX, WRAP_MAX, channel},
         help_state::{HelpState, Urgency},
         id::{PointCode, RecordId},
         kind::Kind,
         language::Language,
-        policy::Operation,
+        policy::{Operation, Reach},
         region::{self, Level, Region},
         roster::Roster,
         routing::{ALTERNATIVES_MAX, Alternative, Ask, Decision, Route, chosen, route},
@@ -66,6 +66,8 @@ pub struct NewHelpRequest {
     pub for_other: bool,
     pub point: Option<PointCode>,
     pub files: Vec<v1::HelpFile>,
+    /// How it reached whoever enters it for its client.
+    pub channel: String,
 }
 
 impl TryFrom<v1::SubmitHelpRequestRequest> for NewHelpRequest {
@@ -107,6 +109,7 @@ impl TryFrom<v1::SubmitHelpRequestRequest> for NewHelpRequest {
             client_wrap: message.client_wrap,
             for_other: message.for_other,
             point: optional_point(&message.point, "point")?,
+            channel: message.channel,
         })
     }
 }
@@ -177,6 +180,8 @@ pub struct Submitted {
 /// Takes a request in, for the point of this node. Durable when this returns.
 pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<Submitted> {
     caller.may(Operation::SubmitHelpRequest)?;
+    let is_on_behalf = caller.reach(Operation::WorkHelpRequest) >= Reach::OwnPoint;
+    let channel = channel(&new.channel, is_on_behalf)?;
     let now = app.outside.now();
     let desks = app.help.desks.get(app).await?;
     let ask = Ask {
@@ -187,7 +192,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         at: now,
     };
     let mut decision = route(&desks.all, &desks.duty, &ask);
-    let warning = prefer(&desks, &mut decision, new.point.as_ref(), now)?;
+    let mut warning = prefer(&desks, &mut decision, new.point.as_ref(), now)?;
     let intake = app.keys.point.clone();
     let id = id_of(app, &intake, &new.key, now);
     let asked = Asked { app, desks: &desks, new: &new, now };
@@ -200,6 +205,9 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         && let Some(before) = earlier(&asked, id).await?
     {
         return Ok(before);
+    }
+    if !app.help.keys.can_seal_to(app, &decision.owner) {
+        warning = take_in_here(&mut decision, &intake);
     }
     let year = year_at(&desks, &intake, now);
     let number = app.help.numbers.take(app, &intake, year).await?;
@@ -239,7 +247,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         key_hash: key_hash(app, &new.key),
         for_other: new.for_other,
         escalation: 0,
-        channel: "client".to_owned(),
+        channel: channel.to_owned(),
         updated: now,
         triaged: None,
         assigned: None,
@@ -250,6 +258,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         kept: None,
         kept_at: None,
         passed: None,
+        kept_by: None,
     };
     let answer =
         |request: &HelpRequest, owner: &PointCode| asked.submitted(request, owner, warning.clone());
@@ -261,7 +270,8 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     };
     if lies_apart {
         attachments::claim(app, id, &new.files).await?;
-        if !keep_apart(app, id, &decision.owner, &parcel(&request)).await? {
+        if !keep_apart(app, id, &decision.owner, parcel(&request)).await? {
+            let_go_of_files(&asked, id).await?;
             return earlier(&asked, id).await?.ok_or(Error::Busy);
         }
         return Ok(answer(&request, &decision.owner));
@@ -272,7 +282,8 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
             let payload = v1::HelpRequest::from(request.clone()).encode_to_vec();
             (sealed_feed(&decision.owner), Kind::HELP_REQUEST, payload)
         } else {
-            let stub = stub(&desks, request, &decision.owner, parcel(request));
+            let mut stub = stub(&desks, request, &decision.owner, parcel(request));
+            stub.files = new.files.iter().map(|file| file.id.clone()).collect();
             (sealed_feed(&intake), Kind::HELP_STUB, stub.encode_to_vec())
         };
         let change = Change::new().by(caller.deed(Operation::SubmitHelpRequest));
@@ -286,6 +297,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
     attachments::claim(app, id, &new.files).await?;
     match app.writer.commit(first).await {
         Err(CommitError::Stale) if !new.key.is_empty() => {
+            let_go_of_files(&asked, id).await?;
             // Submitted before under the same key: this is that answer again.
             if let Some(before) = earlier(&asked, id).await? {
                 return Ok(before);
@@ -308,17 +320,21 @@ async fn keep_apart(
     app: &App,
     id: RecordId,
     owner: &PointCode,
-    parcel: &v1::HelpParcel,
+    parcel: v1::HelpParcel,
 ) -> Result<bool> {
-    let parcel = parcel.encode_to_vec();
-    let arrived_us = app.outside.now().0;
-    let arrival = Arrival { id, owner: owner.to_string(), parcel, arrived_us };
+    let arrival = Arrival {
+        sender: app.keys.point.to_string(),
+        id,
+        owner: owner.to_string(),
+        reference: parcel.request.as_ref().map(|one| one.reference.clone()).unwrap_or_default(),
+        parcel: parcel.encode_to_vec(),
+        arrived_us: app.outside.now().0,
+    };
     let app = app.clone();
     // In a task of its own: a client that hangs up must not leave a statement half done.
     let keeping = tokio::spawn(async move {
         let mut db = app.db.local().await?;
-        let sender = app.keys.point.as_str();
-        let is_new = help_requests::put_arrival(&mut db, &arrival, sender).await?;
+        let is_new = help_requests::put_arrival(&mut db, &arrival).await?;
         app.help.apart.add();
         Ok(is_new)
     });
@@ -329,7 +345,8 @@ async fn keep_apart(
 async fn earlier(asked: &Asked<'_>, id: RecordId) -> Result<Option<Submitted>> {
     let (app, new) = (asked.app, asked.new);
     let exists = || Error::Exists { noun: "help request under this key" };
-    let apart = help_requests::find_arrival(&mut *app.db.reader().await?, id).await?;
+    let own = app.keys.point.as_str();
+    let apart = help_requests::find_arrival(&mut *app.db.reader().await?, own, id).await?;
     if let Some(arrival) = apart {
         let damaged = || Error::Storage(StoreError::Damaged { what: "arrival" });
         let parcel = v1::HelpParcel::decode(&arrival.parcel[..]).map_err(|_| damaged())?;
@@ -372,6 +389,36 @@ async fn earlier(asked: &Asked<'_>, id: RecordId) -> Result<Option<Submitted>> {
         return Ok(Some(asked.submitted(&request, &owner, String::new())));
     }
     Ok(None)
+}
+
+/// Another call under the same key was faster: of the files of this one those stay that the stored request
+/// names. Where nobody here can read which, all do.
+async fn let_go_of_files(asked: &Asked<'_>, id: RecordId) -> Result<()> {
+    let (app, files) = (asked.app, &asked.new.files);
+    if files.is_empty() {
+        return Ok(());
+    }
+    for found in records::find(app, id).await? {
+        let named: Vec<String> = match found.row.kind {
+            Kind::HELP_STUB => found.message::<v1::HelpStub>()?.files,
+            Kind::HELP_REQUEST => {
+                let stored = Stored::of(found)?;
+                if stored.request.content.is_empty() {
+                    return Ok(());
+                }
+                let keys = app.help.keys.open(app, stored.feed(), id, &stored.request).await?;
+                let plain = sealed::open(&keys.content, CONTENT, &id.0, &stored.request.content);
+                let content = plain.and_then(|plain| v1::HelpContent::decode(&plain[..]).ok());
+                let Some(content) = content else { return Ok(()) };
+                content.files.into_iter().map(|file| file.id).collect()
+            }
+            _ => continue,
+        };
+        let others = files.iter().filter(|file| !named.contains(&file.id));
+        let others = others.map(|file| RecordId::parse(&file.id, "content.files"));
+        return attachments::release(app, id, others.collect::<Result<_, _>>()?).await;
+    }
+    Ok(())
 }
 
 /// Does a request say what is submitted again? Files are uploaded anew with every attempt, so they
@@ -505,6 +552,25 @@ fn prefer(
     ))
 }
 
+/// A node that has just joined, or whose roster has not come yet, knows no key of the point that serves a
+/// place: nobody is turned away for that. What the client has to know.
+fn take_in_here(decision: &mut Decision, intake: &PointCode) -> String {
+    let routed = std::mem::replace(&mut decision.owner, intake.clone());
+    let route = &mut decision.route;
+    route.rule = format!("unheard={routed} {}", route.rule);
+    route.reason = format!(
+        "nothing has been heard of {routed} here yet: {intake} takes it in · 本节点尚未收到 {routed} 的信息，由 {intake} 受理; {}",
+        route.reason
+    );
+    route.alternatives.retain(|one| one.point != intake.as_str());
+    let note = "routed".to_owned();
+    route.alternatives.insert(0, Alternative { point: routed.to_string(), note });
+    route.alternatives.truncate(ALTERNATIVES_MAX);
+    format!(
+        "{intake} takes this in until {routed} is known here · 在收到 {routed} 的信息之前，由 {intake} 受理"
+    )
+}
+
 /// What stays here of a request that another point handles; the parcel until it is sent.
 pub fn stub(
     desks: &Desks,
@@ -523,6 +589,7 @@ pub fn stub(
         route: Some(wire::route_message(request.route.clone())),
         first_answer_by: first_answer_by(desks, request, owner),
         owner_number: 0,
+        ..v1::HelpStub::default()
     }
 }
 

@@ -4,10 +4,10 @@ use super::*;
 use crate::{
     app::{
         accounts::NewAccount,
-        desk,
+        attachments, desk,
         error::Error,
         roles::RoleChange,
-        samples::{FOUNDER, Node, account, admin, code, founder},
+        samples::{FOUNDER, Node, account, admin, code, founder, newcomer},
     },
     domain::{
         account::RoleGrant,
@@ -17,11 +17,12 @@ use crate::{
         time::Time,
     },
     identity::caller::Caller,
+    store::attachments as files,
 };
 use yizhan_proto::v1;
 
 /// A request, and the code that its client keeps.
-pub(super) fn request(text: &str, key: &str) -> (v1::SubmitHelpRequestRequest, TrackingCode) {
+pub fn request(text: &str, key: &str) -> (v1::SubmitHelpRequestRequest, TrackingCode) {
     let tracking = TrackingCode::random();
     let content_key = random_key();
     let lookup_id = tracking.lookup_id();
@@ -44,7 +45,7 @@ pub(super) fn request(text: &str, key: &str) -> (v1::SubmitHelpRequestRequest, T
     (message, tracking)
 }
 
-pub(super) fn secret(tracking: &TrackingCode) -> v1::HelpSecret {
+pub fn secret(tracking: &TrackingCode) -> v1::HelpSecret {
     let (lookup_id, mac_key) = (tracking.lookup_id().to_vec(), tracking.mac_key().to_vec());
     v1::HelpSecret { lookup_id, mac_key }
 }
@@ -253,4 +254,95 @@ async fn a_client_who_writes_again_is_not_done() {
     assert_eq!(withdraw(&node.app, &anybody, &secret).await.unwrap(), HelpState::Withdrawn);
     let again = reply(&node.app, &anybody, &secret, RecordId([8; 16]), vec![1; 256]).await;
     assert!(matches!(again, Err(Error::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_node_that_no_roster_has_come_to_takes_a_request_in_all_the_same() {
+    let node = newcomer("GB-LON").await;
+    let london = admin("GB-LON");
+    for (country, reason) in [("GB", "because area GB"), ("KE", "nothing has been heard of")] {
+        let (mut message, tracking) = request("a lease", "");
+        message.country = country.into();
+        let done = submit(&node.app, &Caller::Anonymous, message.try_into().unwrap()).await;
+        let done = done.unwrap_or_else(|error| panic!("{country}: {error}"));
+        assert_eq!(done.owner, code("GB-LON"), "{country}");
+        assert!(done.route.reason.contains(reason), "{}", done.route.reason);
+        assert_eq!(done.warning.is_empty(), country == "GB", "{}", done.warning);
+        let opened = desk::get(&node.app, &london, &done.reference, "").await.unwrap();
+        assert_eq!(opened.content.unwrap().text, "a lease");
+        let secret = Secret::parse(&done.reference, Some(secret(&tracking))).unwrap();
+        let tracked = track(&node.app, &Caller::Anonymous, &secret, 0).await;
+        assert!(matches!(tracked, Ok(Tracked::Here(_))), "{country}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_desk_enters_for_somebody_is_flagged_shown_and_counted() {
+    let node = founder().await;
+    let app = &node.app;
+    let staff = named("wang", Role::Staff);
+    let submit = async |caller: &Caller, channel: &str| {
+        let (mut message, _) = request("a lease", "");
+        message.channel = channel.into();
+        submit(app, caller, message.try_into().unwrap()).await
+    };
+    let shown = async |done: Submitted| {
+        let opened = desk::get(app, &admin(FOUNDER), &done.reference, "").await.unwrap();
+        opened.request.unwrap().channel
+    };
+    for (caller, channel, expected) in [
+        (&Caller::Anonymous, "", "client"),
+        (&staff, "", "desk"),
+        (&staff, "phone", "phone"),
+        (&admin(FOUNDER), "phone", "phone"),
+        (&named("h", Role::Member), "", "client"),
+    ] {
+        let done = submit(caller, channel).await.unwrap();
+        assert_eq!(shown(done).await, expected);
+    }
+    for (caller, channel) in [(&Caller::Anonymous, "phone"), (&staff, "pigeon"), (&staff, "client")]
+    {
+        assert!(matches!(submit(caller, channel).await, Err(Error::Invalid(_))), "{channel}");
+    }
+    let figures = desk::figures(app, &admin(FOUNDER), None).await.unwrap();
+    let counts: Vec<_> =
+        figures[0].channels.iter().map(|one| (&one.channel[..], &one.count[..])).collect();
+    assert_eq!(counts, [("client", "2"), ("desk", "1"), ("phone", "2")]);
+}
+
+#[tokio::test]
+async fn of_calls_under_one_key_at_the_same_time_one_has_its_file() {
+    let node = founder().await;
+    let app = &node.app;
+    let (message, _) = request("once", "key");
+    let call = async |number: u8| {
+        let key = attachments::FileKey::new([number; 32]);
+        let upload = attachments::upload(app, "note.txt", key).await.unwrap();
+        upload.push(attachments::Part::Bytes(b"a note".to_vec())).await;
+        upload.push(attachments::Part::End).await;
+        let (file, _) = upload.finish().await.unwrap();
+        let mut message = message.clone();
+        let content = message.content.as_mut().unwrap();
+        content.files = vec![v1::HelpFile {
+            id: file.to_string(),
+            name: "note.txt".into(),
+            key: vec![number; 32],
+            ..v1::HelpFile::default()
+        }];
+        (file, message)
+    };
+    let (one, first) = call(1).await;
+    let (two, second) = call(2).await;
+    // The same call twice, as it is repeated where no answer came, and another one.
+    let submit = async |message: v1::SubmitHelpRequestRequest| {
+        submit(app, &Caller::Anonymous, message.try_into().unwrap()).await.unwrap().reference
+    };
+    let (a, b, c) = tokio::join!(submit(first.clone()), submit(second), submit(first));
+    assert!(a == b && b == c);
+    let opened = desk::get(app, &admin(FOUNDER), &a, "").await.unwrap();
+    let named = opened.content.unwrap().files[0].id.clone();
+    let id = RecordId::parse(&opened.request.unwrap().id, "id").unwrap();
+    let taken = files::list_of(&mut *app.db.reader().await.unwrap(), id).await.unwrap();
+    assert_eq!(taken.iter().map(ToString::to_string).collect::<Vec<_>>(), [named]);
+    assert!(taken == [one] || taken == [two]);
 }

@@ -145,12 +145,28 @@ fn is_clients(double: &Stored, lookup_hash: &[u8]) -> bool {
 pub struct Passed {
     pub owner: PointCode,
     pub reference: Reference,
+    /// It was routed there when it was taken in, and not released.
+    pub is_routed: bool,
+    /// So it was, and is not known to have come.
+    pub under_way: bool,
+    /// It was released there, and is not known to have come: what is kept of it can come back.
+    pub is_kept: bool,
 }
 
 impl Passed {
+    /// To a point that may have it, for all that is known here.
+    pub fn to(owner: PointCode, reference: Reference) -> Passed {
+        Passed { owner, reference, is_routed: false, under_way: false, is_kept: false }
+    }
+
     fn of(stub: &v1::HelpStub) -> Result<Passed> {
-        let owner = stub.owner.parse().map_err(Error::from)?;
-        Ok(Passed { owner, reference: Reference::parse(&stub.reference, "reference")? })
+        Ok(Passed {
+            owner: stub.owner.parse().map_err(Error::from)?,
+            reference: Reference::parse(&stub.reference, "reference")?,
+            is_routed: stub.owner_number == 0,
+            under_way: stub.parcel.is_some(),
+            is_kept: stub.kept.is_some(),
+        })
     }
 }
 

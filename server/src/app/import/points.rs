@@ -73,6 +73,7 @@ pub fn point(row: &Row<'_>, columns: &PointColumns) -> Result<Point, Invalid> {
         successor: row.optional(c.successor_id, point_code)?,
         source: source(own_code.as_str(), c.point_id.name)?,
         asserted_by: line(row.text(c.asserted_by), c.asserted_by.name, LINE_MAX)?,
+        former_shorts: Vec::new(),
         code: own_code,
     }
     .checked()
@@ -104,7 +105,7 @@ pub fn overlaid(mut told: Point, untold: &[&str], known: Point) -> Result<Point,
         [("zh-Hans", "name_zh_hans"), ("zh-Hant", "name_zh_hant"), ("en", "name_en")];
     // In the order that they are known in.
     let mut names = Vec::new();
-    for (language, name) in known.names.0 {
+    for (language, name) in known.names.0.clone() {
         let column = NAMES.iter().find(|(tag, _)| *tag == language.as_str());
         if let Some(at) = told.names.0.iter().position(|(told, _)| *told == language) {
             names.push(told.names.0.remove(at));
@@ -118,7 +119,8 @@ pub fn overlaid(mut told: Point, untold: &[&str], known: Point) -> Result<Point,
         // Where nobody is named the home vouches, and is shown to.
         told.asserted_by.clear();
     }
-    Point { source: known.source, ..told }.checked()
+    told.source.clone_from(&known.source);
+    told.in_place_of(&known).checked()
 }
 
 columns!(OrgColumns {

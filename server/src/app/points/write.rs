@@ -43,6 +43,7 @@ pub async fn create(app: &App, caller: &Caller, mut new: v1::Point, parts: Parts
         new.registered_region.clone_from(&new.region_code);
     }
     new.source.clear();
+    new.former_shorts.clear();
     if new.state == 0 {
         new.state = PointState::Proposed.number();
     }
@@ -199,7 +200,8 @@ pub(super) async fn commit(
     deed: Deed,
 ) -> Result<()> {
     let (feed, id) = (found.feed.clone(), found.row.id);
-    let payload = v1::Point::from(point).encode_to_vec();
+    let known: Point = found.value::<v1::Point, _>()?;
+    let payload = v1::Point::from(point.in_place_of(&known)).encode_to_vec();
     let home = feed.home.clone();
     let change = Change::new().expect(feed.clone(), id, Some(found.row.sequence)).put(
         feed,
