@@ -192,6 +192,11 @@ async fn an_offer_is_declined_or_taken_back_and_the_request_stays() {
     assert_eq!(word(&declined, "reason"), "no doctor here");
     assert_eq!(word(&declined, "suggested_point"), "CN-440000");
     assert!(owns(&london, &reference).await);
+    cluster
+        .eventually("nothing of the offer is left in Guangzhou, not even in its log", async || {
+            !on_disk(&cluster, "CN-440100", "student, medical advice, speaks Mandarin")
+        })
+        .await;
 
     // The client says no.
     let second = offered(&london, &reference).await;
@@ -696,4 +701,130 @@ async fn a_call_that_is_repeated_claims_no_second_copy_of_its_file() {
     assert_eq!(word(&first, "reference"), word(&second, "reference"));
     let claimed = "select count(*) from attachments where length(request) > 0";
     assert_eq!(count(&cluster, "GB-LON", claimed).await, 1, "the other is swept away");
+}
+
+/// Owners that leave the network while a request is on its way to them.
+#[tokio::test]
+async fn a_request_that_was_on_its_way_to_a_revoked_point_comes_back() {
+    let cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let london = cluster.admin("GB-LON").await;
+    let guangzhou = cluster.admin("CN-440100").await;
+    london.ask(&["desk", "note", &reference, "--text", "first note"]).await;
+    let id = offered(&london, &reference).await;
+    cluster.visitor("GB-LON").ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &guangzhou, &id, "offered").await;
+    // Guangzhou's word gets out, and nothing gets in to it any more.
+    cluster.line("CN-440100").stall(yizhan_tests::proxy::Direction::Down, true);
+    guangzhou.ask(&["desk", "accept", &id]).await;
+    until_state(&cluster, &london, &id, "released").await;
+    assert!(!owns(&london, &reference).await, "on its way");
+    let revoke = ["--point", "CN-440100", "--reason", "closed down"];
+    cluster.yizhand("revoke", "CN-440000", &revoke).await.expect_code(exit::DONE);
+    until_state(&cluster, &london, &id, "returned").await;
+    assert!(owns(&london, &reference).await && !owns(&guangzhou, &reference).await);
+    let opened = london.ask(&["desk", "show", &reference]).await;
+    assert!(word(&opened["content"], "text").contains(MARK));
+    assert!(opened["messages"].as_array().unwrap().iter().any(|one| one["text"] == "first note"));
+    for point in ["GB-LON", "CN-440000"] {
+        let visitor = cluster.visitor(point);
+        let tracked = visitor.ask(&["help", "track", &reference, "--code", &code]).await;
+        assert_eq!(word(&tracked, "owner"), "GB-LON", "at {point}");
+    }
+    let again = ["desk", "handoff", &reference, "--to", "CN-440000", "--summary", "again"];
+    london.ask(&again).await;
+    // What was on the line already may reach Guangzhou when it is mended: it is out of the network, and
+    // whatever it makes of it binds nobody there.
+    cluster.line("CN-440100").heal();
+    let track = ["help", "track", &reference, "--code", &code];
+    for _ in 0..3 {
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        assert!(owns(&london, &reference).await);
+        let tracked = cluster.visitor("CN-440000").ask(&track).await;
+        assert_eq!(word(&tracked, "owner"), "GB-LON");
+    }
+    cluster.yizhand("verify", "GB-LON", &[]).await.expect_code(exit::DONE);
+}
+
+/// There and back again, faster than a large file follows.
+#[tokio::test]
+async fn a_file_is_whole_after_its_request_went_there_and_back_at_once() {
+    let cluster = three().await;
+    let folder = crate::people::scratch(&cluster).join("files");
+    std::fs::create_dir_all(&folder).unwrap();
+    let note = folder.join("note.txt");
+    let words = "page after page of a long contract. ".repeat(150_000);
+    std::fs::write(&note, &words).unwrap();
+    let file = crate::people::text(&note);
+    let mut call = vec!["help", "submit", "--category", "legal", "--country", "GB"];
+    call.extend(["--city", "GBLON", "--lang", "en", "--text", "with a file", "--attach", &file]);
+    let asked = cluster.visitor("GB-LON").ask(&call).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
+    let opened = london.ask(&["desk", "show", reference]).await;
+    let file = word(&opened["content"]["attachments"][0], "id").to_owned();
+    let consent = ["help", "consent", reference, "--code", code];
+    // The line is thin, so that pieces are under way for a while.
+    let down = yizhan_tests::proxy::Direction::Down;
+    cluster.line("CN-440100").throttle(down, Some(128 * 1_024));
+    let id = offered(&london, reference).await;
+    cluster.visitor("GB-LON").ask(&consent).await;
+    until_state(&cluster, &guangzhou, &id, "offered").await;
+    guangzhou.ask(&["desk", "accept", &id]).await;
+    cluster.eventually("Guangzhou owns it", async || owns(&guangzhou, reference).await).await;
+    cluster
+        .eventually("some of the file has come", async || pieces(&cluster, "CN-440100").await > 2)
+        .await;
+    let back = ["desk", "handoff", reference, "--to", "GB-LON", "--summary", "back to you"];
+    let id = word(&guangzhou.ask(&back).await, "handoff").to_owned();
+    cluster.visitor("CN-440100").ask(&consent).await;
+    until_state(&cluster, &london, &id, "offered").await;
+    london.ask(&["desk", "accept", &id]).await;
+    cluster.eventually("London owns it again", async || owns(&london, reference).await).await;
+    cluster.line("CN-440100").throttle(down, None);
+    cluster
+        .eventually("the file is back, and Guangzhou has none", async || {
+            pieces(&cluster, "CN-440100").await == 0 && pieces(&cluster, "GB-LON").await == 83
+        })
+        .await;
+    let to = crate::people::text(&folder.join("out"));
+    london.ask(&["desk", "attachment", reference, &file, "--to", &to]).await;
+    assert!(std::fs::read_to_string(&to).unwrap() == words, "it is the file that was sent");
+}
+
+#[tokio::test]
+async fn a_reference_of_a_point_that_was_renamed_leads_to_it_from_every_node() {
+    let cluster = crate::escalation::always_open().await;
+    let london = cluster.admin("GB-LON").await;
+    let called = async |short: &str| {
+        let change = serde_json::json!({ "short": short });
+        let file = crate::people::document(&cluster, "short.json", &change);
+        london.ask(&["point", "update", "GB-LON", "--file", &file]).await;
+        for point in ["CN-440000", "CN-440100"] {
+            let client = cluster.admin(point).await;
+            cluster
+                .eventually("the new name is everywhere", async || {
+                    client.ask(&["point", "get", "GB-LON"]).await["short"] == short
+                })
+                .await;
+        }
+        let mut under_it = (String::new(), String::new());
+        cluster
+            .eventually("references are given under it", async || {
+                under_it = asked(&cluster).await;
+                under_it.0.starts_with(&format!("{short}-"))
+            })
+            .await;
+        under_it
+    };
+    // None of these is what its code would give.
+    let (reference, code) = called("LDN").await;
+    called("THAME").await;
+    let entry = london.ask(&["point", "get", "GB-LON"]).await;
+    assert_eq!(entry["former_shorts"], serde_json::json!(["LON", "LDN"]));
+    for point in ["CN-440000", "CN-440100", "GB-LON"] {
+        let track = ["help", "track", &reference, "--code", &code];
+        let tracked = cluster.visitor(point).ask(&track).await;
+        assert_eq!(word(&tracked, "owner"), "GB-LON", "at {point}");
+    }
 }

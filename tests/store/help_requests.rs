@@ -101,6 +101,7 @@ fn value(number: u64, received: i64) -> HelpRequest {
         kept: None,
         kept_at: None,
         passed: None,
+        kept_by: None,
     }
 }
 
@@ -271,6 +272,7 @@ async fn what_lies_beside_the_feeds(database: Database) {
         sender: "CN-440000".to_owned(),
         id: id(number),
         owner: "GB-LON".to_owned(),
+        reference: format!("GD-23-{number:05}"),
         parcel: vec![0, 255, number as u8],
         arrived_us,
     };
@@ -280,12 +282,15 @@ async fn what_lies_beside_the_feeds(database: Database) {
         assert_eq!(help_requests::put_arrival(db, &arrival).await.unwrap(), is_new);
     }
     let first = (i64::MIN, id(0));
-    let come = help_requests::list_arrivals(db, first, 10).await.unwrap();
-    let come: Vec<_> = come.iter().map(|one| (one.id, one.parcel.clone())).collect();
-    assert_eq!(come, [(id(1), vec![0, 255, 1]), (id(2), vec![0, 255, 2])]);
-    let after = help_requests::list_arrivals(db, (10, id(1)), 10).await.unwrap();
-    assert_eq!(after.iter().map(|one| one.id).collect::<Vec<_>>(), [id(2)]);
-    let kept = help_requests::find_arrival(db, id(1)).await.unwrap();
+    let come = async |db: &mut Connection, after| {
+        let come = help_requests::list_arrivals(db, after, 10).await.unwrap();
+        come.into_iter().map(|one| (one.sender, one.id, one.parcel)).collect::<Vec<_>>()
+    };
+    let province = || "CN-440000".to_owned();
+    let both = [(province(), id(1), vec![0, 255, 1]), (province(), id(2), vec![0, 255, 2])];
+    assert_eq!(come(db, first).await, both);
+    assert_eq!(come(db, (10, id(1))).await, both[1..]);
+    let kept = help_requests::find_arrival(db, "CN-440000", id(1)).await.unwrap();
     assert_eq!(kept.map(|kept| kept.arrived_us), Some(10));
     // Another sender's under the same id is another one.
     let other = Arrival {

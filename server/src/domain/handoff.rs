@@ -4,6 +4,10 @@
 //! An offer discloses nothing that names anybody. ACCEPT is the receiver's promise and carries no
 //! content. Ownership moves when the origin commits RELEASE: in that commit its record becomes a stub
 //! that names the new owner. The owner is the destination of the newest RELEASE.
+//!
+//! Until the origin knows that a RELEASE has come, it keeps what it let go of, and the new owner does not
+//! pass it on: if that point leaves the network meanwhile, the request is the origin's again, and nobody
+//! else's. DONE says that nothing is kept any more.
 
 use super::{
     code::named,
@@ -32,6 +36,8 @@ named! {
     Declined = 5 "declined",
     Recalled = 6 "recalled",
     Expired = 7 "expired",
+    /// Released to a point that left the network before it came; the origin's again.
+    Returned = 8 "returned",
 }
 
 impl HandoffState {
@@ -64,9 +70,12 @@ pub enum HandoffMove {
     Recall,
     /// Nobody answered in time.
     Expire,
+    /// The destination has left the network before what was released had come there.
+    Return,
 }
 
 impl HandoffMove {
+    /// Those that somebody makes. A request comes back by itself.
     pub const ALL: [HandoffMove; 6] = [
         HandoffMove::Consent,
         HandoffMove::Refuse,
@@ -84,6 +93,7 @@ impl HandoffMove {
             HandoffMove::Decline => "decline",
             HandoffMove::Recall => "recall",
             HandoffMove::Expire => "expire",
+            HandoffMove::Return => "return",
         }
     }
 }
@@ -97,6 +107,7 @@ pub fn after(side: Side, state: HandoffState, step: HandoffMove) -> Option<Hando
         (Origin, Asked | Offered, Expire) => Some(Expired),
         (Origin, Offered, Accept) => Some(Released),
         (Origin, Offered, Decline) => Some(Declined),
+        (Origin, Released, Return) => Some(Returned),
         (Destination, Offered, Accept) => Some(Accepted),
         (Destination, Offered, Decline) => Some(Declined),
         _ => None,
@@ -127,6 +138,8 @@ pub enum Word {
     Recall,
     /// Carries the request. Its number is that of the owner it makes.
     Release(u32),
+    /// The origin knows that the request has come, and keeps nothing of it.
+    Done,
 }
 
 /// What a point knows of one request.
@@ -173,23 +186,37 @@ pub enum Effect {
     Releases,
     /// The destination owns the request from now on.
     Owns,
+    /// The former owner keeps nothing any more: this one may pass the request on.
+    Settled,
     /// The word was heard before, or comes too late; the other side is told again how it stands.
     Answer(Word),
+    /// Not yet: the word is looked at again.
+    Later,
     Nothing,
     /// Nobody who keeps to the rules says it.
     Refused,
 }
 
-/// Hears a word at the origin, which has written the handoff. `may_release`: the request is open here
-/// and owned here.
-pub fn hear_at_origin(state: HandoffState, word: Word, may_release: bool) -> Effect {
+/// May an origin let go of a request?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MayRelease {
+    /// It is open and owned here.
+    Yes,
+    /// So it is, and its former owner, who may get it back, still keeps it.
+    NotYet,
+    No,
+}
+
+/// Hears a word at the origin, which has written the handoff.
+pub fn hear_at_origin(state: HandoffState, word: Word, may_release: MayRelease) -> Effect {
     use HandoffState::*;
-    match (state, word) {
-        (Offered, Word::Accept) if may_release => Effect::Releases,
-        (Offered, Word::Accept) => Effect::Becomes(Recalled),
-        (Offered, Word::Decline) => Effect::Becomes(Declined),
+    match (state, word, may_release) {
+        (Offered, Word::Accept, MayRelease::Yes) => Effect::Releases,
+        (Offered, Word::Accept, MayRelease::NotYet) => Effect::Later,
+        (Offered, Word::Accept, MayRelease::No) => Effect::Becomes(Recalled),
+        (Offered, Word::Decline, _) => Effect::Becomes(Declined),
         // Taken back before the promise arrived.
-        (Recalled | Expired, Word::Accept) => Effect::Answer(Word::Recall),
+        (Recalled | Expired, Word::Accept, _) => Effect::Answer(Word::Recall),
         _ => Effect::Nothing,
     }
 }
@@ -209,6 +236,9 @@ pub fn hear_at_destination(state: Option<HandoffState>, holding: Holding, word: 
             (Some(_), _) => Effect::Owns,
             (None, _) => Effect::Nothing,
         },
+        (Some(Released), Word::Done) if matches!(holding, Holding::Owner(_)) => Effect::Settled,
+        // The RELEASE that it follows was not entered yet.
+        (Some(Accepted), Word::Done) => Effect::Later,
         _ => Effect::Nothing,
     }
 }

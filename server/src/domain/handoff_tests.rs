@@ -187,7 +187,10 @@ impl World {
         let note = disk.notes.get(&handoff).cloned();
         let effect = match &note {
             Some(Note { side: Side::Origin, state, .. }) => {
-                let may = matches!(disk.holding, Holding::Owner(_)) && !disk.withdrawn;
+                let may = match disk.holding {
+                    Holding::Owner(_) if !disk.withdrawn => MayRelease::Yes,
+                    _ => MayRelease::No,
+                };
                 match (self.fault, state, word) {
                     (Fault::ReleasesAfterRecall, HandoffState::Recalled, Word::Accept) => {
                         Effect::Releases
@@ -228,7 +231,8 @@ impl World {
             Effect::Answer(word) => {
                 disk.outbox.insert((handoff, from, word));
             }
-            Effect::Nothing | Effect::Refused => {}
+            // Nobody leaves this network, and nobody keeps anything: see tests/sim for that.
+            Effect::Settled | Effect::Later | Effect::Nothing | Effect::Refused => {}
         }
         self.disks[from].outbox.remove(&(handoff, to, word));
     }
@@ -454,6 +458,18 @@ fn after_a_release_nothing_is_taken_back() {
     }
     let refused = moved(Side::Origin, HandoffState::Released, HandoffMove::Recall).unwrap_err();
     assert_eq!(refused.hint, "released: recall; allowed: -");
+}
+
+#[test]
+fn only_what_was_released_comes_back_and_only_to_its_origin() {
+    use HandoffState::*;
+    for state in [Asked, Offered, Accepted, Released, Declined, Recalled, Expired, Returned] {
+        let back = (state == Released).then_some(Returned);
+        assert_eq!(after(Side::Origin, state, HandoffMove::Return), back, "{state:?}");
+        assert_eq!(after(Side::Destination, state, HandoffMove::Return), None, "{state:?}");
+        let word = hear_at_origin(state, Word::Accept, MayRelease::NotYet);
+        assert_eq!(word == Effect::Later, state == Offered, "{state:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
     help_clock::Clocks,
     help_reference::Reference,
     help_state::{HelpMove, HelpState, Urgency, may_reopen},
-    id::RecordId,
+    id::{PointCode, RecordId},
     language::Language,
     region::Region,
     retention::RetentionStep,
@@ -103,6 +103,8 @@ pub struct HelpRequest {
     pub kept_at: Option<Time>,
     /// Taken over from another owner, and not taken up yet.
     pub passed: Option<Time>,
+    /// The former owner that keeps what it released until it knows that it has come.
+    pub kept_by: Option<PointCode>,
 }
 
 impl HelpRequest {
@@ -239,6 +241,7 @@ pub mod samples {
             kept: None,
             kept_at: None,
             passed: None,
+            kept_by: None,
         }
     }
 

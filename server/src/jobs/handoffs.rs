@@ -23,6 +23,7 @@ impl Job for Handoffs {
         // None of these waits for another to succeed.
         let done = [
             ("enter", handoffs::enter(app).await),
+            ("settle", handoffs::settle(app).await),
             ("expire", handoffs::expire(app).await),
             ("send", handoffs::send(app).await),
             ("messages", handoffs::send_messages(app).await),

@@ -3,7 +3,10 @@
 use prost::Message;
 use yizhan_proto::v1;
 
-use super::{help_request::id, value};
+use super::{
+    help_request::{id, optional_id},
+    value,
+};
 use crate::domain::{
     entry::{DeskEntry, QueueEntry},
     help_reference::Reference,
@@ -58,7 +61,7 @@ pub fn describe(row: &Row) -> Result<Option<DeskEntry>, Invalid> {
                 due_us: i64::MAX,
                 keep_step: 0,
                 keep_since_us: 0,
-                key: None,
+                key: optional_id(&stub.intake_key, "intake_key")?,
             }))))
         }
         Kind::HELP_MESSAGE => {

@@ -11,7 +11,8 @@ use crate::domain::{
     text::Invalid,
 };
 
-/// Kind under which those are found that are open, or have something to be sent.
+/// Kind under which those are found that are open, have something to be sent, or keep something until it
+/// has come.
 pub const IN_WORK: &str = "12w";
 
 /// The terms that find a handoff's record: nothing of its words.
@@ -20,7 +21,7 @@ pub fn terms(payload: &[u8]) -> Result<String, Invalid> {
         v1::Handoff::decode(payload).map_err(|_| Invalid::new("payload", "not_decodable"))?;
     let state = HandoffState::from_number(handoff.state, "state")?;
     let kind = filter(Filter::Kind, &Kind::HANDOFF.0.to_string());
-    if state.is_open() || handoff.outgoing.is_some() {
+    if state.is_open() || handoff.outgoing.is_some() || handoff.unsettled {
         return Ok(format!("{kind} {}", filter(Filter::Kind, IN_WORK)));
     }
     Ok(kind)
@@ -56,6 +57,7 @@ pub fn word(id: RecordId, handoff: &v1::Handoff, word: Word) -> v1::HandoffWord 
             said.set_kind(Said::Release);
             said.owner_number = number;
         }
+        Word::Done => said.set_kind(Said::Done),
     }
     said
 }
@@ -68,6 +70,7 @@ pub fn said(word: &v1::HandoffWord) -> Option<Word> {
         Said::Decline => Some(Word::Decline),
         Said::Recall => Some(Word::Recall),
         Said::Release => Some(Word::Release(word.owner_number)),
+        Said::Done => Some(Word::Done),
         Said::Message | Said::Forget | Said::File | Said::Unspecified => None,
     }
 }

@@ -2,7 +2,9 @@
 
 use yizhan_proto::v1::{self, help_request::ClockState};
 
-use super::value::{at_most, optional, required, time, time_message};
+use super::value::{
+    at_most, optional, optional_point, point_message, required, time, time_message,
+};
 use crate::domain::{
     code::{code, source},
     help_category::HelpCategory,
@@ -86,6 +88,7 @@ impl TryFrom<v1::HelpRequest> for HelpRequest {
             },
             kept_at: moment(message.retention_time, "retention_time")?,
             passed: moment(message.pass_time, "pass_time")?,
+            kept_by: optional_point(&message.kept_by, "kept_by")?,
         })
     }
 }
@@ -132,6 +135,7 @@ impl From<HelpRequest> for v1::HelpRequest {
             retention_step: request.kept.map_or(0, RetentionStep::number),
             retention_time: request.kept_at.map(time_message),
             pass_time: request.passed.map(time_message),
+            kept_by: point_message(request.kept_by),
         }
     }
 }

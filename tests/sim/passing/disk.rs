@@ -44,6 +44,8 @@ pub struct Disk {
     numbers: BTreeMap<usize, u64>,
     /// Numbers of each sender that were acted upon.
     pub settled: BTreeSet<(usize, u64)>,
+    /// Points whose parcels were closed because they have left.
+    pub given_up: BTreeSet<usize>,
 }
 
 impl Disk {
@@ -76,6 +78,23 @@ impl Disk {
         let number = self.numbers.entry(to).or_default();
         *number += 1;
         self.outbox.insert((to, *number), word);
+    }
+
+    /// Is a word on this request on its way to a point?
+    pub fn is_outgoing(&self, to: usize, request: RecordId) -> bool {
+        let is_of_it = |word: &Vec<u8>| {
+            v1::HandoffWord::decode(&word[..]).is_ok_and(|word| word.request == request.0)
+        };
+        self.outbox.iter().any(|((other, _), word)| *other == to && is_of_it(word))
+    }
+
+    /// Closes what would go to a point that has left.
+    pub fn give_up(&mut self, to: usize) {
+        let before = self.outbox.len();
+        self.outbox.retain(|(other, _), _| *other != to);
+        if self.outbox.len() < before {
+            self.given_up.insert(to);
+        }
     }
 
     pub fn noted(&self, home: &PointCode, id: RecordId) -> Option<Noted> {
@@ -113,9 +132,9 @@ impl Disk {
         }
     }
 
-    /// Nothing is left to be sent or entered.
+    /// Nothing is left to be sent, entered or settled.
     pub fn is_quiet(&self, home: &PointCode) -> bool {
-        let speaks = |noted: &Noted| noted.handoff.outgoing.is_some();
+        let speaks = |noted: &Noted| noted.handoff.outgoing.is_some() || noted.handoff.unsettled;
         self.outbox.is_empty()
             && self.arrived.is_empty()
             && !self.all_noted(home).iter().any(speaks)

@@ -1,5 +1,6 @@
 //! Help requests that are passed between points: the real decisions, records and words, on simulated
-//! machines that crash and over a network that loses, doubles, overtakes and parts.
+//! machines that crash and over a network that loses, doubles, overtakes and parts, and that one of them
+//! is put out of.
 //!
 //! The invariants are those of a request that somebody waits for: one owner at every moment, nothing
 //! lost, nothing disclosed to whoever did not take it over.
@@ -40,9 +41,13 @@ pub enum Defect {
     OffersContent,
     /// A RELEASE that nobody asked for, of another request by the same id, counts.
     BelievesForgeries,
+    /// What was released is not kept until it has come.
+    KeepsNothing,
+    /// A request is passed on that its former owner can still get back.
+    PassesOnWhatIsKept,
 }
 
-const DEFECTS: [Defect; 9] = [
+const DEFECTS: [Defect; 11] = [
     Defect::OwnsAtAccept,
     Defect::ReleasesAfterRecall,
     Defect::OldReleaseCounts,
@@ -52,6 +57,8 @@ const DEFECTS: [Defect; 9] = [
     Defect::LetsGoInTwo,
     Defect::OffersContent,
     Defect::BelievesForgeries,
+    Defect::KeepsNothing,
+    Defect::PassesOnWhatIsKept,
 ];
 
 thread_local! {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use prost::Message;
@@ -15,6 +16,9 @@ use yizhan_server::domain::{
 };
 
 use super::{disk::Disk, point::Point};
+
+/// So much later than the point before it does a point hear of a revocation.
+const HEARS_AFTER: Duration = Duration::from_millis(350);
 
 #[derive(Default)]
 struct Inner {
@@ -36,6 +40,8 @@ struct Inner {
     ends: BTreeMap<RecordId, HandoffState>,
     /// Working minutes that each first answer had taken when last looked at.
     spent: BTreeMap<RecordId, u32>,
+    /// Who was put out of the network, and when.
+    revoked: BTreeMap<usize, Duration>,
 }
 
 #[derive(Default)]
@@ -97,6 +103,35 @@ impl World {
 
     pub fn request(&self, id: RecordId) -> HelpRequest {
         self.inner().requests[&id].clone()
+    }
+
+    /// A point is put out of the network. The others hear of it one after the other; it itself never.
+    pub fn revoke(&self, point: usize, points: usize, now: Duration) {
+        assert!(point < points);
+        self.inner().revoked.entry(point).or_insert(now);
+        self.touched();
+        self.fired("revocation");
+    }
+
+    pub fn is_revoked(&self, point: usize) -> bool {
+        self.inner().revoked.contains_key(&point)
+    }
+
+    /// Has a point heard that another one has left?
+    pub fn has_left(&self, here: usize, point: usize, now: Duration) -> bool {
+        let since = self.inner().revoked.get(&point).copied();
+        let heard_after = HEARS_AFTER * u32::try_from(here + 1).unwrap_or(1);
+        here != point && since.is_some_and(|since| now >= since + heard_after)
+    }
+
+    /// It is the origin's again, as it was there: with its clocks, and open, whatever the point that has
+    /// left did with it.
+    pub fn taken_back(&self, id: RecordId) {
+        let mut inner = self.inner();
+        inner.spent.remove(&id);
+        inner.ended.remove(&id);
+        drop(inner);
+        self.fired("taken back");
     }
 
     /// Its owner has said that it ended.
@@ -163,12 +198,13 @@ pub fn check(world: &World, points: &[Arc<Point>]) {
     }
     let disks: Vec<Disk> = points.iter().map(|point| point.disk().clone()).collect();
     let requests = world.inner().requests.clone();
-    let (mut live, mut terminal) = (0, 0);
+    let (mut live, mut terminal, mut gone) = (0, 0, 0);
     for (id, request) in &requests {
-        match owner(points, &disks, *id) {
+        match owner(world, points, &disks, *id) {
             Ok(Standing::Nowhere) => {}
             Ok(Standing::Open) => live += 1,
             Ok(Standing::Ended) => terminal += 1,
+            Ok(Standing::Gone) => gone += 1,
             Err(what) => world.violated(format!("{}: {what}", request.reference)),
         }
         numbers_rise(world, points, &disks, *id);
@@ -176,13 +212,15 @@ pub fn check(world: &World, points: &[Arc<Point>]) {
     }
     let ended = world.inner().ended.len();
     // The owner may have ended it a moment before it says so.
-    if terminal < ended {
+    if terminal + gone < ended {
         world.violated(format!("{terminal} requests have ended, {ended} were said to"));
     }
     let known = disks.iter().flat_map(|disk| disk.records.keys()).collect::<BTreeSet<_>>();
     let submitted = requests.keys().filter(|id| known.contains(id)).count();
-    if live + terminal != submitted && world.violation().is_none() {
-        world.violated(format!("of {submitted} requests {live} are open and {terminal} ended"));
+    if live + terminal + gone != submitted && world.violation().is_none() {
+        world.violated(format!(
+            "of {submitted} requests {live} are open, {terminal} ended, {gone} gone"
+        ));
     }
     offers_agree(world, points, &disks);
 }
@@ -192,14 +230,22 @@ enum Standing {
     Nowhere,
     Open,
     Ended,
+    /// With a point that had taken it over, and has left the network.
+    Gone,
 }
 
-/// Exactly one point owns a request: the one that holds it, or the destination of the newest RELEASE,
-/// which is on its way.
-fn owner(points: &[Arc<Point>], disks: &[Disk], id: RecordId) -> Result<Standing, String> {
+/// Exactly one point of the network owns a request: the one that holds it, or the destination of the
+/// newest RELEASE, which is on its way, or which has left, so that it comes back.
+fn owner(
+    world: &World,
+    points: &[Arc<Point>],
+    disks: &[Disk],
+    id: RecordId,
+) -> Result<Standing, String> {
+    kept_by_one(world, points, disks, id)?;
     let mut owners = Vec::new();
     let mut newest: Option<(u32, String, usize)> = None;
-    for (at, disk) in disks.iter().enumerate() {
+    for (at, disk) in disks.iter().enumerate().filter(|(at, _)| !world.is_revoked(*at)) {
         match disk.holding(id) {
             Holding::Owner(number) => owners.push((number, at)),
             Holding::Stub(number) => {
@@ -212,10 +258,24 @@ fn owner(points: &[Arc<Point>], disks: &[Disk], id: RecordId) -> Result<Standing
         }
     }
     match (&owners[..], newest) {
-        ([], None) => Ok(Standing::Nowhere),
+        ([], None) if disks.iter().all(|disk| disk.holding(id) == Holding::Nothing) => {
+            Ok(Standing::Nowhere)
+        }
+        ([], None) => Ok(Standing::Gone),
         ([], Some((number, to, from))) => {
             let to = points.iter().position(|point| point.code.as_str() == to);
             let to = to.ok_or("was passed to nobody")?;
+            if world.is_revoked(to) {
+                let comes_back = disks[from].stub(id).is_some_and(|stub| stub.kept.is_some());
+                return match disks[to].holding(id) {
+                    _ if comes_back => Ok(Standing::Open),
+                    Holding::Owner(known) | Holding::Stub(known) if known >= number => {
+                        Ok(Standing::Gone)
+                    }
+                    _ if has_come(&disks[to], id, number) => Ok(Standing::Gone),
+                    _ => Err(format!("lost with {to}, which has left and never had it")),
+                };
+            }
             match is_on_its_way(&disks[from], &disks[to], to, id, number) {
                 true => Ok(Standing::Open),
                 false => Err(format!("lost between {from} and {to}")),
@@ -237,23 +297,49 @@ fn owner(points: &[Arc<Point>], disks: &[Disk], id: RecordId) -> Result<Standing
     }
 }
 
+/// What a former owner can still get back, its new owner has not passed on.
+fn kept_by_one(
+    world: &World,
+    points: &[Arc<Point>],
+    disks: &[Disk],
+    id: RecordId,
+) -> Result<(), String> {
+    for (_, disk) in disks.iter().enumerate().filter(|(at, _)| !world.is_revoked(*at)) {
+        let Some(stub) = disk.stub(id).filter(|stub| stub.kept.is_some()) else { continue };
+        let to = points.iter().position(|point| point.code.as_str() == stub.owner);
+        let passed = to.map(|to| disks[to].holding(id));
+        if matches!(passed, Some(Holding::Stub(number)) if number > stub.owner_number) {
+            return Err(format!("{} has passed on what is kept elsewhere", stub.owner));
+        }
+    }
+    Ok(())
+}
+
+/// Has a RELEASE come that is not entered yet?
+fn has_come(to: &Disk, id: RecordId, number: u32) -> bool {
+    to.arrived.values().any(|arrived| is_release(&arrived.word, id, number))
+}
+
+fn is_release(word: &[u8], id: RecordId, number: u32) -> bool {
+    v1::HandoffWord::decode(word).is_ok_and(|word| {
+        word.kind() == Said::Release && word.request == id.0 && word.owner_number == number
+    })
+}
+
 /// Is the RELEASE that makes this owner on a disk that will bring it there?
 fn is_on_its_way(from: &Disk, to: &Disk, at: usize, id: RecordId, number: u32) -> bool {
-    let is_it = |word: &v1::HandoffWord| {
-        word.kind() == Said::Release && word.request == id.0 && word.owner_number == number
-    };
-    let in_bytes =
-        |word: &Vec<u8>| v1::HandoffWord::decode(&word[..]).is_ok_and(|word| is_it(&word));
+    let is_it = |word: &v1::HandoffWord| is_release(&word.encode_to_vec(), id, number);
     let said = from.records.values().any(|kept| {
         v1::Handoff::decode(&kept.payload[..])
             .is_ok_and(|handoff| handoff.outgoing.as_ref().is_some_and(is_it))
     });
-    let posted = from.outbox.iter().any(|((to, _), word)| *to == at && in_bytes(word));
-    said || posted || to.arrived.values().any(|arrived| in_bytes(&arrived.word))
+    let posted =
+        from.outbox.iter().any(|((to, _), word)| *to == at && is_release(word, id, number));
+    said || posted || has_come(to, id, number)
 }
 
 fn numbers_rise(world: &World, points: &[Arc<Point>], disks: &[Disk], id: RecordId) {
-    for (at, disk) in disks.iter().enumerate() {
+    for (at, disk) in disks.iter().enumerate().filter(|(at, _)| !world.is_revoked(*at)) {
         let number = match disk.holding(id) {
             Holding::Nothing => 0,
             Holding::Owner(number) | Holding::Stub(number) => number,
@@ -283,7 +369,7 @@ fn nothing_disclosed(
     id: RecordId,
     request: &HelpRequest,
 ) {
-    for (at, disk) in disks.iter().enumerate() {
+    for (at, disk) in disks.iter().enumerate().filter(|(at, _)| !world.is_revoked(*at)) {
         let is_to = || {
             let code = points[at].code.as_str();
             disks.iter().any(|disk| disk.stub(id).is_some_and(|stub| stub.owner == code))
@@ -315,7 +401,9 @@ fn offers_agree(world: &World, points: &[Arc<Point>], disks: &[Disk]) {
                 continue;
             }
             let ended = *world.inner().ends.entry(noted.id).or_insert(state);
-            if ended != state {
+            if (ended, state) == (HandoffState::Released, HandoffState::Returned) {
+                world.inner().ends.insert(noted.id, state);
+            } else if ended != state {
                 world.violated(format!("a handoff ended as {ended:?} and then as {state:?}"));
             }
         }
@@ -329,14 +417,22 @@ pub fn check_rest(world: &World, points: &[Arc<Point>]) {
     check(world, points);
     let disks: Vec<Disk> = points.iter().map(|point| point.disk().clone()).collect();
     let requests = world.inner().requests.clone();
+    let living: Vec<&Disk> =
+        (0..disks.len()).filter(|at| !world.is_revoked(*at)).map(|at| &disks[at]).collect();
     for (id, request) in &requests {
-        let known = disks.iter().filter(|disk| disk.holding(*id) != Holding::Nothing).count();
-        let owners = disks.iter().filter(|disk| disk.owned(*id).is_some()).count();
+        if matches!(owner(world, points, &disks, *id), Ok(Standing::Gone)) {
+            continue;
+        }
+        if living.iter().any(|disk| disk.stub(*id).is_some_and(|stub| stub.kept.is_some())) {
+            world.violated(format!("{} is kept at rest", request.reference));
+        }
+        let known = living.iter().filter(|disk| disk.holding(*id) != Holding::Nothing).count();
+        let owners = living.iter().filter(|disk| disk.owned(*id).is_some()).count();
         if known > 0 && owners != 1 {
             world.violated(format!("{}: {owners} owners at rest", request.reference));
         }
     }
-    for (at, disk) in disks.iter().enumerate() {
+    for (at, disk) in disks.iter().enumerate().filter(|(at, _)| !world.is_revoked(*at)) {
         for noted in disk.all_noted(&points[at].code) {
             let state = noted.state().expect("BUG: written here");
             if noted.side() == Side::Origin || !state.is_open() {

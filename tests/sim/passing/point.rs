@@ -139,6 +139,15 @@ impl Point {
         of_code(code).working
     }
 
+    /// Does the roster that has come here say that a point has left?
+    fn has_left(&self, point: usize) -> bool {
+        self.world.has_left(self.index, point, turmoil::sim_elapsed().unwrap_or_default())
+    }
+
+    fn index_of(&self, code: &PointCode) -> usize {
+        self.codes.iter().position(|known| known == code).expect("BUG: a point")
+    }
+
     async fn takes_a_while(&self) {
         let _pending = self.world.pending(self.index);
         tokio::time::sleep(Duration::from_millis(self.roll(COMMIT_MAX_MS))).await;
@@ -182,7 +191,9 @@ pub async fn run(point: Arc<Point>) -> turmoil::Result {
         async move {
             loop {
                 point.enter().await;
+                point.settle().await;
                 point.send().await;
+                point.give_up().await;
                 point.deliver(&socket);
                 let _ = tokio::time::timeout(ROUND, point.work.notified()).await;
             }
@@ -223,7 +234,7 @@ impl Point {
         };
         let free: Vec<_> = disk.all_owned().into_iter().filter(is_free).collect();
         let Some((id, mut request, at)) = pick(free, dice) else { return };
-        if to == self.index {
+        if to == self.index || self.has_left(to) {
             return;
         }
         let now = self.now();
@@ -301,8 +312,7 @@ impl Point {
             help_request: Some(other.into()),
             ..wire::word(noted.id, &noted.handoff, Word::Release(FORGED))
         };
-        let from = noted.other().expect("BUG: written here");
-        let to = self.codes.iter().position(|code| *code == from).expect("BUG: a point");
+        let to = self.index_of(&noted.other().expect("BUG: written here"));
         self.write(|disk| disk.post(to, word.encode_to_vec())).await;
     }
 
@@ -323,7 +333,8 @@ impl Point {
             noted.step(HandoffMove::Recall, now).expect("BUG: open");
             change = noted.put(change);
         }
-        if self.commit(change).await && ended {
+        // What is done outside the network binds nobody in it.
+        if self.commit(change).await && ended && !self.world.is_revoked(self.index) {
             self.world.ended(id);
         }
     }
@@ -375,8 +386,11 @@ impl Point {
             let disk = self.disk();
             (disk.noted(&self.code, id), disk.owned(request), disk.stub(request))
         };
-        let mut known =
-            Known { owned: owned.as_ref().map(|(request, _)| request), stub: stub.as_ref() };
+        let kept_by = owned.as_ref().and_then(|(request, _)| request.kept_by.as_ref());
+        let is_kept = kept_by.is_some_and(|point| !self.has_left(self.index_of(point)));
+        let is_kept = is_kept && !is(Defect::PassesOnWhatIsKept);
+        let owned_here = owned.as_ref().map(|(request, _)| request);
+        let mut known = Known { owned: owned_here, stub: stub.as_ref(), is_kept };
         if is(Defect::OldReleaseCounts) && matches!(said, Word::Release(_)) {
             known = Known::default();
         }
@@ -401,6 +415,15 @@ impl Point {
         let (now, hours) = (self.now(), self.hours(&self.code));
         match effect {
             Effect::Nothing => true,
+            Effect::Later => false,
+            Effect::Settled => {
+                let (mut owned, at) = owned.expect("BUG: decided by it");
+                if owned.kept_by.as_ref() != Some(&arrived.sender) {
+                    return true;
+                }
+                owned.kept_by = None;
+                self.commit(self.request_put(Change::new(), request, owned, at)).await
+            }
             Effect::Refused => {
                 self.world.fired("forgery refused");
                 true
@@ -437,8 +460,12 @@ impl Point {
         at: Sequence,
         now: Time,
     ) -> bool {
-        let stub = deciding::let_go(&mut noted, request, "somebody", None, now)
+        let both = (request.clone(), request);
+        let mut stub = deciding::let_go(&mut noted, both, "somebody", None, now)
             .expect("BUG: it is owned here");
+        if is(Defect::KeepsNothing) {
+            (stub.kept, noted.handoff.unsettled) = (None, false);
+        }
         let feed = sealed_feed(&self.code);
         let change = Change::new().expect(feed.clone(), id, Some(at)).put(
             feed,
@@ -452,13 +479,91 @@ impl Point {
         self.commit(noted.put(change)).await
     }
 
+    /// What has come is settled, and what never will is taken back, as in `settling.rs`.
+    async fn settle(&self) {
+        let all = self.disk().all_noted(&self.code);
+        for mut noted in all {
+            let (state, now) = (noted.state().expect("BUG: written here"), self.now());
+            let to = self.index_of(&noted.other().expect("BUG: written here"));
+            let change = match (noted.side(), state) {
+                (Side::Origin, HandoffState::Released) if noted.handoff.unsettled => {
+                    self.settle_release(noted, to, now).await;
+                    continue;
+                }
+                _ if !self.has_left(to) => continue,
+                (Side::Origin, HandoffState::Asked | HandoffState::Offered) => {
+                    noted.step(HandoffMove::Recall, now).expect("BUG: open");
+                    noted.handoff.outgoing = None;
+                    noted.put(Change::new())
+                }
+                (Side::Destination, HandoffState::Offered | HandoffState::Accepted) => {
+                    noted.become_state(HandoffState::Recalled, Some(state), now);
+                    noted.put(Change::new())
+                }
+                _ if noted.handoff.outgoing.take().is_some() => noted.put(Change::new()),
+                _ => continue,
+            };
+            self.commit(change).await;
+        }
+    }
+
+    async fn settle_release(&self, mut noted: Noted, to: usize, now: Time) {
+        let id = noted.request().expect("BUG: written here");
+        let (stub, at, under_way, was_given_up) = {
+            let disk = self.disk();
+            let under_way = noted.handoff.outgoing.is_some() || disk.is_outgoing(to, id);
+            let at = disk.records.get(&id).map(|kept| kept.at);
+            (disk.stub(id), at, under_way, disk.given_up.contains(&to))
+        };
+        let is_lost = self.has_left(to) || !under_way && was_given_up;
+        if under_way && !is_lost {
+            return;
+        }
+        let feed = sealed_feed(&self.code);
+        let change = Change::new().expect(feed.clone(), id, at);
+        let Some(mut stub) = stub.filter(|stub| stub.kept.is_some()) else {
+            noted.handoff.unsettled = false;
+            self.commit(noted.put(Change::new())).await;
+            return;
+        };
+        if !is_lost {
+            deciding::settle(&mut noted, &mut stub);
+            let change = change.put(feed, Kind::HELP_STUB, id, stub.encode_to_vec());
+            self.commit(noted.put(change)).await;
+            return;
+        }
+        let taken = deciding::take_back(&mut noted, &stub, now).expect("BUG: written here");
+        let Some(request) = taken else { return };
+        let request = v1::HelpRequest::from(request).encode_to_vec();
+        let change = noted.put(change.put(feed, Kind::HELP_REQUEST, id, request));
+        self.takes_a_while().await;
+        if self.disk().commit(&change) {
+            self.world.taken_back(id);
+        }
+        self.world.touched();
+        self.takes_a_while().await;
+    }
+
+    /// Closes parcels to whoever has left.
+    async fn give_up(&self) {
+        for to in 0..self.codes.len() {
+            let has_some = self.disk().outbox.keys().any(|(other, _)| *other == to);
+            if has_some && self.has_left(to) {
+                self.write(|disk| disk.give_up(to)).await;
+            }
+        }
+    }
+
     /// Posts what handoffs have to say: into the outbox first, out of the record afterwards.
     async fn send(&self) {
         let speaking = self.disk().all_noted(&self.code);
         for mut noted in speaking {
             let Some(word) = noted.handoff.outgoing.take() else { continue };
             let other = noted.other().expect("BUG: written here");
-            let to = self.codes.iter().position(|code| *code == other).expect("BUG: a point");
+            let to = self.index_of(&other);
+            if self.has_left(to) {
+                continue;
+            }
             self.world.checks_word(&self.code, &other, &word);
             self.write(|disk| disk.post(to, word.encode_to_vec())).await;
             self.commit(noted.put(Change::new())).await;
@@ -503,6 +608,9 @@ impl Point {
 
     async fn receive(&self, socket: &Arc<UdpSocket>, datagram: &[u8]) {
         let (is_word, from) = (datagram[0] == 1, usize::from(datagram[1]));
+        if self.has_left(from) {
+            return;
+        }
         let number = u64::from_be_bytes(datagram[2..10].try_into().expect("BUG: eight bytes"));
         let word = &datagram[10..];
         if !is_word {

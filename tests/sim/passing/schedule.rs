@@ -37,7 +37,7 @@ const DEEDS: u64 = 110;
 const TROUBLES: u64 = 10;
 
 /// What every long enough series of schedules has to have seen.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 12] = [
     "crash",
     "crash in a commit",
     "partition",
@@ -48,6 +48,8 @@ pub const KINDS: [&str; 10] = [
     "overtaken commit",
     "passed on",
     "forgery refused",
+    "revocation",
+    "taken back",
 ];
 
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ enum Action {
     Part(usize, usize),
     PartOneWay(usize, usize),
     Mend(usize, usize),
+    /// A point is put out of the network: the one that something is on its way to, else this one.
+    Revoke(usize),
 }
 
 pub struct Report {
@@ -157,6 +161,18 @@ impl Play {
                 self.sim.partition_oneway(host(*a), host(*b));
             }
             Action::Mend(a, b) => self.mend(*a, *b),
+            Action::Revoke(at) => {
+                let awaiting = |point: &Arc<Point>| {
+                    let disk = point.disk();
+                    let ids: Vec<RecordId> = disk.records.keys().copied().collect();
+                    ids.into_iter().filter_map(|id| disk.stub(id)).find(|stub| stub.kept.is_some())
+                };
+                let stub = self.points.iter().find_map(awaiting);
+                let to = stub.and_then(|stub| {
+                    self.points.iter().position(|point| point.code.as_str() == stub.owner)
+                });
+                self.world.revoke(to.unwrap_or(*at), self.points.len(), self.sim.elapsed());
+            }
         }
     }
 
@@ -174,8 +190,11 @@ impl Play {
             (0..at).for_each(|other| self.mend(at, other));
         }
         let end = self.sim.elapsed() + REST;
-        let is_quiet =
-            |points: &[Arc<Point>]| points.iter().all(|one| one.disk().is_quiet(&one.code));
+        let world = self.world.clone();
+        let is_quiet = |points: &[Arc<Point>]| {
+            let mut living = points.iter().filter(|one| !world.is_revoked(one.index));
+            living.all(|one| one.disk().is_quiet(&one.code))
+        };
         // Words on their way when all is quiet are doubles: they change nothing.
         let mut quiet = 0;
         while quiet < 200 && self.sim.elapsed() < end && self.world.violation().is_none() {
@@ -222,6 +241,9 @@ fn plan(rng: &mut StdRng, world: &World, codes: &[PointCode]) -> Vec<(u64, Actio
         };
         plan.push((from, begin));
         plan.push((until, end));
+    }
+    if rng.random_range(0..3) > 0 {
+        plan.push((moment(rng), Action::Revoke(rng.random_range(0..codes.len()))));
     }
     plan.sort_by_key(|(at, _)| *at);
     plan
@@ -294,5 +316,6 @@ fn request(rng: &mut StdRng, home: &PointCode, number: u64) -> HelpRequest {
         kept: None,
         kept_at: None,
         passed: None,
+        kept_by: None,
     }
 }

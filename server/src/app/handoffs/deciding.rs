@@ -14,7 +14,7 @@ use crate::{
         help_requests::stored::sealed_feed,
     },
     domain::{
-        handoff::{self, Effect, HandoffState, Holding, Side, Word},
+        handoff::{self, Effect, HandoffMove, HandoffState, Holding, MayRelease, Side, Word},
         help_request::HelpRequest,
         help_state::HelpState,
         id::{PointCode, RecordId},
@@ -30,6 +30,8 @@ use crate::{
 pub struct Known<'a> {
     pub owned: Option<&'a HelpRequest>,
     pub stub: Option<&'a v1::HelpStub>,
+    /// Its former owner keeps it still, and can get it back.
+    pub is_kept: bool,
 }
 
 impl Known<'_> {
@@ -71,10 +73,15 @@ pub fn hear(
     let state = noted.state()?;
     match noted.side() {
         Side::Origin => {
-            let is_free = |request: &HelpRequest| {
+            let is_free = |request: &&HelpRequest| {
                 request.state.is_open() && request.handoff == Some(noted.id)
             };
-            Ok(handoff::hear_at_origin(state, said, known.owned.is_some_and(is_free)))
+            let may_release = match known.owned.filter(is_free) {
+                Some(_) if known.is_kept => MayRelease::NotYet,
+                Some(_) => MayRelease::Yes,
+                None => MayRelease::No,
+            };
+            Ok(handoff::hear_at_origin(state, said, may_release))
         }
         Side::Destination => hear_at_destination(Some(state), known, said, word),
     }
@@ -87,6 +94,9 @@ fn hear_at_destination(
     word: &v1::HandoffWord,
 ) -> Result<Effect> {
     let effect = handoff::hear_at_destination(state, known.holding(), said);
+    if effect == Effect::Settled && !known.is_kept {
+        return Ok(Effect::Nothing);
+    }
     if effect == Effect::Owns {
         let request = word.help_request.as_ref();
         let request = request.ok_or_else(|| Invalid::new("help_request", "required"))?;
@@ -177,10 +187,11 @@ pub fn become_state(
 }
 
 /// The origin lets go. `request` is wrapped for the destination already, under `key` if it has one.
-/// The handoff gets the RELEASE to say; what is left of the request is the stub.
+/// The handoff gets the RELEASE to say; what is left of the request is the stub, with what was `kept` of
+/// it until it has come.
 pub fn let_go(
     noted: &mut Noted,
-    mut request: HelpRequest,
+    (kept, mut request): (HelpRequest, HelpRequest),
     decided_by: &str,
     key: Option<(RecordId, v1::HelpKey)>,
     now: Time,
@@ -196,6 +207,11 @@ pub fn let_go(
     }
     request.owner_number = number;
     request.handoff = None;
+    request.kept_by = None;
+    said.kept = true;
+    noted.handoff.unsettled = true;
+    let intake_key = kept.intake_key.map(|id| id.0.to_vec()).unwrap_or_default();
+    let kept = HelpRequest { handoff: None, kept_by: None, ..kept };
     let stub = v1::HelpStub {
         reference: request.reference.to_string(),
         lookup_hash: request.lookup_hash.clone(),
@@ -204,11 +220,34 @@ pub fn let_go(
         key_hash: request.key_hash.clone(),
         received_time: Some(value::time_message(request.received)),
         owner_number: number,
+        kept: Some(kept.into()),
+        intake_key,
         ..v1::HelpStub::default()
     };
     said.help_request = Some(request.into());
     noted.handoff.outgoing = Some(said);
     Ok(stub)
+}
+
+/// What was released has come: the origin keeps nothing of it, and says so.
+pub fn settle(noted: &mut Noted, stub: &mut v1::HelpStub) {
+    stub.kept = None;
+    noted.handoff.unsettled = false;
+    noted.say(Word::Done);
+}
+
+/// The destination has left the network, and what was released never came there: the request is the
+/// origin's again, as it was. None if the stub keeps nothing of this handoff.
+pub fn take_back(noted: &mut Noted, stub: &v1::HelpStub, now: Time) -> Result<Option<HelpRequest>> {
+    let kept = stub.kept.clone().filter(|_| stub.owner == noted.handoff.to);
+    let Some(kept) = kept else { return Ok(None) };
+    let mut request = HelpRequest::try_from(kept).map_err(|_| damaged())?;
+    request.owner_number = stub.owner_number.checked_add(1).ok_or_else(damaged)?;
+    request.updated = now;
+    noted.step(HandoffMove::Return, now)?;
+    noted.handoff.unsettled = false;
+    noted.handoff.outgoing = None;
+    Ok(Some(request))
 }
 
 /// The destination owns the request from here on. Clocks keep what has passed and go on in this
@@ -232,6 +271,10 @@ pub fn take_over(
     request.clocks.on_new_owner(now, before, after);
     request.owner_number = word.owner_number;
     request.handoff = None;
+    request.kept_by = match word.kept {
+        true => Some(noted.other()?),
+        false => None,
+    };
     request.assignee.clear();
     request.escalation = 0;
     request.updated = now;

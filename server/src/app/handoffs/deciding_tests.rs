@@ -48,7 +48,7 @@ fn heard(noted: Option<&Noted>, known: Known<'_>, word: &v1::HandoffWord) -> Eff
 #[test]
 fn an_owner_is_not_made_the_owner_of_what_it_was_never_offered() {
     let own = request();
-    let known = Known { owned: Some(&own), stub: None };
+    let known = Known { owned: Some(&own), ..Known::default() };
     assert_eq!(heard(None, known, &release(request(), 9)), Effect::Refused);
     let offered = noted(OTHER, HERE, HandoffState::Offered);
     assert_eq!(heard(Some(&offered), known, &release(request(), 9)), Effect::Refused);
@@ -58,7 +58,7 @@ fn an_owner_is_not_made_the_owner_of_what_it_was_never_offered() {
 #[test]
 fn only_the_request_that_a_stub_is_left_of_takes_its_place() {
     let stub = stub();
-    let known = Known { owned: None, stub: Some(&stub) };
+    let known = Known { stub: Some(&stub), ..Known::default() };
     assert_eq!(heard(None, known, &release(request(), 2)), Effect::Owns);
     assert_eq!(heard(None, known, &release(request(), 1)), Effect::Nothing, "an old one");
     for other in [
@@ -113,4 +113,76 @@ fn what_follows_a_request_comes_from_who_had_it() {
         assert_eq!(may_follow(&[Origin], author), None, "its RELEASE is on the way");
     }
     assert_eq!(may_follow(&[FormerOwner], Some(Unspecified)), Some(false));
+}
+
+#[test]
+fn what_is_taken_over_stands_where_it_stood_and_is_nobodys() {
+    use HelpState::*;
+    let hours = always();
+    for (before, after) in [
+        (Received, Received),
+        (Triaged, Triaged),
+        // Whoever had it assigned does not handle it here.
+        (Assigned, Triaged),
+        (InProgress, InProgress),
+        (WaitingClient, WaitingClient),
+    ] {
+        let mut noted = noted(OTHER, HERE, HandoffState::Accepted);
+        let passed = HelpRequest { state: before, assignee: "li".into(), ..request() };
+        let taken = take_over(&mut noted, &release(passed, 1), Time(1), (&hours, &hours)).unwrap();
+        assert_eq!((taken.state, taken.assignee.as_str()), (after, ""), "{before:?}");
+    }
+}
+
+#[test]
+fn what_is_let_go_of_is_kept_until_it_has_come_and_comes_back_as_it_was() {
+    let hours = always();
+    let mut origin = noted(HERE, OTHER, HandoffState::Offered);
+    let own = HelpRequest { assignee: "li".into(), ..request() };
+    let wrapped = HelpRequest { wrap: vec![8; 104], ..own.clone() };
+    let both = (own.clone(), wrapped);
+    let mut stub = let_go(&mut origin, both, "wang", None, Time(1)).unwrap();
+    assert_eq!((stub.owner.as_str(), stub.owner_number), (OTHER, 1));
+    let said = origin.handoff.outgoing.clone().unwrap();
+    assert!(said.kept && origin.handoff.unsettled);
+
+    // Whoever takes it over knows who can still get it back.
+    let mut other = noted(HERE, OTHER, HandoffState::Accepted);
+    other.feed = sealed_feed(&OTHER.parse().unwrap());
+    let word = v1::HandoffWord { key_id: vec![4; 16], key: Some(Default::default()), ..said };
+    let taken = take_over(&mut other, &word, Time(2), (&hours, &hours)).unwrap();
+    assert_eq!(taken.kept_by.map(|point| point.to_string()).as_deref(), Some(HERE));
+
+    let elsewhere = v1::HelpStub { owner: "AU-SYD".into(), ..stub.clone() };
+    assert!(take_back(&mut origin.clone(), &elsewhere, Time(3)).unwrap().is_none());
+    let mut lost = origin.clone();
+    let back = take_back(&mut lost, &stub, Time(3)).unwrap().unwrap();
+    assert_eq!(lost.state().unwrap(), HandoffState::Returned);
+    assert!(lost.handoff.outgoing.is_none() && !lost.handoff.unsettled);
+    let as_it_was = HelpRequest { owner_number: 2, updated: Time(3), ..own };
+    assert_eq!(back, as_it_was, "readable here, and newer than what was released");
+
+    settle(&mut origin, &mut stub);
+    assert_eq!((stub.kept.as_ref(), origin.handoff.unsettled), (None, false));
+    assert_eq!(wire::said(origin.handoff.outgoing.as_ref().unwrap()), Some(Word::Done));
+    assert!(take_back(&mut origin, &stub, Time(3)).unwrap().is_none());
+}
+
+#[test]
+fn what_another_still_keeps_is_not_passed_on() {
+    let mut own = request();
+    own.handoff = Some(RecordId([9; 16]));
+    let offered = noted(HERE, OTHER, HandoffState::Offered);
+    let mut accept = wire::word(offered.id, &offered.handoff, Word::Accept);
+    accept.request = REQUEST.to_vec();
+    let known = |is_kept| Known { owned: Some(&own), stub: None, is_kept };
+    assert_eq!(heard(Some(&offered), known(true), &accept), Effect::Later);
+    assert_eq!(heard(Some(&offered), known(false), &accept), Effect::Releases);
+    // The word that nothing is kept any more.
+    let taken = noted(OTHER, HERE, HandoffState::Released);
+    let done = wire::word(taken.id, &taken.handoff, Word::Done);
+    assert_eq!(heard(Some(&taken), known(true), &done), Effect::Settled);
+    assert_eq!(heard(Some(&taken), known(false), &done), Effect::Nothing);
+    let accepted = noted(OTHER, HERE, HandoffState::Accepted);
+    assert_eq!(heard(Some(&accepted), Known::default(), &done), Effect::Later, "RELEASE first");
 }

@@ -44,7 +44,7 @@ use crate::{
 const AT_ONCE: u32 = 256;
 /// Words of either lane that are entered in one run, and at most a list more.
 const ENTERED_MAX: usize = 512;
-/// A message whose request never came is given up after so long.
+/// A word whose request, or whose RELEASE, never came is given up after so long.
 const ORPHAN_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 
 /// Enters what has come: first what is said of handoffs, then what follows requests. What waits is
@@ -116,7 +116,7 @@ async fn enter_one(app: &App, looked: &mut Looked, arrived: &Arrived) -> Result<
         return Err(Invalid::new("handoff", "taken").into());
     }
     let held = Held::of(app, &home, request).await?;
-    let effect = deciding::hear(noted.as_ref(), held.known(), &arrived.sender, &word)?;
+    let effect = deciding::hear(noted.as_ref(), held.known(app), &arrived.sender, &word)?;
     let noted = noted
         .unwrap_or_else(|| deciding::first_note(&home, arrived.handoff, &arrived.sender, &word));
     let entered = match effect {
@@ -129,6 +129,8 @@ async fn enter_one(app: &App, looked: &mut Looked, arrived: &Arrived) -> Result<
             commit(app, noted.put(Change::new())).await?
         }
         Effect::Releases => release(app, noted, held, &word).await?,
+        Effect::Settled => settled(app, held, &arrived.sender).await?,
+        Effect::Later => is_orphan(app, arrived),
         Effect::Owns => own(app, noted, held, word).await?,
     };
     if entered {
@@ -158,13 +160,13 @@ async fn is_taken(app: &App, home: &PointCode, id: RecordId) -> Result<bool> {
 #[derive(Default)]
 pub(super) struct Held {
     /// The record, whatever it is.
-    at: Option<Sequence>,
+    pub(super) at: Option<Sequence>,
     pub(super) owned: Option<Stored>,
     pub(super) stub: Option<v1::HelpStub>,
 }
 
 impl Held {
-    async fn of(app: &App, home: &PointCode, id: RecordId) -> Result<Held> {
+    pub(super) async fn of(app: &App, home: &PointCode, id: RecordId) -> Result<Held> {
         let feed = sealed_feed(home);
         let mut held = Held::default();
         for found in records::find(app, id).await?.into_iter().filter(|found| found.feed == feed) {
@@ -178,9 +180,12 @@ impl Held {
         Ok(held)
     }
 
-    fn known(&self) -> Known<'_> {
+    fn known(&self, app: &App) -> Known<'_> {
         let owned = self.owned.as_ref().map(|stored| &stored.request);
-        Known { owned, stub: self.stub.as_ref() }
+        let kept_by = owned.and_then(|request| request.kept_by.as_ref());
+        // Who has left the network gets nothing back.
+        let is_kept = kept_by.is_some_and(|point| !app.keys.roster().has_left(point));
+        Known { owned, stub: self.stub.as_ref(), is_kept }
     }
 }
 
@@ -217,9 +222,9 @@ async fn release(app: &App, mut noted: Noted, held: Held, word: &v1::HandoffWord
     let stored = held.owned.ok_or_else(damaged)?;
     let (feed, id) = (stored.feed().clone(), stored.id());
     let to = noted.other()?;
-    let (request, key) = wrapped(app, &feed, id, stored.request, &to).await?;
-    let now = app.outside.now();
-    let stub = deciding::let_go(&mut noted, request, &word.decided_by, key, now)?;
+    let (request, key) = wrapped(app, &feed, id, stored.request.clone(), &to).await?;
+    let (now, both) = (app.outside.now(), (stored.request, request));
+    let stub = deciding::let_go(&mut noted, both, &word.decided_by, key, now)?;
     telling::desk(app, &noted, Fact::HandoffDecided).await?;
     let change = Change::new().expect(feed.clone(), id, held.at).put(
         feed,
@@ -247,6 +252,20 @@ pub(super) async fn wrapped(
     request.wrap = current.wrap(id, &keys);
     request.intake_key = Some(current.id);
     Ok((request, Some((current.id, current.record.clone()))))
+}
+
+/// Whoever released the request to this home keeps nothing of it any more.
+async fn settled(app: &App, held: Held, sender: &str) -> Result<bool> {
+    let stored = held.owned.ok_or_else(damaged)?;
+    if stored.request.kept_by.as_ref().is_none_or(|point| point.as_str() != sender) {
+        return Ok(true);
+    }
+    let (feed, id, at) = (stored.feed().clone(), stored.id(), stored.found.row.sequence);
+    let request = HelpRequest { kept_by: None, ..stored.request };
+    let payload = v1::HelpRequest::from(request).encode_to_vec();
+    let change =
+        Change::new().expect(feed.clone(), id, Some(at)).put(feed, Kind::HELP_REQUEST, id, payload);
+    commit(app, change).await
 }
 
 /// The destination owns the request from here on.
@@ -292,13 +311,13 @@ async fn enter_following(
     home: &PointCode,
     arrived: &Arrived,
 ) -> Result<bool> {
-    let is_orphan = app.outside.now().0 - arrived.arrived.0 > ORPHAN_US;
+    let is_orphan = is_orphan(app, arrived);
     let request = arrived.request;
     if looked.is_unknown(home, request) {
         return Ok(is_orphan);
     }
     let held = Held::of(app, home, request).await?;
-    if held.known().holding() == Holding::Nothing {
+    if held.known(app).holding() == Holding::Nothing {
         looked.unknown(home, request);
         return Ok(is_orphan);
     }
@@ -315,6 +334,11 @@ async fn enter_following(
         Said::File => files::enter(app, request, word).await,
         _ => enter_message(app, home, request, word).await,
     }
+}
+
+/// Has it waited so long that what it waits for will not come?
+fn is_orphan(app: &App, arrived: &Arrived) -> bool {
+    app.outside.now().0 - arrived.arrived.0 > ORPHAN_US
 }
 
 async fn enter_message(

@@ -13,6 +13,7 @@ mod following;
 mod forgetting;
 mod passed;
 mod sending;
+mod settling;
 mod stored;
 mod telling;
 #[cfg(test)]
@@ -25,5 +26,6 @@ pub use files::send as send_files;
 pub use forgetting::anonymise;
 pub use passed::replay;
 pub use sending::{expire, send, send_messages};
+pub use settling::settle;
 pub use stored::{Noted, asked, ended_with};
 pub use telling::client as tell_client;

@@ -138,6 +138,7 @@ async fn let_go_again(
     };
     let mut request = stored.request;
     request.owner_number = number_of(entry).saturating_sub(1);
+    let kept = request.clone();
     let (request, key, is_readable) = match wrapped(app, &feed, id, request.clone(), owner).await {
         Ok((request, key)) => (request, key, true),
         Err(error) => {
@@ -146,7 +147,8 @@ async fn let_go_again(
             (request, None, false)
         }
     };
-    let stub = deciding::let_go(&mut noted, request, "", key, app.outside.now())?;
+    let both = (kept, request);
+    let stub = deciding::let_go(&mut noted, both, "", key, app.outside.now())?;
     if !is_readable {
         noted.handoff.outgoing = None;
     }

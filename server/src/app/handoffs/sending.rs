@@ -187,7 +187,8 @@ async fn send_message(
     Ok(())
 }
 
-/// Where a request went; none if its record is not a stub.
+/// Where a request went; none if its record is not a stub, or if it is not known to have come there: what
+/// belongs to a request stays where it would be taken back.
 pub(super) async fn owner_of(
     app: &App,
     home: &PointCode,
@@ -198,5 +199,6 @@ pub(super) async fn owner_of(
     let found = records::find(app, id).await?;
     let stub = found.iter().find(|found| found.feed == feed && found.row.kind == Kind::HELP_STUB);
     let Some(stub) = stub else { return Ok(None) };
-    Ok(stub.message::<v1::HelpStub>()?.owner.parse().ok())
+    let stub = stub.message::<v1::HelpStub>()?;
+    Ok(stub.owner.parse().ok().filter(|_| stub.kept.is_none()))
 }

@@ -30,6 +30,7 @@ use crate::{
 };
 
 /// One side's record of a handoff.
+#[derive(Clone)]
 pub struct Noted {
     pub feed: FeedId,
     pub id: RecordId,
@@ -128,7 +129,7 @@ pub async fn asked(app: &App, home: &PointCode, id: RecordId) -> Result<Option<v
     Ok((noted.state()? == HandoffState::Asked).then_some(noted.handoff))
 }
 
-/// Handoffs of a home that are open or have something to be sent.
+/// Handoffs of a home that are open, have something to be sent, or keep something until it has come.
 pub async fn in_work(app: &App, home: &PointCode) -> Result<Vec<Noted>> {
     listed(app, home, IN_WORK).await
 }

@@ -3,15 +3,20 @@
 use prost::Message;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, sealed_message::Author};
 
-use super::{answer_lookup, enter, send_files, send_messages, track};
+use super::{
+    Offer, accept, afar::intakes_of, answer_lookup, consent, decline, enter, list, offer, send,
+    send_files, send_messages, settle, track,
+};
 use crate::{
     app::{
+        desk,
         error::Error,
-        help_requests::{posting, stored::sealed_feed},
+        help_requests::{self, posting, stored::sealed_feed},
         records,
-        samples::{FOUNDER, Node, code, founder},
+        samples::{FOUNDER, Node, admin, code, founder},
     },
     domain::{
+        audience::{Audience, FeedId},
         handoff::HandoffState,
         help_reference::Reference,
         help_request::{HelpRequest, samples::request},
@@ -23,8 +28,8 @@ use crate::{
     },
     feed::change::Change,
     identity::{caller::Caller, keys::CaseKey},
-    parcel::letters::{self, Here, Verdict},
-    store::{attachments, help_requests},
+    parcel::letters::{self, Here, Verdict, request_subject, routed_subject},
+    store::{attachments, help_requests as tables, parcels},
 };
 
 const REQUEST: RecordId = RecordId([7; 16]);
@@ -157,7 +162,7 @@ async fn a_request_that_was_routed_here_replaces_no_record_under_its_key_id() {
     assert_eq!(find(&node, RecordId([2; 16])).await.unwrap().0, Kind::HELP_REQUEST);
     let mut db = node.app.db.local().await.unwrap();
     let first = (i64::MIN, RecordId([0; 16]));
-    assert!(help_requests::list_arrivals(&mut db, first, 10).await.unwrap().is_empty());
+    assert!(tables::list_arrivals(&mut db, first, 10).await.unwrap().is_empty());
     drop(db);
 
     let ended = HelpRequest { state: HelpState::Resolved, ..content };
@@ -334,4 +339,550 @@ async fn that_an_owner_has_left_the_network_is_said_alike_for_right_and_wrong_co
         let is_said = matches!(refused, Err(Error::Precondition { reason: "OWNER_REVOKED", .. }));
         assert!(is_said, "{:?}", refused.err());
     }
+}
+
+/// Somebody's request at the founding point, offered to Hong Kong with consent: reference and secret.
+async fn offered_to_hong_kong(node: &Node) -> (String, v1::HelpSecret, RecordId) {
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with("HK", |entry| entry.case_key = case_key).await;
+    offered_to(node, "HK").await
+}
+
+async fn offered_to(node: &Node, to: &str) -> (String, v1::HelpSecret, RecordId) {
+    let app = &node.app;
+    let (message, tracking) = help_requests::tests::request("a lease", "");
+    let new = message.try_into().unwrap();
+    let asked = help_requests::submit(app, &Caller::Anonymous, new).await.unwrap();
+    let secret = help_requests::tests::secret(&tracking);
+    let handoff = offer_on(node, &asked.reference, &secret, to).await;
+    (asked.reference, secret, handoff)
+}
+
+/// Offers a request that is owned here, and its client agrees.
+async fn offer_on(node: &Node, reference: &str, secret: &v1::HelpSecret, to: &str) -> RecordId {
+    let app = &node.app;
+    let (reference, to) = (reference.to_owned(), code(to));
+    let wish = Offer {
+        reference: reference.clone(),
+        to,
+        summary: MARK.into(),
+        override_reason: String::new(),
+    };
+    offer(app, &admin(FOUNDER), wish).await.ok().unwrap();
+    let agreed = v1::ConsentHelpRequestRequest {
+        reference: reference.clone(),
+        secret: Some(secret.clone()),
+        agree: true,
+    };
+    consent(app, &Caller::Anonymous, agreed).await.unwrap();
+    let views = list(app, &admin(FOUNDER), false).await.unwrap();
+    let view = views.into_iter().find(|view| view.reference == reference).unwrap();
+    RecordId::parse(&view.id, "id").unwrap()
+}
+
+/// Stands in what is written for those who decide.
+const MARK: &str = "wqzkmarker";
+
+/// The destination promises to take it.
+async fn accepts(node: &Node, from: &str, handoff: RecordId) {
+    let noted = noted(node, handoff).await;
+    let word = v1::HandoffWord {
+        handoff: handoff.0.to_vec(),
+        request: noted.request,
+        kind: Said::Accept.into(),
+        ..v1::HandoffWord::default()
+    };
+    hear(node, from, word).await;
+}
+
+async fn noted(node: &Node, id: RecordId) -> v1::Handoff {
+    v1::Handoff::decode(&find(node, id).await.unwrap().1[..]).unwrap()
+}
+
+async fn state(node: &Node, id: RecordId) -> HandoffState {
+    HandoffState::from_number(noted(node, id).await.state, "state").unwrap()
+}
+
+async fn revoke(node: &Node, point: &str) {
+    let revoked = Some(Revocation { at: Time(1), reason: String::new() });
+    node.enrol_with(point, |entry| entry.revoked = revoked).await;
+}
+
+/// The destination has said of all parcels to it that they have come.
+async fn settles_all(node: &Node, to: &str) {
+    let mut db = node.app.db.local().await.unwrap();
+    let (from, to) = (code(FOUNDER), code(to));
+    for parcel in parcels::list_outgoing(&mut db, &from, &to, 100).await.unwrap() {
+        assert!(parcels::close(&mut db, &parcel.series, parcel.number).await.unwrap());
+    }
+}
+
+async fn is_under_way(node: &Node, to: &str, request: RecordId) -> bool {
+    let mut db = node.app.db.reader().await.unwrap();
+    let subject = request_subject(request);
+    parcels::is_outgoing(&mut db, &code(FOUNDER), &code(to), &subject).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_released_to_a_point_that_left_before_it_came_is_its_origins_again() {
+    let node = founder().await;
+    let app = &node.app;
+    let (reference, secret, handoff) = offered_to_hong_kong(&node).await;
+    let request = RecordId(noted(&node, handoff).await.request.try_into().unwrap());
+    desk::note(app, &admin(FOUNDER), &reference, "a note", None).await.unwrap();
+    send(app).await.unwrap();
+    settles_all(&node, "HK").await;
+    accepts(&node, "HK", handoff).await;
+    assert_eq!(find(&node, request).await.unwrap().0, Kind::HELP_STUB);
+    send(app).await.unwrap();
+    assert!(is_under_way(&node, "HK", request).await);
+    for _ in 0..2 {
+        settle(app).await.unwrap();
+        send_messages(app).await.unwrap();
+    }
+    assert_eq!(state(&node, handoff).await, HandoffState::Released);
+    let lookup = |secret: &v1::HelpSecret| {
+        let track = v1::TrackHelpRequestRequest {
+            reference: reference.clone(),
+            secret: Some(secret.clone()),
+            ..Default::default()
+        };
+        v1::HelpLookup { question: Some(v1::help_lookup::Question::Track(track)) }
+    };
+    let wrong = v1::HelpSecret { lookup_id: vec![1; 32], mac_key: vec![2; 32] };
+    for secret in [&secret, &wrong] {
+        let answer = answer_lookup(app, lookup(secret)).await;
+        let said = (answer.passed_to.as_str(), answer.under_way, answer.kept);
+        assert_eq!(said, ("HK", false, true));
+    }
+
+    revoke(&node, "HK").await;
+    // Until the job has run, nobody is told to ask anew.
+    let question = v1::TrackHelpRequestRequest {
+        reference: reference.clone(),
+        secret: Some(secret.clone()),
+        ..Default::default()
+    };
+    let said = track(app, &Caller::Anonymous, question.clone()).await;
+    assert!(matches!(said, Err(Error::UnderWay { .. })), "{:?}", said.err());
+    for _ in 0..2 {
+        settle(app).await.unwrap();
+    }
+    assert_eq!(state(&node, handoff).await, HandoffState::Returned);
+    let (kind, payload) = find(&node, request).await.unwrap();
+    assert_eq!(kind, Kind::HELP_REQUEST);
+    let back: HelpRequest = v1::HelpRequest::decode(&payload[..]).unwrap().try_into().unwrap();
+    assert_eq!((back.owner_number, back.handoff), (2, None));
+    let opened = desk::get(app, &admin(FOUNDER), &reference, "").await.unwrap();
+    assert_eq!(opened.content.unwrap().text, "a lease");
+    assert_eq!(opened.messages.len(), 1, "messages waited for it to have come");
+    let shown = track(app, &Caller::Anonymous, question).await.unwrap();
+    assert_eq!(shown.owner, FOUNDER);
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with("AU-SYD", |entry| entry.case_key = case_key).await;
+    offer_on(&node, &reference, &secret, "AU-SYD").await;
+}
+
+#[tokio::test]
+async fn what_has_come_is_kept_no_more_and_stays_with_its_owner() {
+    let node = founder().await;
+    let app = &node.app;
+    let (_, _, handoff) = offered_to_hong_kong(&node).await;
+    let request = RecordId(noted(&node, handoff).await.request.try_into().unwrap());
+    send(app).await.unwrap();
+    accepts(&node, "HK", handoff).await;
+    send(app).await.unwrap();
+    settles_all(&node, "HK").await;
+    settle(app).await.unwrap();
+    let stub = v1::HelpStub::decode(&find(&node, request).await.unwrap().1[..]).unwrap();
+    assert!(stub.kept.is_none() && !stub.intake_key.is_empty());
+    let said = noted(&node, handoff).await;
+    assert_eq!(said.outgoing.unwrap().kind, i32::from(Said::Done));
+    send(app).await.unwrap();
+    assert!(is_under_way(&node, "HK", request).await, "it is told that nothing is kept");
+    revoke(&node, "HK").await;
+    settle(app).await.unwrap();
+    assert_eq!(state(&node, handoff).await, HandoffState::Released);
+    assert_eq!(find(&node, request).await.unwrap().0, Kind::HELP_STUB);
+}
+
+#[tokio::test]
+async fn an_offer_that_nobody_is_left_to_answer_ends() {
+    let node = founder().await;
+    let (_, _, handoff) = offered_to_hong_kong(&node).await;
+    revoke(&node, "HK").await;
+    settle(&node.app).await.unwrap();
+    let ended = noted(&node, handoff).await;
+    assert_eq!(ended.state, HandoffState::Recalled.number());
+    assert!(ended.outgoing.is_none(), "there is nobody to be told");
+}
+
+#[tokio::test]
+async fn a_request_goes_on_only_when_its_former_owner_keeps_nothing_of_it() {
+    let node = owning().await;
+    for point in ["HK", "AU-SYD"] {
+        let case_key = Some(CaseKey::generate().public());
+        node.enrol_with(point, |entry| entry.case_key = case_key).await;
+    }
+    let app = &node.app;
+    let (reference, secret, handoff) = offered_to(&node, "AU-SYD").await;
+    let request = RecordId(noted(&node, handoff).await.request.try_into().unwrap());
+    // As if Hong Kong had released it to this point before.
+    let taken = RecordId([12; 16]);
+    let from_hong_kong = v1::Handoff {
+        reference,
+        request: request.0.to_vec(),
+        from: "HK".into(),
+        to: FOUNDER.into(),
+        state: HandoffState::Released.number(),
+        ..v1::Handoff::default()
+    };
+    put(&node, Kind::HANDOFF, taken, from_hong_kong.encode_to_vec()).await;
+    let owned = v1::HelpRequest::decode(&find(&node, request).await.unwrap().1[..]).unwrap();
+    let kept = v1::HelpRequest { kept_by: "HK".into(), ..owned };
+    put(&node, Kind::HELP_REQUEST, request, kept.encode_to_vec()).await;
+
+    accepts(&node, "AU-SYD", handoff).await;
+    assert_eq!(state(&node, handoff).await, HandoffState::Offered);
+    assert_eq!(find(&node, request).await.unwrap().0, Kind::HELP_REQUEST);
+    let done = |from: &'static str| {
+        let done = v1::HandoffWord { handoff: taken.0.to_vec(), ..word(Said::Done, request) };
+        hear(&node, from, done)
+    };
+    done("AU-SYD").await;
+    assert_eq!(find(&node, request).await.unwrap().0, Kind::HELP_REQUEST, "not for Sydney to say");
+    done("HK").await;
+    enter(app).await.unwrap();
+    assert_eq!(state(&node, handoff).await, HandoffState::Released);
+    assert_eq!(find(&node, request).await.unwrap().0, Kind::HELP_STUB);
+    drop(secret);
+}
+
+#[tokio::test]
+async fn nothing_of_an_offer_that_was_declined_stays_at_its_destination() {
+    let node = founder().await;
+    node.enrol("HK").await;
+    let offered = v1::HandoffWord {
+        reference: request().reference.to_string(),
+        preview: Some(v1::HandoffPreview {
+            category: "legal".into(),
+            region: "GB".into(),
+            language: "en".into(),
+            urgency: 3,
+            summary: MARK.into(),
+        }),
+        offered_by: "wang".into(),
+        ..word(Said::Offer, REQUEST)
+    };
+    let holds = async || {
+        let payload = find(&node, HANDOFF).await.unwrap().1;
+        payload.windows(MARK.len()).any(|part| part == MARK.as_bytes())
+    };
+    hear(&node, "HK", offered.clone()).await;
+    assert!(holds().await, "those who decide read it");
+    decline(&node.app, &admin(FOUNDER), HANDOFF, "no lawyer here", None).await.unwrap();
+    assert!(!holds().await);
+    let said = noted(&node, HANDOFF).await.outgoing.unwrap();
+    assert_eq!((said.kind(), said.reason.as_str()), (Said::Decline, "no lawyer here"));
+    // It is not accepted after that, and coming once more it says nothing new.
+    assert!(accept(&node.app, &admin(FOUNDER), HANDOFF).await.is_err());
+    hear(&node, "HK", offered).await;
+    assert!(!holds().await);
+}
+
+#[tokio::test]
+async fn of_a_request_that_was_routed_elsewhere_it_is_said_that_it_is_under_way() {
+    let node = founder().await;
+    let app = &node.app;
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with("HK", |entry| entry.case_key = case_key).await;
+    let (mut message, tracking) = help_requests::tests::request("a lease", "");
+    message.country = "HK".into();
+    let new = message.try_into().unwrap();
+    let asked = help_requests::submit(app, &Caller::Anonymous, new).await.unwrap();
+    assert_eq!(asked.owner.as_str(), "HK");
+    let right = help_requests::tests::secret(&tracking);
+    let wrong = v1::HelpSecret { lookup_id: vec![1; 32], mac_key: vec![2; 32] };
+    let under_way = async || {
+        let mut said = Vec::new();
+        for secret in [&right, &wrong] {
+            let track = v1::TrackHelpRequestRequest {
+                reference: asked.reference.clone(),
+                secret: Some(secret.clone()),
+                ..Default::default()
+            };
+            let question = Some(v1::help_lookup::Question::Track(track));
+            let answer = answer_lookup(app, v1::HelpLookup { question }).await;
+            said.push((answer.passed_to, answer.under_way));
+        }
+        assert_eq!(said[0], said[1], "alike for right and wrong codes");
+        assert_eq!(said[0].0, "HK");
+        said[0].1
+    };
+    assert!(under_way().await, "it is to be sent");
+    posting::send(app).await.unwrap();
+    let subject = routed_subject(&asked.reference);
+    let mut db = app.db.local().await.unwrap();
+    let (from, to) = (code(FOUNDER), code("HK"));
+    assert!(parcels::is_outgoing(&mut db, &from, &to, &subject).await.unwrap());
+    drop(db);
+    assert!(under_way().await, "it is sent and not settled");
+    settles_all(&node, "HK").await;
+    assert!(!under_way().await);
+}
+
+#[tokio::test]
+async fn of_a_request_that_has_come_and_is_not_entered_it_is_said_that_it_is_under_way() {
+    let node = founder().await;
+    node.enrol("HK").await;
+    let key = RecordId([3; 16]);
+    let right = [1; 32];
+    let hash = yizhan_client::sealed::hash(&right).to_vec();
+    let content = HelpRequest {
+        intake: "HK".into(),
+        intake_key: Some(key),
+        lookup_hash: hash.clone(),
+        mac_hash: hash,
+        ..request()
+    };
+    let parcel = v1::HelpParcel {
+        id: MESSAGE.0.to_vec(),
+        request: Some(content.into()),
+        key_id: key.0.to_vec(),
+        key: Some(v1::HelpKey::default()),
+    };
+    let said = async |part: [u8; 32]| {
+        let track = v1::TrackHelpRequestRequest {
+            reference: request().reference.to_string(),
+            secret: Some(v1::HelpSecret { lookup_id: part.to_vec(), mac_key: part.to_vec() }),
+            ..Default::default()
+        };
+        let question = Some(v1::help_lookup::Question::Track(track));
+        answer_lookup(&node.app, v1::HelpLookup { question }).await.reason
+    };
+    assert_eq!(said(right).await, "NOT_FOUND");
+    assert_eq!(arrive(&node, "HK", letter::Kind::HelpParcel(parcel)).await, Verdict::Done);
+    assert_eq!([said(right).await, said([4; 32]).await], ["UNDER_WAY"; 2]);
+    posting::enter(&node.app).await.unwrap();
+    assert_eq!([said(right).await, said([4; 32]).await], ["", "NOT_FOUND"]);
+}
+
+#[tokio::test]
+async fn nobody_takes_the_place_of_a_request_that_another_point_sends() {
+    let node = founder().await;
+    let parcel = |from: &str, number: u32, id: RecordId| {
+        let key = RecordId([number as u8; 16]);
+        let reference = Reference::new("HK", 2023, number);
+        let content =
+            HelpRequest { intake: from.into(), intake_key: Some(key), reference, ..request() };
+        letter::Kind::HelpParcel(v1::HelpParcel {
+            id: id.0.to_vec(),
+            request: Some(content.into()),
+            key_id: key.0.to_vec(),
+            key: Some(v1::HelpKey::default()),
+        })
+    };
+    for point in ["HK", "AU-SYD"] {
+        node.enrol(point).await;
+    }
+    // A point that somehow knows the id is faster.
+    assert_eq!(arrive(&node, "AU-SYD", parcel("AU-SYD", 1, MESSAGE)).await, Verdict::Done);
+    assert_eq!(arrive(&node, "HK", parcel("HK", 2, MESSAGE)).await, Verdict::Done);
+    assert_eq!(arrive(&node, "HK", parcel("HK", 2, MESSAGE)).await, Verdict::Done, "the same");
+    let waiting = async || {
+        let mut db = node.app.db.reader().await.unwrap();
+        let waiting = tables::list_arrivals(&mut db, tables::FIRST_ARRIVAL, 10).await.unwrap();
+        waiting.into_iter().map(|one| one.sender).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting().await.len(), 2);
+    // One of them is entered; the other is not lost, and said to wait.
+    posting::enter(&node.app).await.unwrap();
+    posting::enter(&node.app).await.unwrap();
+    assert_eq!(waiting().await.len(), 1);
+}
+
+#[tokio::test]
+async fn pieces_that_come_after_their_request_has_gone_on_follow_it() {
+    let node = founder().await;
+    let app = &node.app;
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with("HK", |entry| entry.case_key = case_key).await;
+    let stub = v1::HelpStub {
+        reference: request().reference.to_string(),
+        lookup_hash: vec![1; 32],
+        mac_hash: vec![2; 32],
+        owner: "HK".into(),
+        received_time: Some(Default::default()),
+        owner_number: 2,
+        ..v1::HelpStub::default()
+    };
+    put(&node, Kind::HELP_STUB, REQUEST, stub.encode_to_vec()).await;
+    let file = RecordId([5; 16]);
+    let most = attachments::Most { files: 20, bytes: 1_000 };
+    let piece = |number| attachments::Piece { number, of: 3, sealed: vec![number as u8; 10] };
+    let mut db = app.db.local().await.unwrap();
+    for number in [0, 2] {
+        let piece = piece(number);
+        let kept = attachments::receive(&mut db, (file, REQUEST), &piece, Time(1), most);
+        assert!(kept.await.unwrap());
+    }
+    assert!(!attachments::find(&mut db, file).await.unwrap().unwrap().whole);
+    drop(db);
+    send_files(app).await.unwrap();
+    let mut db = app.db.local().await.unwrap();
+    assert!(attachments::find(&mut db, file).await.unwrap().is_none(), "both have gone on");
+    assert_eq!(parcels::count_outgoing(&mut db, &code(FOUNDER), &code("HK")).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_is_forgotten_leaves_no_file_and_no_word_about_an_offer() {
+    let node = founder().await;
+    let app = &node.app;
+    for point in ["HK", "AU-SYD"] {
+        node.enrol(point).await;
+    }
+    let stub = v1::HelpStub {
+        reference: request().reference.to_string(),
+        lookup_hash: vec![1; 32],
+        mac_hash: vec![2; 32],
+        owner: "HK".into(),
+        received_time: Some(Default::default()),
+        owner_number: 1,
+        ..v1::HelpStub::default()
+    };
+    put(&node, Kind::HELP_STUB, REQUEST, stub.encode_to_vec()).await;
+    let message = v1::HelpMessage {
+        request: REQUEST.0.to_vec(),
+        time: Some(Default::default()),
+        ..Default::default()
+    };
+    put(&node, Kind::HELP_MESSAGE, MESSAGE, message.encode_to_vec()).await;
+    // Declined here once, when Sydney had it.
+    let declined = v1::Handoff {
+        request: VICTIM.0.to_vec(),
+        from: "AU-SYD".into(),
+        to: FOUNDER.into(),
+        state: HandoffState::Declined.number(),
+        reason: MARK.into(),
+        ..v1::Handoff::default()
+    };
+    put(&node, Kind::HANDOFF, HANDOFF, declined.encode_to_vec()).await;
+    let file = RecordId([5; 16]);
+    let mut db = app.db.local().await.unwrap();
+    attachments::insert(&mut db, file, Time(1)).await.unwrap();
+    attachments::append(&mut db, file, 0, &[vec![1; 10]]).await.unwrap();
+    attachments::finish(&mut db, file).await.unwrap();
+    assert!(attachments::claim(&mut db, file, REQUEST).await.unwrap());
+    attachments::keep(&mut db, file).await.unwrap();
+    drop(db);
+
+    let forget = |request: RecordId, hash: u8| v1::HandoffWord {
+        handoff: request.0.to_vec(),
+        lookup_hash: vec![hash; 32],
+        mac_hash: vec![hash + 1; 32],
+        ..word(Said::Forget, request)
+    };
+    hear(&node, "HK", forget(REQUEST, 7)).await;
+    assert!(find(&node, REQUEST).await.is_some(), "who does not know it is not believed");
+    hear(&node, "HK", forget(REQUEST, 1)).await;
+    for gone in [REQUEST, MESSAGE] {
+        assert_eq!(find(&node, gone).await, None);
+    }
+    let mut db = app.db.reader().await.unwrap();
+    assert!(attachments::find(&mut db, file).await.unwrap().is_none());
+    drop(db);
+
+    hear(&node, "HK", forget(VICTIM, 1)).await;
+    assert_eq!(noted(&node, HANDOFF).await.reason, MARK, "not for Hong Kong to say");
+    hear(&node, "AU-SYD", forget(VICTIM, 1)).await;
+    assert_eq!(noted(&node, HANDOFF).await.reason, "");
+}
+
+#[tokio::test]
+async fn a_reference_under_a_former_short_name_leads_to_its_point() {
+    let node = founder().await;
+    node.enrol("AU-SYD").await;
+    let point = |short: &str, former: &[&str]| v1::Point {
+        code: FOUNDER.into(),
+        short: short.into(),
+        kind: v1::point::Kind::Province.into(),
+        state: v1::point::State::Active.into(),
+        region_code: "440000".into(),
+        registered_region: "440100".into(),
+        node: FOUNDER.into(),
+        time_zone: "Asia/Shanghai".into(),
+        names: vec![v1::LocalText { language: "en".into(), text: "Guangdong".into() }],
+        former_shorts: former.iter().map(|short| (*short).to_owned()).collect(),
+        ..v1::Point::default()
+    };
+    let feed = FeedId::new(code(FOUNDER), Audience::Public);
+    let entry = point("GDX", &["GD", "YUE"]).encode_to_vec();
+    let change = Change::new().put(feed, Kind::POINT, RecordId([1; 16]), entry);
+    node.app.writer.commit(change).await.unwrap();
+    let found = async |short: &str| {
+        let reference = Reference::new(short, 2023, 12);
+        let found = intakes_of(&node.app, &reference).await.unwrap();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for short in ["GDX", "GD", "YUE", "C4400"] {
+        // The directory may be known a moment later.
+        for _ in 0..100 {
+            if found(short).await == [FOUNDER] {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(found(short).await, [FOUNDER], "{short}");
+    }
+    assert_eq!(found("SYD").await, ["AU-SYD"]);
+    assert_eq!(found("XXX").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_routed_to_a_point_that_left_before_it_came_goes_to_its_deputy() {
+    let node = founder().await;
+    let app = &node.app;
+    for point in ["HK", "AU-SYD"] {
+        let case_key = Some(CaseKey::generate().public());
+        node.enrol_with(point, |entry| entry.case_key = case_key).await;
+    }
+    let (mut message, _) = help_requests::tests::request("a lease", "");
+    message.country = "HK".into();
+    let new = message.try_into().unwrap();
+    let asked = help_requests::submit(app, &Caller::Anonymous, new).await.unwrap();
+    assert_eq!((asked.owner.as_str(), asked.readers[1].point.as_str()), ("HK", "AU-SYD"));
+    posting::send(app).await.unwrap();
+    posting::readdress(app).await.unwrap();
+    let reference = Reference::parse(&asked.reference, "reference").unwrap();
+    let owner = async || {
+        let found = help_requests::stored::with_reference(app, &reference).await.unwrap();
+        let stub: v1::HelpStub = found[0].message().unwrap();
+        (stub.owner, stub.parcel.is_some())
+    };
+    assert_eq!(owner().await, ("HK".to_owned(), false));
+
+    revoke(&node, "HK").await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let office = tokio::spawn(app.post.clone().run(stop.clone()));
+    let first = (String::new(), RecordId([0; 16]));
+    let returned = async || {
+        let mut db = app.db.reader().await.unwrap();
+        tables::list_returned(&mut db, &first, 10).await.unwrap().len()
+    };
+    for _ in 0..500 {
+        if returned().await > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(returned().await, 1);
+    stop.cancel();
+    office.await.unwrap();
+    for _ in 0..2 {
+        posting::readdress(app).await.unwrap();
+    }
+    assert_eq!((owner().await, returned().await), (("AU-SYD".to_owned(), true), 0));
+    posting::send(app).await.unwrap();
+    let mut db = app.db.reader().await.unwrap();
+    assert_eq!(parcels::count_outgoing(&mut db, &code(FOUNDER), &code("AU-SYD")).await.unwrap(), 1);
 }

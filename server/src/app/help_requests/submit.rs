@@ -258,6 +258,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         kept: None,
         kept_at: None,
         passed: None,
+        kept_by: None,
     };
     let answer =
         |request: &HelpRequest, owner: &PointCode| asked.submitted(request, owner, warning.clone());

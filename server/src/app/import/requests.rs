@@ -108,6 +108,7 @@ pub fn request(
         kept: None,
         kept_at: None,
         passed: None,
+        kept_by: None,
     };
     let past = PastRequest {
         request,
