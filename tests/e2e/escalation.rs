@@ -32,7 +32,7 @@ pub async fn always_open() -> Cluster {
         let entry = json!({
             "code": point, "short": short, "kind": "city", "state": "active",
             "names": {"zh-Hans": name, "en": name}, "region_code": region,
-            "registered_region": region, "tz": tz, "areas": [{"prefix": prefix}],
+            "registered_region": region, "parent": PROVINCE, "tz": tz, "areas": [{"prefix": prefix}],
             "hours": [{"days": [1, 2, 3, 4, 5, 6, 7], "open": "00:00", "close": "24:00"}],
             "opened_on": "2020-01-05",
         });

@@ -60,7 +60,7 @@ enum Action {
     Part(usize, usize),
     PartOneWay(usize, usize),
     Mend(usize, usize),
-    /// A point is put out of the network: the next that something is on its way to, else this one.
+    /// A point is put out of the network: the one that something is on its way to, else this one.
     Revoke(usize),
 }
 
@@ -184,7 +184,18 @@ impl Play {
                 self.sim.partition_oneway(host(*a), host(*b));
             }
             Action::Mend(a, b) => self.mend(*a, *b),
-            Action::Revoke(at) => self.to_revoke = Some(*at),
+            Action::Revoke(at) => {
+                let awaiting = |point: &Arc<Point>| {
+                    let disk = point.disk();
+                    let ids: Vec<RecordId> = disk.records.keys().copied().collect();
+                    ids.into_iter().filter_map(|id| disk.stub(id)).find(|stub| stub.kept.is_some())
+                };
+                let stub = self.points.iter().find_map(awaiting);
+                let to = stub.and_then(|stub| {
+                    self.points.iter().position(|point| point.code.as_str() == stub.owner)
+                });
+                self.world.revoke(to.unwrap_or(*at), self.points.len(), self.sim.elapsed());
+            }
         }
     }
 
