@@ -30,6 +30,7 @@ mod people;
 mod points;
 mod policy;
 mod recovery;
+mod shared;
 mod sheets;
 mod tables;
 mod transfer;
