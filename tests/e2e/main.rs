@@ -33,6 +33,7 @@ mod points;
 mod policy;
 mod recovery;
 mod releases;
+mod shared;
 mod sheets;
 mod tables;
 mod transfer;

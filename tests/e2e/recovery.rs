@@ -6,6 +6,7 @@ use serde_json::Value;
 use yizhan_tests::{
     client::{Client, exit},
     cluster::{ADMIN, Cluster},
+    postgres::Postgres,
     waiting::throughout,
 };
 
@@ -83,6 +84,52 @@ async fn an_old_database_put_back_does_not_fork_the_network() {
     }
     let london = cluster.admin("GB-LON").await;
     assert!(finds(&london, "Early").await);
+}
+
+/// Has the point's node use another database.
+fn use_database(cluster: &Cluster, point: &str, before: &str, after: &str) {
+    let settings = cluster.path(point).join("yizhan.toml");
+    let text = fs::read_to_string(&settings).expect("settings");
+    assert!(text.contains(before), "the settings name the database");
+    fs::write(&settings, text.replace(before, after)).expect("settings");
+}
+
+#[tokio::test]
+async fn an_old_database_put_back_on_postgresql_does_not_fork_the_network_either() {
+    let url = Postgres::database().await;
+    let mut cluster = Cluster::found("CN-440000").await;
+    cluster.join_on("GB-LON", "CN-440000", &url).await;
+    let guangdong = cluster.admin("CN-440000").await;
+    let london = cluster.admin("GB-LON").await;
+    person("Early").create_shown(&cluster, &london).await;
+    cluster.eventually("Guangdong has it", async || finds(&guangdong, "Early").await).await;
+    cluster.agree().await;
+    cluster.stop("GB-LON").await;
+    let old = Postgres::copy_of(&url).await;
+
+    cluster.start("GB-LON").await;
+    let london = cluster.admin("GB-LON").await;
+    person("Later").create_shown(&cluster, &london).await;
+    cluster.eventually("Guangdong has it", async || finds(&guangdong, "Later").await).await;
+    cluster.stop("GB-LON").await;
+    use_database(&cluster, "GB-LON", &url, &old);
+
+    // Alone with the old database it does not write.
+    cluster.cut_off("GB-LON");
+    cluster.start("GB-LON").await;
+    let london = cluster.admin("GB-LON").await;
+    let file = crate::people::document(&cluster, "member.json", &person("Denied").document());
+    assert_eq!(london.refused(&["member", "create", "--file", &file]).await, "READ_ONLY");
+    cluster.rejoin("GB-LON");
+    assert_goes_on(&cluster).await;
+    for name in ["Early", "Later"] {
+        assert!(finds(&guangdong, name).await, "{name} is still disclosed");
+        assert!(finds(&cluster.admin("GB-LON").await, name).await, "{name} is found at home");
+    }
+    // In one epoch after the other, no number was given twice.
+    let status = guangdong.status().await;
+    let states = status["feeds"].as_array().expect("feeds");
+    assert!(states.iter().all(|feed| feed["state"] != "frozen"), "{status}");
 }
 
 #[tokio::test]

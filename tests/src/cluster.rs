@@ -8,6 +8,7 @@ mod feeds;
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::ExitStatus,
 };
@@ -86,6 +87,27 @@ impl Cluster {
         self.places.insert(point.to_owned(), place);
         self.start(point).await;
         self.add_user(point, ADMIN, "point_admin").await;
+    }
+
+    /// Joins another node for `point` on the database that the point's first node uses, under a name of
+    /// its own, and starts it. It is brought the point's keys as its operator would bring them.
+    pub async fn join_beside(&mut self, name: &str, point: &str, parent: &str, database: &str) {
+        let keys = self.directory.path().join("keys").join(name);
+        fs::create_dir_all(&keys).expect("a directory for keys");
+        // Keys that others may read are not used.
+        fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).expect("a mode");
+        for file in ["seal.key", "case.key"] {
+            fs::copy(self.path(point).join("keys").join(file), keys.join(file)).expect("a key");
+        }
+        let token = self.token(parent, point).await;
+        let line = Proxy::start(self.addresses(parent).link).await.expect("a line");
+        let (address, keys) = (line.address().to_string(), keys.to_str().expect("UTF-8"));
+        let joining = ["--token", &token, "--parent", &address, "--database", database];
+        let joining = [&joining[..], &["--point-keys", keys], &LISTENING].concat();
+        yizhand("join", &self.path(name), &joining).await.expect_code(exit::DONE);
+        let place = self.place(name, Some(parent), Some(line));
+        self.places.insert(name.to_owned(), place);
+        self.start(name).await;
     }
 
     /// Runs `join` with any token over any line: for those that must be refused.

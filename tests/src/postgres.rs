@@ -45,6 +45,13 @@ impl Postgres {
         }
     }
 
+    /// The URL of a new database with what one of ours holds now. Nobody may be connected to that one.
+    pub async fn copy_of(url: &str) -> String {
+        let server = tokio::task::spawn_blocking(Postgres::server).await.expect("BUG: panicked");
+        let server = server.as_ref().expect("the server that the database is on");
+        server.create_from(database_of(url)).await.expect("a copy of a database")
+    }
+
     fn server() -> &'static Result<Postgres, String> {
         // An error is kept too: a second attempt would not fare better, only take as long.
         static SERVER: OnceLock<Result<Postgres, String>> = OnceLock::new();
@@ -63,18 +70,28 @@ impl Postgres {
     }
 
     async fn create(&self) -> Result<String> {
+        self.create_from("template0").await
+    }
+
+    async fn create_from(&self, template: &str) -> Result<String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // The time keeps names apart on a server that outlives us and a pid that comes again.
         let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let name = format!("yizhan_test_{}_{started}_{number}", process::id());
         let mut connection = PgConnection::connect(&self.url).await?;
-        let create = format!("create database {name} template template0 encoding 'UTF8'");
-        // The name is made of letters and digits of ours; a database cannot be bound.
+        let create = format!("create database {name} template {template} encoding 'UTF8'");
+        // The names are made of letters and digits of ours; a database cannot be bound.
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await?;
         connection.close().await?;
         Ok(with_database(&self.url, &name))
     }
+}
+
+/// The database that a URL of ours names.
+fn database_of(url: &str) -> &str {
+    let path = url.split('?').next().unwrap_or(url);
+    path.rsplit('/').next().expect("a URL has a path")
 }
 
 /// The same server, another database.
@@ -104,6 +121,24 @@ mod tests {
         ] {
             assert_eq!(with_database(url, "new"), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn a_copy_holds_what_was_there_and_goes_its_own_way() {
+        let url = Postgres::database().await;
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql("create table notes (id bigint); insert into notes values (1)")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        let copy = Postgres::copy_of(&url).await;
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql("insert into notes values (2)").execute(&mut connection).await.unwrap();
+        let mut copied = PgConnection::connect(&copy).await.unwrap();
+        let count = "select count(*) from notes";
+        let counted: i64 = sqlx::query_scalar(count).fetch_one(&mut copied).await.unwrap();
+        assert_eq!(counted, 1);
     }
 
     #[tokio::test]
