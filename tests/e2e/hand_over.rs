@@ -17,9 +17,6 @@ const POINT: &str = "CN-440300";
 /// The name of letters of every member who has not consented to anything.
 const PRIVATE_NAME: &str = "Zong Clandestinely";
 const PRIVATE_MARK: &str = "clandestinel";
-const POINT_REGION: &str = "440300";
-const QUESTION: &str = "where to live near the new office";
-const FILE: &str = "a note of one piece";
 /// A first copy of everything, 12 letters and a few seconds of looking around, on a busy machine.
 const MOVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(90);
 
@@ -165,87 +162,6 @@ async fn a_former_host_keeps_no_byte_of_what_only_the_point_may_know() {
     assert_eq!(hand_over_state(&host).await, "cleared");
     assert_eq!(traces(&files, &marks), [""; 0]);
     cluster.yizhand("verify", HOST, &[]).await.expect_code(exit::DONE);
-}
-
-/// Asks for help where the point answers, with a file.
-async fn ask_for_help(cluster: &Cluster, at: &str) -> (String, String) {
-    let file = scratch(cluster).join("note.txt");
-    fs::write(&file, FILE).expect("a file");
-    let mut call = vec!["help", "submit", "--category", "housing", "--region", POINT_REGION];
-    call.extend(["--country", "CN", "--lang", "en", "--text", QUESTION, "--attach"]);
-    let file = text(&file);
-    call.push(&file);
-    let asked = cluster.visitor(at).ask(&call).await;
-    assert_eq!(asked["owner"], POINT, "{asked}");
-    let word = |key: &str| asked[key].as_str().expect("a word").to_owned();
-    (word("reference"), word("code"))
-}
-
-/// The desk reads the question and its file, and the client follows it by its code.
-async fn assert_answers(cluster: &Cluster, desk: &Client, (reference, code): &(String, String)) {
-    let opened = desk.ask(&["desk", "show", reference]).await;
-    assert_eq!(opened["content"]["text"], QUESTION, "{opened}");
-    let id = opened["content"]["attachments"][0]["id"].as_str().expect("a file").to_owned();
-    let to = text(&scratch(cluster).join("out.txt"));
-    let read = ["desk", "attachment", reference, &id, "--to", &to];
-    eventually("the file is there", MOVED_WITHIN, async || {
-        desk.run(&read).await.code == exit::DONE
-    })
-    .await;
-    assert_eq!(fs::read_to_string(&to).expect("a file"), FILE);
-    fs::remove_file(&to).expect("a file");
-    let track = ["help", "track", reference, "--code", code];
-    let abroad = cluster.visitor("GB-LON");
-    eventually("the client follows it from London", MOVED_WITHIN, async || {
-        let answer = abroad.run(&track).await;
-        answer.code == exit::DONE && answer.json()["owner"] == POINT
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_people_have_with_a_hosted_point_goes_along() {
-    let mut cluster = hosting_network().await;
-    let host = cluster.admin(HOST).await;
-    let password = text(&cluster.password_file());
-    let account = ["user", "add", "--name", "clerk", "--role", "staff", "--point", POINT];
-    let with_password = ["--password-file", &password];
-    cluster
-        .yizhand_words(&account[..2], HOST, &[&account[2..], &with_password[..]].concat())
-        .await
-        .expect_code(exit::DONE);
-    let clerk = cluster.user(HOST, "clerk").await;
-    let asked = ask_for_help(&cluster, HOST).await;
-    assert_answers(&cluster, &clerk, &asked).await;
-
-    // What the point has sent goes on under its number, however long London was away.
-    cluster.cut_off("GB-LON");
-    cluster.join(POINT, HOST).await;
-    let own = cluster.admin(POINT).await;
-    eventually("the point has its records", MOVED_WITHIN, async || has_moved_in(&own).await).await;
-    cluster.rejoin("GB-LON");
-    let clerk = cluster.user(POINT, "clerk").await;
-    assert_answers(&cluster, &clerk, &asked).await;
-    eventually("the host has cleared it away", MOVED_WITHIN, async || {
-        hand_over_state(&host).await == "cleared"
-    })
-    .await;
-    let visitor = Client::new(
-        cluster.addresses(HOST).public,
-        &cluster.path(HOST).join("ca.pem"),
-        &scratch(&cluster).join("elsewhere"),
-    );
-    let login = ["login", "--name", "clerk", "--password-file", &password];
-    visitor.run(&login).await.expect_code(exit::REFUSED);
-    // Whoever asks within the same hour is read there too.
-    let again = ask_for_help(&cluster, HOST).await;
-    eventually("it is on the desk", MOVED_WITHIN, async || {
-        let queue = clerk.list(&["desk", "queue"]).await;
-        queue.iter().any(|one| one["reference"] == again.0)
-    })
-    .await;
-    assert_answers(&cluster, &clerk, &again).await;
-    cluster.agree().await;
 }
 
 #[tokio::test]

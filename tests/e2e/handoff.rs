@@ -275,7 +275,7 @@ async fn pieces(cluster: &Cluster, point: &str) -> i64 {
     count(cluster, point, "select count(*) from attachment_pieces").await
 }
 
-pub async fn count(cluster: &Cluster, point: &str, sql: &'static str) -> i64 {
+async fn count(cluster: &Cluster, point: &str, sql: &'static str) -> i64 {
     use sqlx::Connection;
     let file = cluster.path(point).join("yizhan.db");
     let address = format!("sqlite:{}?mode=ro", file.display());
@@ -749,52 +749,6 @@ async fn a_request_that_was_on_its_way_to_a_revoked_point_comes_back() {
         assert_eq!(word(&tracked, "owner"), "GB-LON");
     }
     cluster.yizhand("verify", "GB-LON", &[]).await.expect_code(exit::DONE);
-}
-
-/// There and back again, faster than a large file follows.
-#[tokio::test]
-async fn a_file_is_whole_after_its_request_went_there_and_back_at_once() {
-    let cluster = three().await;
-    let folder = crate::people::scratch(&cluster).join("files");
-    std::fs::create_dir_all(&folder).unwrap();
-    let note = folder.join("note.txt");
-    let words = "page after page of a long contract. ".repeat(150_000);
-    std::fs::write(&note, &words).unwrap();
-    let file = crate::people::text(&note);
-    let mut call = vec!["help", "submit", "--category", "legal", "--country", "GB"];
-    call.extend(["--city", "GBLON", "--lang", "en", "--text", "with a file", "--attach", &file]);
-    let asked = cluster.visitor("GB-LON").ask(&call).await;
-    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
-    let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
-    let opened = london.ask(&["desk", "show", reference]).await;
-    let file = word(&opened["content"]["attachments"][0], "id").to_owned();
-    let consent = ["help", "consent", reference, "--code", code];
-    // The line is thin, so that pieces are under way for a while.
-    let down = yizhan_tests::proxy::Direction::Down;
-    cluster.line("CN-440100").throttle(down, Some(128 * 1_024));
-    let id = offered(&london, reference).await;
-    cluster.visitor("GB-LON").ask(&consent).await;
-    until_state(&cluster, &guangzhou, &id, "offered").await;
-    guangzhou.ask(&["desk", "accept", &id]).await;
-    cluster.eventually("Guangzhou owns it", async || owns(&guangzhou, reference).await).await;
-    cluster
-        .eventually("some of the file has come", async || pieces(&cluster, "CN-440100").await > 2)
-        .await;
-    let back = ["desk", "handoff", reference, "--to", "GB-LON", "--summary", "back to you"];
-    let id = word(&guangzhou.ask(&back).await, "handoff").to_owned();
-    cluster.visitor("CN-440100").ask(&consent).await;
-    until_state(&cluster, &london, &id, "offered").await;
-    london.ask(&["desk", "accept", &id]).await;
-    cluster.eventually("London owns it again", async || owns(&london, reference).await).await;
-    cluster.line("CN-440100").throttle(down, None);
-    cluster
-        .eventually("the file is back, and Guangzhou has none", async || {
-            pieces(&cluster, "CN-440100").await == 0 && pieces(&cluster, "GB-LON").await == 83
-        })
-        .await;
-    let to = crate::people::text(&folder.join("out"));
-    london.ask(&["desk", "attachment", reference, &file, "--to", &to]).await;
-    assert!(std::fs::read_to_string(&to).unwrap() == words, "it is the file that was sent");
 }
 
 #[tokio::test]

@@ -20,7 +20,6 @@ mod erasure;
 mod escalation;
 mod exports;
 mod figures;
-mod forgetting;
 mod frozen;
 mod full_disk;
 mod hand_over;

@@ -91,7 +91,7 @@ pub async fn accounts(
     limit: u32,
 ) -> Result<Vec<(Account, String)>, StoreError> {
     let sql = "select id, name, role, point, created_us, disabled_us, member, otp_secret,
-                      password_given, password_hash
+                      password_given, password_by, confirmed_by, password_hash
                from accounts where point = $1 and name > $2 and role <> $3 order by name limit $4";
     let query = sqlx::query(sql).bind(home.as_str()).bind(after);
     let query = query.bind(Role::ProvincialAdmin.name()).bind(i64::from(limit));

@@ -18,7 +18,7 @@ const SEEDS_DEFAULT: u64 = 200;
 /// Below this a fault may by chance not have fired.
 const ALL_FIRE_FROM: u64 = 60;
 /// Seeds within which a planted defect has to be noticed.
-const NOTICED_WITHIN: u64 = 60;
+const NOTICED_WITHIN: u64 = 400;
 
 /// Defects put in on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
