@@ -92,7 +92,7 @@ fn on_disk(cluster: &Cluster, point: &str, marks: &[&str]) -> bool {
             }
             let bytes = std::fs::read(&path).unwrap_or_default();
             let has = |mark: &&str| bytes.windows(mark.len()).any(|part| part == mark.as_bytes());
-            if marks.iter().any(|mark| has(mark)) {
+            if marks.iter().any(has) {
                 return true;
             }
         }

@@ -72,7 +72,7 @@ impl DeskService for DeskApi {
                 v1::BreakGlassDeskRequestResponse { opened: None, approval: id.to_string() }
             }
             desk::Glass::Opened(opened) => {
-                v1::BreakGlassDeskRequestResponse { opened: Some(opened), approval: String::new() }
+                v1::BreakGlassDeskRequestResponse { opened: Some(*opened), approval: String::new() }
             }
         };
         Ok(Response::new(answer))

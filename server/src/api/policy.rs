@@ -33,7 +33,7 @@ const PURPOSE: &str = "yizhan-purpose";
 #[derive(Clone)]
 pub enum Callers {
     /// By session token; without one they are anonymous.
-    Sessions { accounts: Accounts, outside: Outside },
+    Sessions { accounts: Box<Accounts>, outside: Outside },
     /// By the certificate that the listener has checked.
     Certificates,
     /// Whoever could open the socket operates the node.
@@ -170,7 +170,8 @@ mod tests {
                 accounts.sign_in(role.name(), "long enough", "", NOW, random).await.unwrap();
             callers.push((role, Some(format!("Bearer {}", signed.token.reveal()))));
         }
-        let public = services(Callers::Sessions { accounts, outside: outside() });
+        let public =
+            services(Callers::Sessions { accounts: Box::new(accounts), outside: outside() });
         let local = services(Callers::Operator(point));
         let link = services(Callers::Certificates);
         for &(path, operation) in policy::RPCS {
@@ -197,7 +198,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
         let accounts = Accounts::new(db, [1; 32]);
-        let public = services(Callers::Sessions { accounts, outside: outside() });
+        let public =
+            services(Callers::Sessions { accounts: Box::new(accounts), outside: outside() });
         let ended = Some("Bearer AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
         let list = "/yizhan.v1.PointService/ListPoints";
         assert_eq!(code(&public, list, ended).await, Code::Unauthenticated as i32);

@@ -38,8 +38,10 @@ pub fn public(app: &App, authority: Fingerprint) -> Router {
         .add_service(health)
         .add_service(reflection)
         .add_service(before);
-    let callers =
-        Callers::Sessions { accounts: app.accounts.clone(), outside: app.outside.clone() };
+    let callers = Callers::Sessions {
+        accounts: Box::new(app.accounts.clone()),
+        outside: app.outside.clone(),
+    };
     let routes = super::records::add_to(routes, app);
     let routes = shelter(routes.prepare().into_axum_router(), Shelter::new(app.outside.clone()));
     // Browsers speak gRPC-Web; what is behind sees plain gRPC.

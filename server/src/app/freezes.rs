@@ -189,12 +189,12 @@ mod tests {
         let network = Audience::Network as u32;
         let notice =
             v1::FeedFrozen { audience: network, epoch_counter: 1, number: 9, ..Default::default() };
-        assert_eq!(hear("HK", notice.clone()).await, Verdict::Done);
+        assert_eq!(hear("HK", notice).await, Verdict::Done);
         let heard = freezes::list_heard(&mut app.db.reader().await.unwrap()).await.unwrap();
         assert_eq!(heard.len(), 1);
         assert_eq!((heard[0].point.as_str(), heard[0].number, heard[0].proved), ("HK", 9, false));
         // What nobody else can hold, nobody else can find at fault.
-        let private = v1::FeedFrozen { audience: Audience::Home as u32, ..notice.clone() };
+        let private = v1::FeedFrozen { audience: Audience::Home as u32, ..notice };
         assert_eq!(hear("HK", private).await, Verdict::Refused("NOT_ENTITLED"));
         let over = v1::FeedFrozen { over: true, ..notice };
         assert_eq!(hear("HK", over).await, Verdict::Done);

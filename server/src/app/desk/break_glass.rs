@@ -62,7 +62,7 @@ pub struct Asked {
 pub enum Glass {
     /// This approval is needed first; then the same is asked again, with the same reason.
     Asked(RecordId),
-    Opened(v1::GetDeskRequestResponse),
+    Opened(Box<v1::GetDeskRequestResponse>),
 }
 
 pub async fn break_glass(app: &App, caller: &Caller, asked: Asked) -> Result<Glass> {
@@ -84,7 +84,7 @@ pub async fn break_glass(app: &App, caller: &Caller, asked: Asked) -> Result<Gla
         }
         let stored = Stored::of(found)?;
         if handles(app, caller, Operation::BreakGlass, &stored) {
-            return Ok(Glass::Opened(open_here(app, caller, &stored, &reason).await?));
+            return Ok(Glass::Opened(Box::new(open_here(app, caller, &stored, &reason).await?)));
         }
     }
     let copy = find_copy(app, &reference, &homes).await?.filter(|(stored, deputy)| {
@@ -93,7 +93,7 @@ pub async fn break_glass(app: &App, caller: &Caller, asked: Asked) -> Result<Gla
     });
     if let Some((stored, deputy)) = copy {
         let opened = open_copy(app, caller, stored, &deputy, (&reason, asked.key_lost)).await?;
-        return Ok(Glass::Opened(opened));
+        return Ok(Glass::Opened(Box::new(opened)));
     }
     app.audit.refused(caller, Operation::BreakGlass, None, "not_found").await?;
     Err(not_found())

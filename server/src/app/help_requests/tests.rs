@@ -342,7 +342,7 @@ async fn of_calls_under_one_key_at_the_same_time_one_has_its_file() {
     let opened = desk::get(app, &admin(FOUNDER), &a, "").await.unwrap();
     let named = opened.content.unwrap().files[0].id.clone();
     let id = RecordId::parse(&opened.request.unwrap().id, "id").unwrap();
-    let taken = files::list_of(&mut *app.db.reader().await.unwrap(), id).await.unwrap();
+    let taken = files::list_of(&mut app.db.reader().await.unwrap(), id).await.unwrap();
     assert_eq!(taken.iter().map(ToString::to_string).collect::<Vec<_>>(), [named]);
     assert!(taken == [one] || taken == [two]);
 }
