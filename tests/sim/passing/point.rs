@@ -388,7 +388,6 @@ impl Point {
         };
         let kept_by = owned.as_ref().and_then(|(request, _)| request.kept_by.as_ref());
         let is_kept = kept_by.is_some_and(|point| !self.has_left(self.index_of(point)));
-        let is_kept = is_kept && !is(Defect::PassesOnWhatIsKept);
         let owned_here = owned.as_ref().map(|(request, _)| request);
         let mut known = Known { owned: owned_here, stub: stub.as_ref(), is_kept };
         if is(Defect::OldReleaseCounts) && matches!(said, Word::Release(_)) {
