@@ -30,7 +30,7 @@ use crate::{
         id::{PointCode, RecordId},
         kind::Kind,
         message,
-        policy::Operation,
+        policy::{Operation, Reach},
         text::Invalid,
         time::Time,
     },
@@ -106,6 +106,7 @@ pub async fn run(
         now,
         as_of: order.as_of.unwrap_or(now),
         home,
+        persons: caller.reach(Operation::CreateMember) != Reach::Nothing,
         with_cells: order.with_cells,
         token_key: people::token_key(app),
     };
@@ -116,6 +117,9 @@ pub async fn run(
     let mut committer = Committer::new(app.clone(), caller.clone(), served, order.dry_run);
     let mut report = Report::default();
     while let Some(batch) = read.recv().await {
+        // What a row is told of somebody who is here is a look, whether or not it goes in.
+        let met = batch.met.iter().map(|id| (Kind::MEMBER, *id));
+        app.audit.looked(caller, operation, met).await?;
         note(&mut report, &batch);
         let late = committer.take(batch).await?;
         note(&mut report, &late);
@@ -183,6 +187,7 @@ struct Reader {
 impl Reader {
     /// False: it broke off.
     fn read_all(mut self, settings: Settings) -> bool {
+        let persons = settings.persons;
         let mut reading = Reading::new(settings);
         let mut batch = Batch::default();
         let mut going = Progress::default();
@@ -201,6 +206,9 @@ impl Reader {
             // What cannot be looked up must not pass for what is not there.
             let mut is_blind = false;
             let mut lookup = |asked: Asked<'_>| {
+                if asked.is_of_persons() && !persons {
+                    return Vec::new();
+                }
                 let found = handle.block_on(stored(app, asked));
                 is_blind |= found.is_err();
                 found.unwrap_or_default()

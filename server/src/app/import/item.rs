@@ -166,6 +166,8 @@ pub struct Batch {
     pub rejected: Vec<Verdict>,
     pub ambiguous: Vec<Verdict>,
     pub remarks: Vec<Verdict>,
+    /// Members who are here and whom rows were held against.
+    pub met: Vec<RecordId>,
     pub counts: Counts,
 }
 

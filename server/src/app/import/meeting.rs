@@ -83,12 +83,16 @@ impl RowReader<'_, '_> {
         let stored = match self.meet(&home, &person) {
             Met::Doubt { field, matches } => {
                 let field = self.header.shown(field).to_owned();
-                let matches = matches.into_iter().map(|stored| stored.id).collect();
+                let matches: Vec<RecordId> = matches.into_iter().map(|stored| stored.id).collect();
+                batch.met.extend(&matches);
                 batch.doubt(self.file, self.row_number, &field, matches);
                 return Ok(Fate::Doubted);
             }
             Met::Nobody => None,
-            Met::One(stored) => Some(stored),
+            Met::One(stored) => {
+                batch.met.push(stored.id);
+                Some(stored)
+            }
         };
         if let Some(Stored { id, .. }) = &stored {
             self.check_consents(row, c, &home, *id, &person)?;

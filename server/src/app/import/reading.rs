@@ -63,6 +63,8 @@ pub struct Settings {
     pub as_of: Time,
     /// Home of persons whose rows name none.
     pub home: PointCode,
+    /// Whether the caller may enter persons. Whoever may not is not told either who is here.
+    pub persons: bool,
     /// Rows that stay out come back cell by cell.
     pub with_cells: bool,
     /// Makes the tokens that stand for persons in counts.
@@ -92,6 +94,17 @@ pub enum Asked<'a> {
     Grants(&'a PointCode, RecordId),
     /// Places of a member in groups.
     Places(&'a PointCode, RecordId),
+}
+
+impl Asked<'_> {
+    /// Is it answered with what only a home may know of its people?
+    pub fn is_of_persons(&self) -> bool {
+        match self {
+            Asked::Source(kind, _) => matches!(*kind, Kind::MEMBER | Kind::GRANT),
+            Asked::Like(..) | Asked::Grants(..) | Asked::Places(..) => true,
+            Asked::Point(_) | Asked::Cohort(_) => false,
+        }
+    }
 }
 
 /// Finds stored records.
@@ -311,6 +324,10 @@ impl Reading {
         let again = |last: Table| last == table && !table.is_of_persons();
         if self.last.is_some_and(|last| last > table || again(last)) {
             batch.reject(&head.name, 0, Invalid::new("", "table_out_of_order"));
+            return;
+        }
+        if table.is_of_persons() && !self.settings.persons {
+            batch.reject(&head.name, 0, Invalid::new("", "not_permitted"));
             return;
         }
         if head.columns.len() > NAMES_MAX || head.values.len() > NAMES_MAX {

@@ -32,6 +32,7 @@ fn code(text: &str) -> PointCode {
 
 fn settings(own: &str, nodes: &[&str]) -> Settings {
     Settings {
+        persons: true,
         network: "gd".into(),
         own: code(own),
         root: code("CN-440000"),
