@@ -416,6 +416,8 @@ impl Node {
         tasks.spawn(keep_running_if_leading(handing, jobs::handing_over::EVERY, leading(), stop()));
         let freezes = jobs::freezes::Freezes { app: app.clone() };
         tasks.spawn(keep_running_if_leading(freezes, jobs::freezes::EVERY, leading(), stop()));
+        let looks = jobs::looks::Looks { app: app.clone() };
+        tasks.spawn(keep_running_if_leading(looks, jobs::looks::EVERY, leading(), stop()));
         let recovery = jobs::recovery::Recovery { app: app.clone() };
         tasks.spawn(keep_running_if_leading(recovery, jobs::recovery::EVERY, leading(), stop()));
     }

@@ -180,7 +180,7 @@ mod tests {
         let node = founder_and_hong_kong().await;
         let app = &node.app;
         let hear = async |from: &str, notice: v1::FeedFrozen| {
-            let here = Here { keys: &app.keys, heads: &app.heads, now: Time(7) };
+            let here = Here::of(app, Time(7));
             let letter = Letter { kind: Some(letter::Kind::FeedFrozen(notice)) };
             let mut db = app.db.local().await.unwrap();
             let ends: (PointCode, PointCode) = (code(from), code(FOUNDER));

@@ -28,6 +28,7 @@ pub mod lanes;
 pub mod leading;
 pub mod ledgers;
 pub mod live;
+pub mod looks;
 pub mod members;
 pub mod moves;
 pub mod moving_in;

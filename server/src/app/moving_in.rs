@@ -246,7 +246,7 @@ async fn arrive(app: &App, db: &mut Connection, arrival: v1::HandedArrival) -> R
         return Ok(());
     }
     let now = Time(arrival.arrived_us.min(app.outside.now().0));
-    let here = Here { keys: &app.keys, heads: &app.heads, now };
+    let here = Here::of(app, now);
     let verdict = letters::act(&here, db, (&from, &app.keys.point), &letter).await?;
     if verdict != Verdict::Done {
         warn!(%from, ?verdict, "what had come at the former host is not taken here");

@@ -45,7 +45,7 @@ fn part(last: bool) -> HomeHandOver {
 
 async fn hand_over(node: &Node, part: HomeHandOver) -> Verdict {
     let app = &node.app;
-    let here = Here { keys: &app.keys, heads: &app.heads, now: app.outside.now() };
+    let here = Here::of(app, app.outside.now());
     let letter = Letter { kind: Some(letter::Kind::HomeHandOver(part)) };
     let mut db = app.db.local().await.unwrap();
     letters::act(&here, &mut db, (&code("HK"), &code(FOUNDER)), &letter).await.unwrap()
@@ -135,13 +135,13 @@ async fn what_goes_along_with_the_rows_is_taken_over_once_they_are_in() {
     assert_eq!(hand_over(&node, part(true)).await, Verdict::Done);
     let (app, home, hk) = (&node.app, code(FOUNDER), code("HK"));
     {
-        let here = Here { keys: &app.keys, heads: &app.heads, now: app.outside.now() };
+        let here = Here::of(app, app.outside.now());
         let mut db = app.db.local().await.unwrap();
         assert!(letters::is_moving_in(&here, &mut db, &home).await.unwrap());
         assert_eq!(parcels::count_outgoing(&mut db, &home, &hk).await.unwrap(), 0);
     }
     move_in(app).await.unwrap();
-    let here = Here { keys: &app.keys, heads: &app.heads, now: app.outside.now() };
+    let here = Here::of(app, app.outside.now());
     let mut db = app.db.local().await.unwrap();
     assert!(!letters::is_moving_in(&here, &mut db, &home).await.unwrap());
     let first = parcels::first_of(&mut db, &home).await.unwrap().expect("a parcel");

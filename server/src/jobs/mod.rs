@@ -13,6 +13,7 @@ pub mod help_posting;
 pub mod home_figures;
 pub mod leading;
 pub mod ledgers;
+pub mod looks;
 pub mod moves;
 pub mod notices;
 pub mod receipts;

@@ -244,7 +244,8 @@ impl Office {
         let verdict = match letter {
             Ok(letter) => {
                 let now = self.parts.outside.now();
-                let here = Here { keys, heads: &self.parts.heads, now };
+                let (dialect, seed) = (self.parts.database.dialect, self.parts.outside.random());
+                let here = Here { keys, heads: &self.parts.heads, now, dialect, seed };
                 if !letters::is_of_hand_over(letter)
                     && letters::is_moving_in(&here, db, &series.to).await?
                 {

@@ -6,8 +6,9 @@ use prost::Message;
 use tracing::{info, warn};
 use yizhan_proto::v1::{self, Letter, letter::Kind};
 
-use super::{handoff, help, words};
+use super::{handoff, help, looks, words};
 use crate::{
+    app::App,
     domain::{
         audience::{Audience, FeedId},
         id::{PointCode, RecordId},
@@ -23,6 +24,7 @@ use crate::{
     link::frame::Unpacker,
     store::{
         StoreError,
+        dialect::Dialect,
         freezes::{self, Heard},
         hand_overs::{self, Arriving, Stage},
         parcels::{self, Connection, Extent, Receipt},
@@ -48,6 +50,16 @@ pub struct Here<'a> {
     pub keys: &'a Keyring,
     pub heads: &'a Heads,
     pub now: Time,
+    pub dialect: Dialect,
+    /// Anything unpredictable.
+    pub seed: [u8; 32],
+}
+
+impl<'a> Here<'a> {
+    pub fn of(app: &'a App, now: Time) -> Here<'a> {
+        let (dialect, seed) = (app.db.dialect, app.outside.random());
+        Here { keys: &app.keys, heads: &app.heads, now, dialect, seed }
+    }
 }
 
 /// Letters of one subject take effect in the order in which they were written; empty: in any order.
@@ -77,7 +89,8 @@ pub fn subject(letter: &Letter) -> Vec<u8> {
             | Kind::HeadsQuestion(_)
             | Kind::HeadsAnswer(_)
             | Kind::ReleasesQuestion(_)
-            | Kind::ReleasesAnswer(_),
+            | Kind::ReleasesAnswer(_)
+            | Kind::Looks(_),
         )
         | None => return Vec::new(),
     };
@@ -129,6 +142,7 @@ pub async fn act(
         Some(Kind::AreaWord(word)) => words::arrive_areas(here, db, (from, to), word).await,
         Some(Kind::HomeHandOver(part)) => hand_over(here, db, (from, to), part).await,
         Some(Kind::FeedFrozen(notice)) => enter_freeze(here, db, (from, to), notice).await,
+        Some(Kind::Looks(looks)) => looks::enter(here, db, (from, to), looks).await,
         // A kind that a newer version has added.
         None => Ok(Verdict::Refused("UNKNOWN_KIND")),
     }

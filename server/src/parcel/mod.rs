@@ -10,6 +10,7 @@ mod handoff;
 mod help;
 mod lanes;
 pub mod letters;
+pub mod looks;
 pub mod office;
 pub mod questions;
 pub mod receipts;

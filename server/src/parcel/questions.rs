@@ -283,7 +283,8 @@ impl Questions {
                 | Kind::HelpLookupAnswer(_)
                 | Kind::HeadsAnswer(_)
                 | Kind::ReleasesAnswer(_)
-                | Kind::FeedFrozen(_),
+                | Kind::FeedFrozen(_)
+                | Kind::Looks(_),
             )
             | None => None,
         }

@@ -233,6 +233,20 @@ pub async fn after(db: &mut AnyConnection, after: u64, limit: usize) -> Result<V
     Ok(sqlx::query_as(sql).bind(after as i64).bind(limit as i64).fetch_all(db).await?)
 }
 
+/// The last line that was looked through for what other homes are to be told.
+pub async fn looks_told(db: &mut AnyConnection) -> Result<u64> {
+    let sql = "select number from looks_told where id = 1";
+    let row = sqlx::query(sql).fetch_optional(db).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get::<i64, _>(0))? as u64)
+}
+
+pub async fn set_looks_told(db: &mut AnyConnection, number: u64) -> Result<()> {
+    let sql = "insert into looks_told (id, number) values (1, $1)
+               on conflict (id) do update set number = excluded.number";
+    sqlx::query(sql).bind(number as i64).execute(db).await.map_err(failed)?;
+    Ok(())
+}
+
 /// Adds to what a user has exported on a day, unless that is then more than `most`; says how many
 /// rows it would be.
 pub async fn add_exported(

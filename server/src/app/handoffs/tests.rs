@@ -41,7 +41,7 @@ const VICTIM: RecordId = RecordId([10; 16]);
 /// A letter of a point arrives here.
 async fn arrive(node: &Node, from: &str, kind: letter::Kind) -> Verdict {
     let app = &node.app;
-    let here = Here { keys: &app.keys, heads: &app.heads, now: app.outside.now() };
+    let here = Here::of(app, app.outside.now());
     let mut db = app.db.local().await.unwrap();
     let letter = Letter { kind: Some(kind) };
     letters::act(&here, &mut db, (&code(from), &code(FOUNDER)), &letter).await.unwrap()
