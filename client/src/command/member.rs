@@ -553,6 +553,7 @@ async fn copies(node: &Node, id: String) -> Result<Answer> {
             "points": certificate.points,
             "receipts": certificate.receipts,
             "state": certificate.state,
+            "exceptions": certificate.exceptions.iter().map(member::exception).collect::<Vec<_>>(),
         });
     }
     Ok(Answer::shaped(document, "copies", COPY_COLUMNS))

@@ -481,6 +481,16 @@ pub fn copy(copy: &v1::MemberCopy) -> Value {
         "receipt": receipt,
         "purpose": copy.purpose,
         "basis": copy.basis,
+        "grant": copy.grant,
+    })
+}
+
+/// A point that an erasure cannot reach any more.
+pub fn exception(exception: &v1::erasure_certificate::Exception) -> Value {
+    json!({
+        "point": exception.point,
+        "reason": exception.reason,
+        "since": time(exception.since_time.as_ref()),
     })
 }
 

@@ -30,6 +30,8 @@ pub enum State {
     Pending,
     /// It is removed, and the point's receipt covers that.
     Scrubbed,
+    /// The point was put out of the network before it confirmed a removal: what it has is beyond reach.
+    Revoked,
 }
 
 impl State {
@@ -38,6 +40,7 @@ impl State {
             State::Held => "held",
             State::Pending => "pending",
             State::Scrubbed => "scrubbed",
+            State::Revoked => "revoked",
         }
     }
 }
@@ -80,7 +83,7 @@ impl Copies {
                 continue;
             };
             let (removed, sequence) = (version.row.removed, version.row.sequence);
-            copies.extend(self.of_version(feed, removed, sequence).await?);
+            copies.extend(self.of_version(id, feed, removed, sequence).await?);
         }
         if copies.is_empty() {
             return Err(Error::NotFound { noun: "record" });
@@ -91,6 +94,7 @@ impl Copies {
 
     async fn of_version(
         &self,
+        id: RecordId,
         feed: &FeedId,
         removed: bool,
         sequence: Sequence,
@@ -106,6 +110,14 @@ impl Copies {
         let others = others.filter(|point| **point != self.keys.point);
         let holders =
             others.filter(|point| feed.audience.is_shared() && roster.may_node_hold(point, feed));
+        let gone = roster.points().filter_map(|entry| Some((entry, entry.revoked.as_ref()?.at)));
+        let gone = gone.filter(|(entry, at)| {
+            let had_node = entry.host.is_none() && !entry.nodes.is_empty();
+            let held = feed.audience.is_shared() && roster.may_have_held(&entry.code, feed);
+            // Whoever came later was never shown to it.
+            had_node && held && (id.created_ms() as i64) * 1_000 < at.0
+        });
+        let mut copies = Vec::new();
         let copy_at = |point: &PointCode| {
             let covers = |receipt: &&Receipt| receipt.extent.covers(held.epoch.counter, sequence);
             let receipt = receipts.iter().find(|receipt| receipt.point == *point).filter(covers);
@@ -118,7 +130,15 @@ impl Copies {
             let (point, home) = (point.clone(), feed.home.clone());
             CopyAt { point, home, audience: feed.audience, state, since, receipt }
         };
-        Ok(std::iter::once(&self.keys.point).chain(holders).map(copy_at).collect())
+        copies.extend(std::iter::once(&self.keys.point).chain(holders).map(copy_at));
+        copies.extend(gone.map(|(entry, at)| {
+            let copy = copy_at(&entry.code);
+            match copy.state {
+                State::Scrubbed => copy,
+                _ => CopyAt { state: State::Revoked, since: Some(at), ..copy },
+            }
+        }));
+        Ok(copies)
     }
 
     /// When the seal that first covered a row was made, as far as seals are remembered.

@@ -24,6 +24,7 @@ named! {
     ExecutedHere = 5 "executed_here",
     Receipts = 6 "receipts",
     Complete = 7 "complete",
+    CompleteWithExceptions = 8 "complete_with_exceptions",
 }
 
 /// What may happen to an erasure.
@@ -39,6 +40,8 @@ pub enum ErasureMove {
     Confirm {
         receipts: usize,
         points: usize,
+        /// Points that cannot be asked any more.
+        exceptions: usize,
     },
 }
 
@@ -51,14 +54,19 @@ impl ErasureState {
             (IdentityChecked | Previewed, Preview) => Ok(Previewed),
             (Previewed, Order) => Ok(Ordered),
             // After a restore it is executed again.
-            (Ordered | ExecutedHere | Receipts | Complete, Execute) => Ok(ExecutedHere),
-            (ExecutedHere | Receipts, Confirm { receipts: 0, points }) if points > 0 => {
+            (Ordered | ExecutedHere | Receipts | Complete | CompleteWithExceptions, Execute) => {
                 Ok(ExecutedHere)
             }
-            (ExecutedHere | Receipts, Confirm { receipts, points }) if receipts < points => {
+            (ExecutedHere | Receipts, Confirm { receipts: 0, points, .. }) if points > 0 => {
+                Ok(ExecutedHere)
+            }
+            (ExecutedHere | Receipts, Confirm { receipts, points, .. }) if receipts < points => {
                 Ok(Receipts)
             }
-            (ExecutedHere | Receipts | Complete, Confirm { .. }) => Ok(Complete),
+            (
+                ExecutedHere | Receipts | Complete | CompleteWithExceptions,
+                Confirm { exceptions, .. },
+            ) => Ok(if exceptions == 0 { Complete } else { CompleteWithExceptions }),
             _ => Err(Invalid::new("state", "move_refused").hint(self.ways())),
         }
     }
@@ -71,8 +79,8 @@ impl ErasureState {
             IdentityChecked => &[Previewed],
             Previewed => &[Previewed, Ordered],
             Ordered => &[ExecutedHere],
-            ExecutedHere | Receipts => &[ExecutedHere, Receipts, Complete],
-            Complete => &[ExecutedHere, Complete],
+            ExecutedHere | Receipts => &[ExecutedHere, Receipts, Complete, CompleteWithExceptions],
+            Complete | CompleteWithExceptions => &[ExecutedHere, Complete, CompleteWithExceptions],
         };
         ways_of(self.name(), next.iter().map(|state| state.name()))
     }
@@ -91,9 +99,10 @@ mod tests {
             (Preview, Previewed),
             (Order, Ordered),
             (Execute, ExecutedHere),
-            (Confirm { receipts: 0, points: 6 }, ExecutedHere),
-            (Confirm { receipts: 5, points: 6 }, Receipts),
-            (Confirm { receipts: 6, points: 6 }, Complete),
+            (Confirm { receipts: 0, points: 6, exceptions: 0 }, ExecutedHere),
+            (Confirm { receipts: 5, points: 6, exceptions: 1 }, Receipts),
+            (Confirm { receipts: 6, points: 6, exceptions: 1 }, CompleteWithExceptions),
+            (Confirm { receipts: 6, points: 6, exceptions: 0 }, Complete),
             (Execute, ExecutedHere),
         ] {
             state = state.after(step).unwrap();
@@ -101,6 +110,6 @@ mod tests {
         }
         assert!(Requested.after(Order).is_err(), "nobody is erased unasked");
         assert!(Previewed.after(Execute).is_err());
-        assert!(Ordered.after(Confirm { receipts: 1, points: 1 }).is_err());
+        assert!(Ordered.after(Confirm { receipts: 1, points: 1, exceptions: 0 }).is_err());
     }
 }

@@ -73,6 +73,13 @@ impl RecordId {
             uuid::Builder::from_unix_timestamp_millis(created_ms, &random).into_uuid().into_bytes(),
         )
     }
+
+    /// When the record was made, as its id says: milliseconds since 1970, 0 where nobody knew.
+    pub fn created_ms(self) -> u64 {
+        let mut ms = [0; 8];
+        ms[2..].copy_from_slice(&self.0[..6]);
+        u64::from_be_bytes(ms)
+    }
 }
 
 impl fmt::Display for RecordId {

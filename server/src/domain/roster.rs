@@ -278,13 +278,21 @@ impl Roster {
         if feed.audience == Audience::Roster {
             return true;
         }
-        let Some(home) = self.get(&feed.home) else { return false };
         if feed.audience == Audience::Public {
-            return true;
+            return self.get(&feed.home).is_some();
         }
-        let Some(holder) = self.get(point).filter(|entry| entry.revoked.is_none()) else {
-            return false;
-        };
+        self.get(point)
+            .is_some_and(|holder| holder.revoked.is_none() && self.entitles(holder, feed))
+    }
+
+    /// Would a point hold a feed if nobody had put it out of the network? What came before may still
+    /// lie there.
+    pub fn may_have_held(&self, point: &PointCode, feed: &FeedId) -> bool {
+        self.get(point).is_some_and(|holder| self.entitles(holder, feed))
+    }
+
+    fn entitles(&self, holder: &RosterEntry, feed: &FeedId) -> bool {
+        let Some(home) = self.get(&feed.home) else { return false };
         if holder.code == home.code || home.host.as_ref() == Some(&holder.code) {
             return true;
         }

@@ -11,15 +11,18 @@ use crate::{
         copies::{self, Copies, CopyAt},
         erasures::Erasure,
         error::{Error, Result},
-        moves, sight, transfers,
+        moves, records, sight, transfers,
     },
     domain::{
         audience::Audience,
+        disclosure,
         erasure::{ErasureMove, ErasureState},
-        grant::Purpose,
+        grant::{Grant, Purpose},
         id::{PointCode, RecordId},
         kind::Kind,
         policy::Operation,
+        roster::{BasisKind, Roster},
+        time::Time,
     },
     identity::caller::Caller,
     store::parcels::Receipt,
@@ -67,7 +70,13 @@ pub async fn list_copies(app: &App, caller: &Caller, id: RecordId) -> Result<Whe
                     erasure.map(|erasure| certificate(&erasure, &found, &sent)).transpose()?;
                 // The home's own record is no copy: it is what the copies are of.
                 let disclosed = found.into_iter().filter(|copy| copy.audience != Audience::Home);
-                let copies = disclosed.map(message).chain(sent).collect();
+                let (roster, grants) = (app.keys.roster(), grants(app, &home, id).await?);
+                let disclosed = disclosed.map(|copy| {
+                    let basis = basis(&roster, &copy);
+                    let grant = grants.get(purpose(copy.audience)).cloned().unwrap_or_default();
+                    message(copy, basis, grant)
+                });
+                let copies = disclosed.chain(sent).collect();
                 return Ok(Where { copies, certificate, moved_to });
             }
             Err(Error::NotFound { .. }) => {}
@@ -103,7 +112,12 @@ fn certificate(
     sent: &[v1::MemberCopy],
 ) -> Result<v1::ErasureCertificate> {
     let mut points: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut exceptions: BTreeMap<&str, Option<Time>> = BTreeMap::new();
     for copy in copies {
+        if copy.state == copies::State::Revoked {
+            exceptions.insert(copy.point.as_str(), copy.since);
+            continue;
+        }
         let is_gone = copy.state == copies::State::Scrubbed;
         *points.entry(copy.point.as_str()).or_insert(true) &= is_gone;
     }
@@ -111,7 +125,14 @@ fn certificate(
         *points.entry(&copy.point).or_insert(true) &= copy.state() == State::Scrubbed;
     }
     let receipts = points.values().filter(|done| **done).count();
-    let confirm = ErasureMove::Confirm { receipts, points: points.len() };
+    let confirm =
+        ErasureMove::Confirm { receipts, points: points.len(), exceptions: exceptions.len() };
+    let exceptions =
+        exceptions.into_iter().map(|(point, since)| v1::erasure_certificate::Exception {
+            point: point.to_owned(),
+            reason: copies::State::Revoked.name().to_owned(),
+            since_time: since.map(time_message),
+        });
     let state = ErasureState::ExecutedHere.after(confirm)?;
     Ok(v1::ErasureCertificate {
         order: erasure.order.to_string(),
@@ -119,6 +140,7 @@ fn certificate(
         points: points.len() as u32,
         receipts: receipts as u32,
         state: state.name().to_owned(),
+        exceptions: exceptions.collect(),
     })
 }
 
@@ -143,11 +165,45 @@ fn purpose(audience: Audience) -> &'static str {
     }
 }
 
-fn message(copy: CopyAt) -> v1::MemberCopy {
+/// The consents that count now, by purpose.
+async fn grants(
+    app: &App,
+    home: &PointCode,
+    id: RecordId,
+) -> Result<BTreeMap<&'static str, String>> {
+    let now = app.outside.now();
+    let mut counting = BTreeMap::new();
+    for found in records::grants_of(app, home, id).await? {
+        let grant: Grant = found.value::<v1::Grant, _>()?;
+        if disclosure::counts(&grant, now) {
+            counting.insert(grant.purpose.name(), found.row.id.to_string());
+        }
+    }
+    Ok(counting)
+}
+
+/// On what a point may have a copy that lies in a feed.
+fn basis(roster: &Roster, copy: &CopyAt) -> &'static str {
+    let ends = (roster.get(&copy.home), roster.get(&copy.point));
+    let (Some(home), Some(holder)) = ends else { return "" };
+    match copy.audience {
+        Audience::Domestic | Audience::Network if home.jurisdiction == holder.jurisdiction => {
+            BasisKind::SameJurisdiction.name()
+        }
+        Audience::Network => {
+            let declared = holder.basis_for(&home.code, home.jurisdiction);
+            declared.map_or("", |basis| basis.kind.name())
+        }
+        _ => "",
+    }
+}
+
+fn message(copy: CopyAt, basis: &str, grant: String) -> v1::MemberCopy {
     let state = match copy.state {
         copies::State::Held => State::Held,
         copies::State::Pending => State::Pending,
         copies::State::Scrubbed => State::Scrubbed,
+        copies::State::Revoked => State::Revoked,
     };
     v1::MemberCopy {
         point: copy.point.to_string(),
@@ -156,6 +212,7 @@ fn message(copy: CopyAt) -> v1::MemberCopy {
         since_time: copy.since.map(time_message),
         receipt: copy.receipt.map(receipt).unwrap_or_default(),
         purpose: purpose(copy.audience).to_owned(),
-        basis: String::new(),
+        basis: basis.to_owned(),
+        grant,
     }
 }

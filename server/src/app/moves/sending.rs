@@ -164,7 +164,9 @@ async fn is_clear(app: &App, noted: &Noted) -> Result<bool> {
         Err(error) => return Err(error),
     };
     // Its own rows are copies, too: they are gone once index and log are rewritten.
-    let is_gone = |copy: &copies::CopyAt| copy.state == copies::State::Scrubbed;
+    let is_gone = |copy: &copies::CopyAt| {
+        matches!(copy.state, copies::State::Scrubbed | copies::State::Revoked)
+    };
     Ok(sent_is_gone && cards.iter().all(is_gone))
 }
 

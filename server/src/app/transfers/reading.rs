@@ -38,6 +38,7 @@ pub async fn ledger(app: &App, home: &PointCode, member: RecordId) -> Result<Vec
             receipt: noted.transfer.receipt.clone(),
             purpose: Purpose::TransferTo.name().to_owned(),
             basis: noted.basis()?.name().to_owned(),
+            grant: noted.transfer.grant.clone(),
         });
     }
     Ok(copies)
