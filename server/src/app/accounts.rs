@@ -253,7 +253,7 @@ impl Accounts {
 
     /// Accounts by name, from just after `after` (empty: from the first).
     pub async fn list(&self, caller: &Caller, after: &str, limit: u32) -> Result<Vec<Account>> {
-        let point = match caller.may(Operation::ManageAccounts)? {
+        let point = match caller.may(Operation::ReadAccounts)? {
             Reach::Everything => None,
             _ => Some(caller.point().ok_or(Error::Denied)?.as_str()),
         };

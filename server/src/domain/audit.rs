@@ -64,7 +64,9 @@ impl AccessPurpose {
             | AssignHelpRequest | WorkHelpRequest => AccessPurpose::Help,
             ReadDeskFigures | SimulateRoutes => AccessPurpose::Statistics,
             ReadReport => AccessPurpose::Statistics,
-            ReadAudit | VerifyAudit | KeepNode | ManageAccounts => AccessPurpose::Security,
+            ReadAudit | VerifyAudit | KeepNode | ManageAccounts | ReadAccounts => {
+                AccessPurpose::Security
+            }
             _ => AccessPurpose::Service,
         }
     }

@@ -140,6 +140,8 @@ operations!(
     ChangePassword,
     /// List, add and disable accounts; change their roles.
     ManageAccounts,
+    /// Who has an account here, and with which roles.
+    ReadAccounts,
     /// See what waits for a second person, and agree to it.
     GiveApproval,
     /// Give an account the role of a provincial admin.
@@ -252,11 +254,13 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (ChangePassword, PointAdmin) => OwnPoint,
         (ChangePassword, Member | Volunteer | Staff | ProvincialAdmin | Auditor) => Own,
         (ManageAccounts, PointAdmin) => OwnPoint,
+        (ReadAccounts, PointAdmin | Auditor) => OwnPoint,
         (GrantProvincialAdmin, PointAdmin | ProvincialAdmin) => OwnPoint,
         (GiveApproval, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
-        (ChangePassword | ManageAccounts | GrantProvincialAdmin | GiveApproval, Operator) => {
-            Everything
-        }
+        (
+            ChangePassword | ManageAccounts | ReadAccounts | GrantProvincialAdmin | GiveApproval,
+            Operator,
+        ) => Everything,
 
         (ReadStatus, Client | Member | Volunteer) => Public,
         (ReadStatus, Staff | PointAdmin | ProvincialAdmin | Auditor | Operator) => Everything,
@@ -335,16 +339,16 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
 
         // Named, so that a new operation does not compile until somebody decides about it.
         (
-            ChangePassword | ManageAccounts | GrantProvincialAdmin | GiveApproval | ReadStatus
-            | OpenPoint | ProposePoint | EditPoint | ApproveAreas | ReadPointDetail | ReadCard
-            | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember | AccessMember
-            | ReadCopies | ReadGrants | ReadEvent | EditEvent | PublishEvent | CreateSeries
-            | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport | AskHomes | TryImport
-            | Import | Export | ExportMembers | ReadAudit | VerifyAudit | OpenLink | TransferMember
-            | MoveMember | DeclareBasis | AdmitPoint | RevokePoint | ReadPeers | KeepNode
-            | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest | WorkHelpRequest
-            | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent | BreakGlass
-            | ReceiveNotices,
+            ChangePassword | ManageAccounts | ReadAccounts | GrantProvincialAdmin | GiveApproval
+            | ReadStatus | OpenPoint | ProposePoint | EditPoint | ApproveAreas | ReadPointDetail
+            | ReadCard | ReadMember | CreateMember | EditMember | GiveConsent | EraseMember
+            | AccessMember | ReadCopies | ReadGrants | ReadEvent | EditEvent | PublishEvent
+            | CreateSeries | ReadOrgDetail | EditOrg | ReadGroup | EditGroup | ReadReport
+            | AskHomes | TryImport | Import | Export | ExportMembers | ReadAudit | VerifyAudit
+            | OpenLink | TransferMember | MoveMember | DeclareBasis | AdmitPoint | RevokePoint
+            | ReadPeers | KeepNode | ReadHelpRequest | ReplyHelpRequest | AssignHelpRequest
+            | WorkHelpRequest | ReadDeskFigures | SimulateRoutes | OfferHandoff | OverrideConsent
+            | BreakGlass | ReceiveNotices,
             _,
         ) => Nothing,
     }
@@ -371,7 +375,7 @@ pub const RPCS: &[(&str, Operation)] = &[
     ("/yizhan.v1.AccountService/SignOut", Operation::Arrive),
     ("/yizhan.v1.AccountService/GetCaller", Operation::Arrive),
     ("/yizhan.v1.AccountService/CreateUser", Operation::ManageAccounts),
-    ("/yizhan.v1.AccountService/ListUsers", Operation::ManageAccounts),
+    ("/yizhan.v1.AccountService/ListUsers", Operation::ReadAccounts),
     ("/yizhan.v1.AccountService/DisableUser", Operation::ManageAccounts),
     ("/yizhan.v1.AccountService/SetPassword", Operation::ChangePassword),
     ("/yizhan.v1.AccountService/ConfirmUser", Operation::ManageAccounts),
