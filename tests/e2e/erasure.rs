@@ -201,9 +201,24 @@ const AT_ONCE: usize = 8;
 /// Erasures of which it is measured how long the word of every point takes.
 const MEASURED: usize = 10;
 
+/// Marks of one person: the name and a skill, which cards show, and what only the home knows.
+const MARKS: usize = 6;
+
+fn marks_of(number: usize) -> [String; MARKS] {
+    std::array::from_fn(|kind| mark(number + kind * 10_000))
+}
+
 /// Makes a member who is shown in the whole network.
-async fn enter(node: &Node, person: &Person) -> String {
-    let document: document::member::Member = document::read(person.document()).expect("a member");
+async fn enter(node: &Node, number: usize) -> String {
+    let [name, skill, email, handle, subject, biography] = marks_of(number);
+    let person = Person { expertise: format!("{skill}x"), ..person(&name) };
+    let mut document = person.document();
+    document["email"] = json!(format!("{email}@example.org"));
+    document["handles"] = json!([{"service": "wechat", "value": handle}]);
+    document["study"] =
+        json!({"country": "GB", "subject": subject, "from_year": 2015, "to_year": 2018});
+    document["biographies"] = json!({"en": biography});
+    let document: document::member::Member = document::read(document).expect("a member");
     let member = Some(v1::Member::try_from(&document).expect("a member"));
     let request = v1::CreateMemberRequest { member, ..Default::default() };
     let made = node.members().create_member(request).await.expect("a member is made");
@@ -249,13 +264,9 @@ async fn many_are_erased_and_no_file_of_five_nodes_keeps_a_word_of_them() {
     let points = ["CN-440000", HOME, "GB-LON", "HK", "AU-SYD"];
     cluster.add_user(HOME, "second", "staff").await;
     let (home, second) = (cluster.caller(HOME, ADMIN).await, cluster.caller(HOME, "second").await);
-    let persons = (0..people).map(|number| Person {
-        expertise: format!("{}x", mark(number + 10_000)),
-        ..person(&mark(number))
-    });
-    let entering = futures::stream::iter(persons).map(|person| {
+    let entering = futures::stream::iter(0..people).map(|number| {
         let home = &home;
-        async move { enter(home, &person).await }
+        async move { enter(home, number).await }
     });
     let ids: Vec<String> = entering.buffered(AT_ONCE).collect().await;
     for point in points {
@@ -270,8 +281,15 @@ async fn many_are_erased_and_no_file_of_five_nodes_keeps_a_word_of_them() {
     }
     // A full-text index stores a word without the letters that it shares with its neighbour.
     let marks: Vec<String> =
-        (0..people).flat_map(|n| [mark(n), mark(n + 10_000)]).map(|m| m[4..].to_owned()).collect();
-    assert!(traces(&cluster.path("AU-SYD"), &marks).len() >= marks.len(), "a scan sees them");
+        (0..people).flat_map(marks_of).map(|mark| mark[4..].to_owned()).collect();
+    assert!(traces(&cluster.path(HOME), &marks).len() >= marks.len(), "a scan sees them");
+    let shown = |at: usize| marks_of(at)[..2].iter().map(|mark| mark[4..].to_owned()).collect();
+    let shown: Vec<String> = (0..people).flat_map(|at| -> Vec<String> { shown(at) }).collect();
+    let secret: Vec<String> = marks.iter().filter(|mark| !shown.contains(mark)).cloned().collect();
+    for point in points.into_iter().filter(|point| *point != HOME) {
+        assert!(traces(&cluster.path(point), &shown).len() >= shown.len(), "{point} has the cards");
+        assert_eq!(traces(&cluster.path(point), &secret), [""; 0], "and nothing else");
+    }
 
     cluster.cut_off("AU-SYD");
     let (measured, rest) = ids.split_at(MEASURED.min(ids.len()));

@@ -125,9 +125,43 @@ impl Error {
             Error::StorageFull => "磁盘空间不足",
             Error::Busy => "系统繁忙，请稍后再试",
             Error::Storage(_) => "存储失败",
+            Error::Precondition { reason, message } if !is_in_chinese(message) => {
+                return PRECONDITIONS_ZH
+                    .iter()
+                    .find(|(known, _)| known == reason)
+                    .map(|(_, zh)| *zh);
+            }
             Error::Invalid(_) | Error::Precondition { .. } => return None,
         })
     }
+}
+
+/// What the reasons mean whose messages are in English alone, for they name a point, a time or a cause.
+const PRECONDITIONS_ZH: [(&str, &str); 20] = [
+    ("APPROVAL_CLOSED", "已有他人作出决定"),
+    ("APPROVAL_EXPIRED", "未在期限内获得同意：请重新提出"),
+    ("EVENT_NOT_OVER", "活动尚未结束：结束之后才能登记为已举办"),
+    ("FOUNDING_POINT", "创始联络点不能移出网络"),
+    ("HANDLED_ELSEWHERE", "求助已由另一联络点受理：请写给该联络点"),
+    ("HANDOFF_OPEN", "已向一个联络点提出转交：请先撤回"),
+    ("IMPORT_BROKE_OFF", "导入中断：请重新导入，已写入的行保持不变"),
+    ("KEY_LOST", "本联络点的密钥打不开这一求助：请联系其代管联络点"),
+    ("MEMBER_HAS_ACCOUNT", "该成员已有账号：请先停用原账号"),
+    ("MOVE_OPEN", "该成员的转移正在办理：请先撤回"),
+    ("NOTHING_TO_RECOVER", "没有需要恢复的内容"),
+    ("NOT_SENT", "未能发往对方联络点：请稍后再试"),
+    ("NO_CASE_KEY", "名册中没有该联络点的求助密钥"),
+    ("NO_HANDOFF_ASKED", "没有人请求转交这一求助"),
+    ("NO_SEALED_CONTENT", "这一求助没有密封内容"),
+    ("OWNER_REACHABLE", "受理的联络点可以联系到：请向其服务台查询"),
+    ("OWN_APPROVAL", "提出者不能自己同意"),
+    ("POINT_CHANGED", "提出之后该联络点的登记已被更改：请重新提出"),
+    ("POINT_REVOKED", "该联络点已被移出网络，不能以此代码重新加入"),
+    ("TASK_UNKNOWN", "本版本不认识这一任务"),
+];
+
+fn is_in_chinese(text: &str) -> bool {
+    text.chars().any(|char| ('\u{4e00}'..='\u{9fff}').contains(&char))
 }
 
 fn since_text(since: &str) -> String {

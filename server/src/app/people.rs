@@ -11,6 +11,7 @@ use super::{
     events::put,
     groups,
     records::{self, Found},
+    sight,
 };
 use crate::{
     domain::{
@@ -25,8 +26,10 @@ use crate::{
         language::{Language, LocalTexts},
         member::Member,
         name::{Names, Script},
+        policy::Operation,
     },
     feed::change::Change,
+    identity::caller::Caller,
     wire::value::texts_message,
 };
 
@@ -75,12 +78,14 @@ pub fn display_names(names: &Names) -> LocalTexts {
 /// record; of others, names stay as they are and wait for a release.
 pub async fn identify(
     app: &App,
+    caller: &Caller,
     home: &PointCode,
     event: RecordId,
     plan: &mut v1::EventPlan,
     before: Option<&EventPlan>,
 ) -> Result<()> {
     let source = before.map_or("", |plan| plan.source.as_str());
+    let may_read = sight::homes(app, caller, Operation::ReadMember).contains(home);
     let Some(message) = &mut plan.event else { return Ok(()) };
     for appearance in &mut message.appearances {
         let known: Option<&Appearance> = before.and_then(|plan| {
@@ -97,6 +102,20 @@ pub async fn identify(
         }
         let id = RecordId::parse(&appearance.member, "plan.event.appearances.member")?;
         appearance.token = token_of(app, home, id).await?.to_vec();
+        if !may_read {
+            // Nobody learns a name by putting an id into a plan. What was known stays as it is.
+            let known = before.and_then(|plan| {
+                let mut all = plan.event.appearances.iter();
+                all.find(|known| appearance.token == known.token)
+            });
+            if let Some(known) = known {
+                appearance.display_names = texts_message(known.display_names.clone());
+                appearance.release =
+                    known.release.map(|release| release.record().to_string()).unwrap_or_default();
+                appearance.home = known.home.as_ref().map(PointCode::to_string).unwrap_or_default();
+            }
+            continue;
+        }
         let found = records::find(app, id).await?;
         let Some(member) =
             found.iter().find(|at| at.is(Kind::MEMBER, Audience::Home) && at.feed.home == *home)

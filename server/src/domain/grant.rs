@@ -171,9 +171,10 @@ pub fn is_withdrawn_lately(earlier: &Grant, purpose: Purpose, scope: &Scope, now
         && earlier.end_time.is_some_and(|end| now.0.saturating_sub(end.0) < REASK_AFTER_US)
 }
 
-/// Was this taken back? Who takes a profile back is not asked for a narrower one.
+/// Was this taken back? Who takes a profile back, or what had no limits, is not asked for a narrower one.
 fn is_withdrawal(earlier: &Grant, purpose: Purpose, scope: &Scope) -> bool {
-    let is_of_any_scope = matches!(purpose, Purpose::ProfileNetwork | Purpose::ProfilePublic);
+    let is_of_any_scope = matches!(purpose, Purpose::ProfileNetwork | Purpose::ProfilePublic)
+        || earlier.scope == Scope::Unlimited;
     earlier.state == GrantState::Withdrawn
         && earlier.purpose == purpose
         && (is_of_any_scope || earlier.scope == *scope)

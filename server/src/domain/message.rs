@@ -244,6 +244,11 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("url_malformed", "不是有效的网址", "is not a link"),
     ("used_before", "已被使用过", "was used before"),
     (
+        "web_is_the_persons_own",
+        "网上同意只能由本人作出：代为登记请用 desk 或 paper",
+        "is for the person alone: record what was said at the desk or signed on paper",
+    ),
+    (
         "webhook_host_not_allowed",
         "不在运维人员允许的主机之列",
         "names a host that the operator does not allow",

@@ -234,16 +234,15 @@ impl RosterEntry {
         self.bases.get(home).or_else(|| self.pair_bases.get(&jurisdiction))
     }
 
-    /// May the point hold a home's `network` feed? What is declared for the home itself decides. What is
-    /// declared for its jurisdiction denies all of them, or allows those whom it reaches; whom it does
-    /// not reach, and for whom nothing is declared, the point's own rule decides.
+    /// May the point hold a home's `network` feed? What is declared for the home itself decides, else what
+    /// is declared for its jurisdiction: whom that does not reach has none. Where nothing is declared,
+    /// the point's own rule decides.
     pub fn has_basis_for(&self, home: &RosterEntry) -> bool {
         let reaches = |basis: &Basis| basis.kind.reaches(&home.seat(), &self.seat());
         match (self.bases.get(&home.code), self.pair_bases.get(&home.jurisdiction)) {
             (Some(basis), _) => reaches(basis),
-            (None, Some(pair)) if pair.kind == BasisKind::Denied => false,
-            (None, Some(pair)) if reaches(pair) => true,
-            (None, _) => home.jurisdiction == self.jurisdiction || !self.listed_bases_only,
+            (None, Some(pair)) => reaches(pair),
+            (None, None) => home.jurisdiction == self.jurisdiction || !self.listed_bases_only,
         }
     }
 

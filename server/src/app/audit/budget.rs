@@ -8,7 +8,7 @@ use crate::{
     store::audit,
 };
 
-/// Rows of personal data that one user exports in a day; for more, two persons are needed.
+/// Rows of personal data that one user exports in a day.
 pub const EXPORT_ROWS_PER_DAY: i64 = 10_000;
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -32,7 +32,9 @@ impl Audit {
             false => Err(Error::Precondition {
                 reason: "EXPORT_BUDGET",
                 message: format!(
-                    "more than {EXPORT_ROWS_PER_DAY} rows in one day need a second person"
+                    "nobody takes out more than {EXPORT_ROWS_PER_DAY} rows of personal data in one day: narrow \
+                     the filter, or go on tomorrow (UTC) · 每人每天最多导出 {EXPORT_ROWS_PER_DAY} 行个人数据：\
+                     请缩小范围，或明天（UTC）再导出"
                 ),
             }),
         }

@@ -62,7 +62,7 @@ pub async fn create(
     }
     number(app, event, None).await?;
     new.source.clear();
-    people::identify(app, &home, id, &mut new, None).await?;
+    people::identify(app, caller, &home, id, &mut new, None).await?;
     let mut plan: EventPlan = new.try_into().map_err(|invalid: Invalid| invalid.under("plan"))?;
     hosts(app, &home, &mut plan, &[])?;
 
@@ -133,7 +133,7 @@ pub async fn update(
     number(app, event, known.issue.as_ref()).await?;
     changed.source.clone_from(&before.source);
     let home = found.feed.home.clone();
-    people::identify(app, &home, id, &mut changed, Some(&before)).await?;
+    people::identify(app, caller, &home, id, &mut changed, Some(&before)).await?;
     let mut plan: EventPlan =
         changed.try_into().map_err(|invalid: Invalid| invalid.under("plan"))?;
     let times = |event: &event::Event| (event.start_time, event.end_time);

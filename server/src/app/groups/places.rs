@@ -58,7 +58,7 @@ pub async fn enrol(app: &App, caller: &Caller, new: Enrolment) -> Result<v1::Gro
         let hint = "archived -> none";
         return Err(Invalid::new("group", "move_refused").hint(hint).into());
     }
-    let member = members::own(app, caller, Operation::EditGroup, new.member).await?;
+    let member = members::own(app, caller, Operation::EditMember, new.member).await?;
     let home = member.feed.home.clone();
     let earlier = of_member(app, &home, new.member, Some(group.row.id)).await?;
     for found in &earlier {
@@ -107,7 +107,7 @@ pub async fn move_place(
 ) -> Result<v1::GroupMember> {
     caller.may(Operation::EditGroup)?;
     let group = find(app, &sight(app, caller)?, group).await?;
-    let person = members::own(app, caller, Operation::EditGroup, member).await?;
+    let person = members::own(app, caller, Operation::EditMember, member).await?;
     let home = person.feed.home.clone();
     let (mut here, mut elsewhere) = (None, false);
     for found in of_member(app, &home, member, None).await? {

@@ -90,6 +90,10 @@ pub async fn give(
         new.asserted_by = home.to_string();
     }
     let grant: Grant = new.try_into().map_err(|invalid: Invalid| invalid.under("grant"))?;
+    if grant.given_via == GivenVia::Web && !caller.is_person(&home, member_id) {
+        // What a person clicks, a person clicks.
+        return Err(Invalid::new("grant.given_via", "web_is_the_persons_own").into());
+    }
     if grant.given_time > now {
         return Err(Invalid::new("grant.given_time", "consent_in_future").into());
     }

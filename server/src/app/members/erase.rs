@@ -93,6 +93,7 @@ pub async fn erase(app: &App, caller: &Caller, id: RecordId, wish: Wish) -> Resu
     check_identity(is_own, &wish.identity)?;
     let state = state.after(ErasureMove::CheckIdentity)?.after(ErasureMove::Preview)?;
     if wish.preview {
+        app.audit.looked(caller, Operation::EraseMember, [(Kind::MEMBER, id)]).await?;
         return Ok(Answer::Preview(preview(app, &home, id).await?));
     }
     if is_own {

@@ -42,7 +42,9 @@ pub async fn get(app: &App, caller: &Caller, id: RecordId) -> Result<Seen> {
         if let Some(home) = moved_to(app, &sight, id).await? {
             return Err(Error::NotHome { home: home.to_string() });
         }
-        app.audit.refused(caller, Operation::ReadMember, Some(id), "not_found").await?;
+        // Of somebody who was erased the audit keeps the order alone.
+        let asked = app.erasures.find(id).map_or(id, |erasure| erasure.order);
+        app.audit.refused(caller, Operation::ReadMember, Some(asked), "not_found").await?;
         return Err(Error::NotFound { noun: "member" });
     };
     let mut home = best.feed.home.clone();
