@@ -7,7 +7,7 @@ use yizhan_tests::{
     cluster::{ADMIN, Cluster},
 };
 
-use crate::people::text;
+use crate::people::{text, traces};
 
 const POINT: &str = "CN-440000";
 /// Seconds of a step (RFC 6238).
@@ -35,6 +35,18 @@ fn base32(text: &str) -> Vec<u8> {
 
 async fn log_in(client: &Client, password: &str, code: &str) -> Answer {
     client.run(&["login", "--name", ADMIN, "--password-file", password, "--otp", code]).await
+}
+
+#[tokio::test]
+async fn neither_a_password_nor_a_session_lies_in_a_node_s_files() {
+    let cluster = Cluster::found(POINT).await;
+    let admin = cluster.admin(POINT).await;
+    let password = std::fs::read_to_string(cluster.password_file()).expect("a password");
+    let session = admin.session();
+    assert!(session.len() >= 32, "{session}");
+    let secrets = [password.trim().to_lowercase(), session.to_lowercase()];
+    admin.status().await;
+    assert_eq!(traces(&cluster.path(POINT), &secrets), [""; 0]);
 }
 
 #[tokio::test]

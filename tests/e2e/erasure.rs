@@ -4,14 +4,18 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use yizhan_client::{channel::Node, document};
 use yizhan_proto::v1;
 use yizhan_tests::{
     client::{Client, exit},
     cluster::{ADMIN, Cluster},
+    postgres::Postgres,
 };
 
-use crate::people::{self, NETWORK_PURPOSE, Person, own_account, person, scratch, text, traces};
+use crate::people::{
+    self, NETWORK_PURPOSE, Person, erase_by_two, own_account, person, scratch, text, traces,
+};
 
 const HOME: &str = "CN-440100";
 const NOBODY: &str = "01890000-0000-7000-8000-000000000001";
@@ -142,6 +146,54 @@ async fn a_person_orders_the_erasure_and_no_old_backup_undoes_it() {
     let wrong = ["login", "--name", "own", "--password-file", &password];
     assert_eq!(cluster.visitor(HOME).refused(&wrong).await, "SIGN_IN_FAILED");
     cluster.assert_faults_fired();
+}
+
+/// Tables of a PostgreSQL database of which a query returns one of these words, as text or as bytes.
+async fn tables_with(url: &str, marks: &[String]) -> Vec<String> {
+    let mut db = PgConnection::connect(url).await.expect("a connection");
+    let sql = "select table_name::text from information_schema.tables
+               where table_schema = 'public' and table_type = 'BASE TABLE'";
+    let tables: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut db).await.expect("tables");
+    assert!(tables.len() > 10, "{tables:?}");
+    let mut found = Vec::new();
+    for table in tables {
+        let held = AssertSqlSafe(format!(
+            "select count(*) from {table} as row where exists (select 1 from unnest($1::text[]) as mark
+               where strpos(lower(to_jsonb(row)::text), mark) > 0)"
+        ));
+        let hex = |mark: &String| mark.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let bytes = marks.iter().map(hex);
+        let words: Vec<String> = marks.iter().cloned().chain(bytes).collect();
+        let count: i64 =
+            sqlx::query_scalar(held).bind(words).fetch_one(&mut db).await.expect("a count");
+        if count > 0 {
+            found.push(table);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn on_postgresql_no_query_returns_who_was_erased() {
+    let (hub, home_url) = (Postgres::database().await, Postgres::database().await);
+    let mut cluster = Cluster::found_on("CN-440000", &hub).await;
+    cluster.join_on(HOME, "CN-440000", &home_url).await;
+    let (above, home) = (cluster.admin("CN-440000").await, cluster.admin(HOME).await);
+    let id = person("Vanishing").create_shown(&cluster, &home).await;
+    cluster.eventually("the hub has it", async || above.finds("Vanishing").await.len() == 1).await;
+    let marks = ["nishing".to_owned()];
+    for url in [&hub, &home_url] {
+        assert!(!tables_with(url, &marks).await.is_empty(), "a query sees who is there");
+    }
+    erase_by_two(&cluster, HOME, &id).await;
+    cluster
+        .eventually("both have confirmed", async || {
+            certificate(&home, &id).await == (2, 2, "complete".to_owned())
+        })
+        .await;
+    for url in [&hub, &home_url] {
+        assert_eq!(tables_with(url, &marks).await, [""; 0]);
+    }
 }
 
 #[tokio::test]

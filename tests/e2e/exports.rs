@@ -86,6 +86,36 @@ async fn an_export_opens_in_a_spreadsheet_and_runs_nothing() {
 }
 
 #[tokio::test]
+async fn another_point_takes_out_the_card_and_no_more() {
+    let mut cluster = Cluster::found("CN-440000").await;
+    cluster.join("HK", "CN-440000").await;
+    let (home, hk) = (cluster.admin("CN-440000").await, cluster.admin("HK").await);
+    let mut body = person("Outward").document();
+    body["phone"] = json!("+8613800138000");
+    body["email"] = json!("outward@example.org");
+    let file = document(&cluster, "member.json", &body);
+    let made = home.ask(&["member", "create", "--file", &file]).await;
+    let id = made["id"].as_str().expect("an id").to_owned();
+    home.ask(&["member", "consent", &id, "--purpose", NETWORK_PURPOSE]).await;
+    cluster.eventually("HK has it", async || hk.finds("Outward").await.len() == 1).await;
+    cluster.add_user("HK", "clerk", "staff").await;
+    let clerk = cluster.user("HK", "clerk").await;
+    for (at, client, knows) in [("home", &home, true), ("hk", &clerk, false)] {
+        for format in ["csv", "jsonl", "vcard"] {
+            let path = text(&scratch(&cluster).join(format!("{at}.{format}")));
+            client.ask(&["export", "member", "--format", format, "--to", &path]).await;
+            let taken = fs::read_to_string(&path).expect("a file");
+            assert!(taken.contains("Outward"), "{at} {format}: {taken}");
+            for secret in ["13800138000", "outward@example.org"] {
+                assert_eq!(taken.contains(secret), knows, "{at} {format}: {taken}");
+            }
+        }
+    }
+    let hers = clerk.list(&["audit", "list"]).await;
+    assert!(hers.iter().any(|line| line.to_string().contains("member rows=1")), "{hers:?}");
+}
+
+#[tokio::test]
 async fn what_was_taken_out_is_brought_in_again_and_changes_nothing() {
     let cluster = Cluster::found("CN-440000").await;
     let client = cluster.admin("CN-440000").await;

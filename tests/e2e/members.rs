@@ -61,6 +61,31 @@ async fn who_is_known_already_is_not_made_twice() {
 }
 
 #[tokio::test]
+async fn studies_and_affiliations_are_told_as_they_were_entered() {
+    let cluster = Cluster::found(HOME).await;
+    let home = cluster.admin(HOME).await;
+    let study = |from: u32, isced: u32| {
+        json!({"country": "GB", "org": "", "from_year": from, "to_year": from + 3,
+               "degree_isced": isced, "field_isced_f": "0714", "institution": "UCL",
+               "subject": "Electronics"})
+    };
+    let mut member = person("Studied").document();
+    member["study"] = study(2012, 7);
+    member["further_studies"] = json!([study(2016, 8)]);
+    member["affiliations"] = json!([{"point": "GB-LON", "from": "2018-09-01", "to": null}]);
+    let made = create(&cluster, &home, &member, &[]).await;
+    let id = made["id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
+    let known = home.ask(&["member", "get", &id]).await;
+    for key in ["study", "further_studies", "affiliations"] {
+        assert_eq!(known[key], member[key], "{key}");
+    }
+    assert_eq!(known["home"], HOME, "several affiliations, one home");
+    member["study"]["degree_isced"] = json!(9);
+    let wrong = create(&cluster, &home, &member, &[&id]).await;
+    assert_eq!(wrong["error"]["code"], "INVALID_ARGUMENT", "{wrong}");
+}
+
+#[tokio::test]
 async fn a_membership_rests_ends_and_does_not_begin_again_unasked() {
     let cluster = Cluster::found(HOME).await;
     let home = cluster.admin(HOME).await;
@@ -232,6 +257,10 @@ async fn whoever_looks_elsewhere_is_named_at_home() {
             })
         })
         .await;
+    // The same by the audit itself, as far as it is about the own record.
+    let own_lines = own.list(&["audit", "list"]).await;
+    assert!(own_lines.iter().any(|line| line["point"] == "GB-LON"), "{own_lines:?}");
+    assert!(own_lines.iter().all(|line| line["record"] == id.as_str()), "{own_lines:?}");
     let copies: Vec<Value> =
         held().await.into_iter().filter(|line| line["kind"] == "copy").collect();
     assert!(!copies.is_empty());

@@ -85,6 +85,14 @@ impl Client {
         Client { server: format!("https://{public}"), ca: ca.into(), home: home.into() }
     }
 
+    /// The token of this person's session, as the client keeps it.
+    pub fn session(&self) -> String {
+        let path = self.home.join("yizhan").join("profiles.toml");
+        let profiles = fs::read_to_string(&path).expect("a signed-in client's profiles");
+        let mut lines = profiles.lines().filter_map(|line| line.trim().strip_prefix("token = "));
+        lines.next().expect("a token").trim_matches('"').to_owned()
+    }
+
     /// Runs a command, whatever comes of it.
     pub async fn run<S: AsRef<str>>(&self, arguments: &[S]) -> Answer {
         let mut command = Command::new(binaries::yizhan());

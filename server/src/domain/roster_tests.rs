@@ -246,9 +246,22 @@ fn a_strict_point_needs_a_basis_that_reaches_it_from_other_jurisdictions_alone()
 }
 
 #[test]
+fn whom_a_declared_basis_does_not_reach_has_none() {
+    let mut roster = roster();
+    let mut edi = roster.get(&code("GB-EDI")).unwrap().clone();
+    assert!(roster.may_hold(&code("GB-EDI"), &feed("CN-440000", Audience::Network)));
+    let bay = Basis { kind: BasisKind::GbaScHk, reference: "SC-7".into() };
+    edi.pair_bases.insert("CN".parse().unwrap(), bay);
+    roster.put(edi);
+    assert!(!roster.may_hold(&code("GB-EDI"), &feed("CN-440000", Audience::Network)));
+    assert!(roster.may_hold(&code("GB-EDI"), &feed("CN-440000", Audience::Public)));
+}
+
+#[test]
 fn a_revoked_point_gets_what_anybody_gets() {
     let mut roster = roster();
     revoke(&mut roster, "GB-EDI");
+    assert!(roster.may_have_held(&code("GB-EDI"), &feed("GB-LON", Audience::Network)));
     assert!(roster.may_hold(&code("GB-EDI"), &feed("GB-LON", Audience::Public)));
     assert!(!roster.may_hold(&code("GB-EDI"), &feed("GB-LON", Audience::Network)));
     assert!(!roster.may_hold(&code("GB-EDI"), &feed("GB-EDI", Audience::Home)));
