@@ -21,7 +21,7 @@ use yizhan_tests::{
     waiting::eventually,
 };
 
-use crate::people::person;
+use crate::people::{erase_by_two, person};
 
 const PROVINCE: &str = "CN-440000";
 const POINT: &str = "CN-440100";
@@ -181,4 +181,21 @@ async fn a_point_with_two_nodes_loses_nothing_when_the_leader_is_killed() {
     for name in [POINT, BESIDE, PROVINCE] {
         cluster.yizhand("verify", name, &[]).await.expect_code(exit::DONE);
     }
+
+    // Whom one of them erases, the other's ledger outside the database knows too.
+    let gone = person("Afterwards's Neighbour").create(&cluster, &back).await;
+    erase_by_two(&cluster, leader, &gone).await;
+    assert_eq!(survivor.refused(&["member", "get", &gone]).await, "NOT_FOUND");
+    let digits: Vec<u8> = gone.bytes().filter(|digit| *digit != b'-').collect();
+    let id: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).expect("digits"), 16).expect("hex"))
+        .collect();
+    eventually("both keep the order", TAKEN_OVER_WITHIN, async || {
+        [leader, follower].iter().all(|name| {
+            let ledger = std::fs::read(cluster.path(name).join("erasures")).unwrap_or_default();
+            ledger.windows(id.len()).any(|window| window == id)
+        })
+    })
+    .await;
 }

@@ -81,6 +81,9 @@ async fn a_copy_goes_where_person_and_basis_allow_and_no_further() {
             yunfu.refused(&send).await == "BASIS_SCOPE"
         })
         .await;
+    // A move takes everything along: it needs the same.
+    let moving = ["member", "move", &other, "--to", "HK"];
+    assert_eq!(yunfu.refused(&moving).await, "BASIS_SCOPE");
     cluster
         .eventually("and in Guangzhou, which it does", async || {
             guangzhou.run(&send).await.code == exit::DONE
