@@ -7,7 +7,7 @@ use serde_json::json;
 use yizhan_client::sheet;
 use yizhan_tests::cluster::Cluster;
 
-use crate::people::{NETWORK_PURPOSE, demo_data, document, person, scratch, text};
+use crate::people::{NETWORK_PURPOSE, demo_data, document, own_account, person, scratch, text};
 
 #[tokio::test]
 async fn an_export_opens_in_a_spreadsheet_and_runs_nothing() {
@@ -111,6 +111,15 @@ async fn another_point_takes_out_the_card_and_no_more() {
             }
         }
     }
+    // The person takes out the own record, and nobody else's.
+    person("Another").create_shown(&cluster, &home).await;
+    let own = own_account(&cluster, "CN-440000", &id).await;
+    let path = text(&scratch(&cluster).join("own.vcf"));
+    let done = own.ask(&["export", "member", "--format", "vcard", "--to", &path]).await;
+    assert_eq!(done["rows"], 1, "{done}");
+    let card = fs::read_to_string(&path).expect("a card");
+    assert!(card.contains("Outward") && card.contains("13800138000"), "{card}");
+    assert_eq!(own.refused(&["export", "event"]).await, "DENIED");
     let hers = clerk.list(&["audit", "list"]).await;
     assert!(hers.iter().any(|line| line.to_string().contains("member rows=1")), "{hers:?}");
 }

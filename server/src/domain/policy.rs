@@ -322,6 +322,7 @@ pub fn reach(role: Role, operation: Operation) -> Reach {
         (TryImport, Staff | PointAdmin | ProvincialAdmin) => OwnPoint,
         (Import, PointAdmin | ProvincialAdmin) => OwnPoint,
 
+        (Export | ExportMembers, Member) => Own,
         (Export, Staff | PointAdmin | ProvincialAdmin) => Network,
         // The province counts people in reports, and takes no list of them along.
         (ExportMembers, Staff | PointAdmin) => Network,

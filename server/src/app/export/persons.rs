@@ -13,7 +13,7 @@ use crate::{
         kind::Kind,
         member::{Availability, MemberState, Role},
         name::{Order, Script},
-        policy::Operation,
+        policy::{Operation, Reach},
     },
     identity::caller::Caller,
     store,
@@ -73,7 +73,8 @@ const OF_HOMES: [&str; 24] = [
 /// The columns that some row can fill for this caller.
 pub fn columns(app: &App, caller: &Caller) -> Vec<&'static str> {
     let mut columns = OF_CARDS.to_vec();
-    if !sight::homes(app, caller, Operation::ReadMember).is_empty() {
+    let is_own = caller.reach(Operation::ExportMembers) == Reach::Own;
+    if is_own || !sight::homes(app, caller, Operation::ReadMember).is_empty() {
         columns.extend(OF_HOMES);
     }
     columns
@@ -88,17 +89,17 @@ pub async fn rows(
 ) -> Result<Vec<Cells>> {
     let homes = sight::homes(app, caller, Operation::ReadMember);
     let mut members = HashMap::new();
-    if !homes.is_empty() {
-        let is_inner = |one: &&v1::FoundMember| one.audience == Audience::Home.name();
-        let ids = found.iter().filter(is_inner).map(|one| RecordId::parse(&one.id, "id"));
-        let ids: Vec<RecordId> = ids.collect::<Result<_, _>>()?;
-        let readable = app.heads.readable_slots();
-        let mut db = app.db.reader().await?;
-        let stored = store::records::find_many(&mut db, app.db.dialect, &ids).await?;
-        for found in stored.into_iter().filter_map(|stored| Found::of(&readable, stored)) {
-            if found.is(Kind::MEMBER, Audience::Home) && homes.contains(&found.feed.home) {
-                members.insert(found.row.id.to_string(), found.message::<v1::Member>()?);
-            }
+    let is_inner = |one: &&v1::FoundMember| one.audience == Audience::Home.name();
+    let ids = found.iter().filter(is_inner).map(|one| RecordId::parse(&one.id, "id"));
+    let ids: Vec<RecordId> = ids.collect::<Result<_, _>>()?;
+    let readable = app.heads.readable_slots();
+    let mut db = app.db.reader().await?;
+    let stored = store::records::find_many(&mut db, app.db.dialect, &ids).await?;
+    for found in stored.into_iter().filter_map(|stored| Found::of(&readable, stored)) {
+        let home = &found.feed.home;
+        let may_read = homes.contains(home) || caller.is_person(home, found.row.id);
+        if found.is(Kind::MEMBER, Audience::Home) && may_read {
+            members.insert(found.row.id.to_string(), found.message::<v1::Member>()?);
         }
     }
     let row = |one: v1::FoundMember| {

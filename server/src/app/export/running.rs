@@ -8,10 +8,20 @@ use super::{
     consents, persons,
 };
 use crate::{
-    app::{App, error::Result, events, groups, members, orgs, points, series},
+    app::{
+        App,
+        error::{Error, Result},
+        events, groups, members, orgs, points, series,
+    },
     domain::{
-        code::named, event::EventState, group::GroupState, id::PointCode, member::Role,
-        point::PointState, policy::Operation, text::Invalid,
+        code::named,
+        event::EventState,
+        group::GroupState,
+        id::PointCode,
+        member::Role,
+        point::PointState,
+        policy::{Operation, Reach},
+        text::Invalid,
     },
     identity::caller::Caller,
 };
@@ -75,6 +85,8 @@ pub async fn run(
     caller.may(Operation::Export)?;
     if asked.kind == ExportKind::Member {
         caller.may(Operation::ExportMembers)?;
+    } else if caller.reach(Operation::Export) == Reach::Own {
+        return Err(Error::Denied);
     }
     let mut rows = 0;
     let done = send_all(app, caller, &asked, &pieces, &mut rows).await;
@@ -144,6 +156,10 @@ async fn page(
 ) -> Result<(Vec<Cells>, String)> {
     let page_size = PAGE;
     Ok(match asked.kind {
+        ExportKind::Member if caller.reach(Operation::ExportMembers) == Reach::Own => {
+            let own = members::own_item(app, caller).await?;
+            (persons::rows(app, caller, vec![own], columns).await?, String::new())
+        }
         ExportKind::Member | ExportKind::Grant | ExportKind::GroupMember => {
             let search = members::Search {
                 words: asked.words.clone(),

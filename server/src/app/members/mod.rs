@@ -28,7 +28,7 @@ pub(crate) use likeness::{check_new, like};
 pub(crate) use naming::follow as follow_names;
 pub(crate) use read::own;
 pub use read::{Seen, get};
-pub use search::{Search, search};
+pub use search::{Search, own_item, search};
 pub use write::{New, create, leave, update};
 pub(crate) use write::{change_with, commit_with};
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use yizhan_proto::v1;
 
-use super::read::{looked, rank_of};
+use super::read::{looked, own, rank_of};
 use crate::{
     app::{
         App, answers,
-        error::Result,
+        error::{Error, Result},
         live::{self, Wanted},
         records::{Found, Readable, at_one_home, has_left},
         scan::Scan,
@@ -257,6 +257,14 @@ async fn richest(
 
 fn is_received(found: &Found) -> bool {
     matches!(transfers::received(found), Ok(Some(_)))
+}
+
+/// The caller's own record, as a search would find it.
+pub async fn own_item(app: &App, caller: &Caller) -> Result<v1::FoundMember> {
+    let id = caller.member().ok_or(Error::NotFound { noun: "member" })?;
+    let found = own(app, caller, Operation::ReadMember, id).await?;
+    app.audit.looked(caller, Operation::ExportMembers, [(Kind::MEMBER, id)]).await?;
+    item(&found)
 }
 
 fn item(found: &Found) -> Result<v1::FoundMember> {
