@@ -88,6 +88,9 @@ pub fn of_view(view: &View) -> FeedState {
         Some(_) if view.unchecked.is_some() || view.is_disowned() => FeedState::Hidden,
         Some(_) if view.is_frozen() => FeedState::Frozen,
         Some(CopyState::Own) => FeedState::Own,
+        Some(CopyState::CatchingUp | CopyState::Current) if view.is_of_past_epoch() => {
+            FeedState::Stale
+        }
         Some(CopyState::CatchingUp) => FeedState::CatchingUp,
         Some(CopyState::Current) if view.lags() => FeedState::CatchingUp,
         Some(CopyState::Current) => FeedState::Current,

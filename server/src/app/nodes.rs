@@ -35,7 +35,7 @@ pub enum Standing {
     Current,
     /// Newer rows are known of and on their way.
     CatchingUp,
-    /// The home was not heard for long: what is newer is unknown.
+    /// The home was not heard for long, or has gone on in another epoch: what is newer is unknown.
     Stale,
     /// The home contradicted itself; the last verified state is served.
     Frozen,
@@ -153,7 +153,7 @@ fn standing(own: bool, view: &View, silent: bool) -> Standing {
         CopyState::Filling | CopyState::Indexing => Standing::Hidden("NOT_SEARCHABLE_YET"),
         CopyState::Retired => Standing::Hidden("RETIRED"),
         CopyState::Own | CopyState::Current | CopyState::CatchingUp if own => Standing::Own,
-        _ if silent => Standing::Stale,
+        _ if silent || view.is_of_past_epoch() => Standing::Stale,
         CopyState::CatchingUp => Standing::CatchingUp,
         CopyState::Own | CopyState::Current if view.lags() => Standing::CatchingUp,
         CopyState::Own | CopyState::Current => Standing::Current,
@@ -162,10 +162,13 @@ fn standing(own: bool, view: &View, silent: bool) -> Standing {
 
 #[cfg(test)]
 mod tests {
+    use yizhan_proto::v1::FeedState;
+
     use super::*;
     use crate::{
+        app::answers,
         domain::position::{Epoch, Sequence},
-        feed::heads::Held,
+        feed::heads::{Held, Position},
         store::Slot,
     };
 
@@ -188,6 +191,22 @@ mod tests {
         assert_eq!(standing(false, &holding(CopyState::Current), false), Standing::Current);
         assert_eq!(standing(false, &holding(CopyState::Current), true), Standing::Stale);
         assert_eq!(standing(false, &holding(CopyState::CatchingUp), false), Standing::CatchingUp);
+    }
+
+    #[test]
+    fn a_copy_of_an_epoch_that_is_over_is_stale_until_the_next_one_is_here() {
+        for state in [CopyState::Current, CopyState::CatchingUp] {
+            let mut view = holding(state);
+            view.stated = Some(Position { epoch: 2, number: 1 });
+            assert_eq!(standing(false, &view, false), Standing::Stale);
+            assert_eq!(answers::of_view(&view), FeedState::Stale);
+            view.contradicted = Some(1);
+            assert_eq!(standing(false, &view, false), Standing::Frozen);
+        }
+        let mut late = holding(CopyState::Current);
+        late.stated = Some(Position { epoch: 1, number: 1 });
+        assert_eq!(standing(false, &late, false), Standing::CatchingUp);
+        assert_eq!(answers::of_view(&late), FeedState::CatchingUp);
     }
 
     #[test]
