@@ -162,13 +162,23 @@ fn standing(own: bool, view: &View, silent: bool) -> Standing {
 
 #[cfg(test)]
 mod tests {
-    use yizhan_proto::v1::FeedState;
+    use yizhan_proto::v1::{FeedState, tombstone::Reason};
 
     use super::*;
     use crate::{
-        app::answers,
-        domain::position::{Epoch, Sequence},
-        feed::heads::{Held, Position},
+        app::{
+            answers,
+            samples::{FOUNDER, code, founder},
+        },
+        domain::{
+            id::RecordId,
+            kind::Kind,
+            position::{Epoch, Sequence},
+        },
+        feed::{
+            change::Change,
+            heads::{Held, Position},
+        },
         store::Slot,
     };
 
@@ -227,6 +237,35 @@ mod tests {
         let mut filling = holding(CopyState::Filling);
         filling.filling = filling.held.take();
         assert_eq!(standing(false, &filling, false), Standing::Hidden("NOT_VERIFIED_YET"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_kept_and_counted_and_its_feed_goes_on() {
+        let node = founder().await;
+        let app = &node.app;
+        let operator = Caller::Operator { point: code(FOUNDER) };
+        let quarantine = async || status(app, &operator).await.unwrap().quarantine;
+        assert_eq!(quarantine().await, 0);
+        let feed = FeedId::new(code(FOUNDER), Audience::Public);
+        let put = async |feed: &FeedId, kind: Kind, id: u8| {
+            let payload = b"\xff of another version".to_vec();
+            let change = Change::new().put(feed.clone(), kind, RecordId([id; 16]), payload);
+            app.writer.commit(change).await.unwrap();
+        };
+        put(&feed, Kind(9_999), 1).await;
+        put(&feed, Kind::EVENT, 2).await;
+        assert_eq!(quarantine().await, 2);
+        put(&app.keys.roster_feed(), Kind::ROSTER_POINT, 3).await;
+        assert_eq!(quarantine().await, 3, "of the roster too");
+        put(&app.keys.roster_feed(), Kind(9_999), 4).await;
+        assert_eq!(quarantine().await, 4);
+        assert!(app.keys.roster().get(&code(FOUNDER)).is_some(), "the rest of it counts");
+
+        app.writer
+            .commit(Change::new().remove(feed, RecordId([2; 16]), Reason::Withdrawn))
+            .await
+            .unwrap();
+        assert_eq!(quarantine().await, 3);
     }
 
     #[test]

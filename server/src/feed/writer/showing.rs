@@ -7,9 +7,14 @@ use super::{
     work::Work,
 };
 use crate::{
-    domain::{audience::FeedId, position::Sequence, roster::RosterEntry},
+    domain::{
+        audience::FeedId,
+        kind::Kind,
+        position::{Row, Sequence},
+    },
     feed::{heads::Held, statement},
     store::{Copy, CopyState, FeedStore, StoreError},
+    wire,
 };
 
 impl<S: FeedStore> Engine<S> {
@@ -87,7 +92,6 @@ impl<S: FeedStore> Engine<S> {
 
     /// Reads the roster from its copy and lets everybody check against it from now on.
     pub(super) async fn reload_roster(&mut self) -> Result<(), StoreError> {
-        use prost::Message;
         let feed = self.keys.roster_feed();
         let Some(held) = self.heads.find(&feed).and_then(|view| view.held) else { return Ok(()) };
         if !held.state.is_relayed() {
@@ -98,13 +102,15 @@ impl<S: FeedStore> Engine<S> {
         while let Some(page) = self.store.page(held.slot, after, 1_000, usize::MAX).await? {
             let Some(last) = page.rows.last() else { break };
             after = last.sequence;
-            for row in page.rows.iter().filter(|row| !row.removed) {
-                let entry = yizhan_proto::v1::RosterPoint::decode(row.payload.clone())
-                    .ok()
-                    .and_then(|message| RosterEntry::try_from(message).ok());
-                match entry {
-                    Some(entry) => entries.push(entry),
-                    None => warn!(id = %row.id, "roster entry cannot be read"),
+            // A kind that a newer version has added says nothing here.
+            let is_entry = |row: &&Row| !row.removed && row.kind == Kind::ROSTER_POINT;
+            for row in page.rows.iter().filter(is_entry) {
+                match wire::roster::read(&row.payload) {
+                    Ok(entry) => entries.push(entry),
+                    // It is entered, and counted, as a row that cannot be read.
+                    Err(invalid) => {
+                        warn!(id = %row.id, field = %invalid.field, "roster entry cannot be read");
+                    }
                 }
             }
         }
