@@ -132,7 +132,12 @@ fn report(app: &App, feed: FeedId, view: View, now: Time) -> FeedReport {
     let silent_ms = since(heard.unwrap_or(app.started));
     // What the home has named and nobody brings is missed from when it was named.
     let lacking_ms = view.lacking_since().map_or(0, since);
-    let standing = standing(own, &view, silent_ms.max(lacking_ms) > app.stale_after_ms);
+    let standing = match standing(own, &view, silent_ms.max(lacking_ms) > app.stale_after_ms) {
+        Standing::Hidden(_) if !own && view.held.is_none() && !app.keys.may_hold(&feed) => {
+            Standing::Hidden("NOT_ENTITLED")
+        }
+        standing => standing,
+    };
     let head_age_ms = heard.map(since);
     FeedReport { feed, view, standing, head_age_ms, frozen_at: Vec::new() }
 }
