@@ -12,7 +12,8 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{StoreError, dialect::Dialect};
+use super::{Entered, Slot, StoreError, dialect::Dialect, records};
+use crate::domain::position::Sequence;
 
 /// Connections that read at the same time, unless more are asked for.
 const READERS: u32 = 4;
@@ -219,6 +220,16 @@ impl Database {
             }
         }
         Ok(faults)
+    }
+
+    /// What is entered for the rows of a copy after `after` and up to `to`.
+    pub async fn entered(
+        &self,
+        slot: Slot,
+        after: Sequence,
+        to: Sequence,
+    ) -> Result<Entered, StoreError> {
+        records::entered(&mut *self.reader().await?, self.dialect, slot, after, to).await
     }
 
     /// Closes all connections; the log is checkpointed by the last one.

@@ -32,7 +32,7 @@ pub mod words;
 
 pub use seals::SEALS_KEPT;
 
-use std::future::Future;
+use std::{collections::BTreeSet, future::Future};
 
 use crate::domain::{
     audience::FeedId,
@@ -187,6 +187,17 @@ pub trait FeedStore: Clone + Send + Sync + 'static {
     fn changed(&self, turn: u64) -> impl Future<Output = Result<Changed, StoreError>> + Send {
         async move { Ok(Changed { turn, copies: Vec::new() }) }
     }
+}
+
+/// For which rows of a stretch something is entered.
+#[derive(Clone, Debug, Default)]
+pub struct Entered {
+    /// In the full-text index.
+    pub words: BTreeSet<Sequence>,
+    /// In the calendar.
+    pub events: BTreeSet<Sequence>,
+    /// Among the desk's requests and messages.
+    pub desk: BTreeSet<Sequence>,
 }
 
 /// Changes of a shared database.
