@@ -178,6 +178,11 @@ pub trait FeedStore: Clone + Send + Sync + 'static {
     /// Newest list of heads of each home: (encoded, when heard).
     fn statements(&self) -> impl Future<Output = Result<Vec<(Vec<u8>, i64)>, StoreError>> + Send;
 
+    /// Copies whose rows another version has entered. The simulator's memory enters none.
+    fn entered_otherwise(&self) -> impl Future<Output = Result<Vec<Copy>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// Do other nodes write here too?
     fn is_shared(&self) -> bool {
         false
@@ -259,6 +264,23 @@ pub trait FeedTx: Send {
         slot: Slot,
         entries: &[Entry],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Rows after `after` that are entered under a word, in sequence order. The simulator's memory enters
+    /// none.
+    fn entered_under(
+        &mut self,
+        _slot: Slot,
+        _word: &str,
+        _after: Sequence,
+        _limit: usize,
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// Notes that this version has entered the rows of a copy, where an earlier one had.
+    fn set_entered(&mut self, _slot: Slot) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 
     /// Puts rows aside, each in the place of an earlier one of the same record.
     fn stage(
