@@ -168,6 +168,15 @@ impl<S: FeedStore> Session<S> {
         let entitled =
             |feed: &FeedId| *feed == roster_feed || roster.may_node_hold(&self.peer.point, feed);
         self.announced.retain(|feed, _| entitled(feed));
+        let withdrawn: Vec<u64> = self
+            .served
+            .iter()
+            .filter(|(_, served)| !entitled(&served.feed))
+            .map(|(pull, _)| *pull)
+            .collect();
+        for pull in withdrawn {
+            self.withdraw(pull)?;
+        }
         for message in std::mem::take(&mut self.unchecked_statements) {
             self.statement(message).await;
         }

@@ -7,6 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use yizhan_proto::v1::{self, Frame, frame::Kind};
 
+mod entitled;
 mod frozen;
 
 use super::*;
