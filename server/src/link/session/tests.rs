@@ -9,6 +9,7 @@ use yizhan_proto::v1::{self, Frame, frame::Kind};
 
 mod entitled;
 mod frozen;
+mod relaying;
 
 use super::*;
 use crate::{
