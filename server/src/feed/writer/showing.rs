@@ -1,5 +1,7 @@
 //! After a commit: everybody may know. Marks first, then heads, then the roster that others check against.
 
+use std::sync::Arc;
+
 use tracing::{error, warn};
 
 use super::{
@@ -12,7 +14,7 @@ use crate::{
         kind::Kind,
         position::{Row, Sequence},
     },
-    feed::{heads::Held, statement},
+    feed::{heads::Held, seal::Seal, statement},
     store::{Copy, CopyState, FeedStore, StoreError},
     wire,
 };
@@ -126,6 +128,11 @@ impl<S: FeedStore> Engine<S> {
     fn disown(&self) {
         for (feed, view) in self.heads.all() {
             let seal = view.held.as_ref().and_then(|held| held.seal.clone());
+            let is_void =
+                |head: &Arc<Seal>| Some(head) != seal.as_ref() && self.keys.verify(head).is_err();
+            if view.head.as_ref().is_some_and(is_void) {
+                self.heads.update(&feed, |view| view.head = seal.clone());
+            }
             let Some(seal) = seal.filter(|seal| self.keys.is_disowned(seal)) else { continue };
             let counter = seal.statement().epoch.counter;
             if view.disowned < Some(counter) {

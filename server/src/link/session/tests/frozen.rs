@@ -1,6 +1,7 @@
 //! Homes that contradict themselves: how it is found out, who is blamed, and how it goes on.
 
 use super::*;
+use crate::domain::roster::Position;
 
 /// A seal of a state that nobody has.
 fn seal_of(feed: &FeedId, number: u64, digest: u8) -> Seal {
@@ -82,4 +83,27 @@ async fn a_frozen_roster_goes_on_under_another_issuer_alone() {
     assert!(!is_pulled(&leaf, &mut founder, &roster).await, "by who has contradicted itself");
     leaf.parts.keys.set_issuer(next.verifying_key());
     deliver(&leaf, &mut founder, sealed_by(&roster, 12, 3, &next)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_thief_has_announced_is_not_waited_for_once_its_key_is_out() {
+    let hub = hub_with_two_children().await;
+    let of_london = feed("GB-LON", Audience::Public);
+    let mut london = Hand::greet(&hub, "GB-LON").await;
+    let (good, page) = sealed_row(&of_london, 10);
+    deliver(&hub, &mut london, (good.clone(), page)).await;
+    let view = || hub.parts.heads.find(&of_london).unwrap();
+    let mut hongkong = Hand::greet(&hub, "HK").await;
+    hongkong.announce(&[&sealed_by(&of_london, 11, 9, &key("GB-LON")).0]).await;
+    eventually("an epoch is missed", || view().is_of_past_epoch()).await;
+
+    hub.enrol_as("GB-LON", |entry| {
+        let last = Position { epoch: 1, sequence: good.statement().sequence.0 };
+        entry.seal_keys[0].limit = Some(Limit::from([(Audience::Public, last)]));
+        let public = key("another").verifying_key().to_bytes();
+        entry.seal_keys.push(SealKey { public, from_epoch: 2, limit: None });
+    })
+    .await;
+    eventually("nobody can have sealed it", || !view().is_of_past_epoch()).await;
+    assert!(view().readable().is_some() && !view().lags());
 }
