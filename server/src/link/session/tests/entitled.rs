@@ -93,11 +93,7 @@ async fn a_pull_ends_where_the_right_to_it_does() {
     london.say(Kind::Credit(v1::Credit { bytes: 1 })).await;
     london.until_pong().await;
 
-    hub.enrol_as("GB-LON", |entry| {
-        let basis = Basis { kind: BasisKind::Denied, reference: String::new() };
-        entry.bases.insert("CN-440000".parse().unwrap(), basis);
-    })
-    .await;
+    declare(&hub, BasisKind::Denied).await;
     let ended = async { while !london.paged(7).await.gone {} };
     tokio::time::timeout(SOON, ended).await.expect("it is told");
     london.say(Kind::Credit(v1::Credit { bytes: 1 << 20 })).await;
@@ -105,4 +101,30 @@ async fn a_pull_ends_where_the_right_to_it_does() {
     while !london.paged(8).await.reaches_seal {}
     let said = london.until_pong().await;
     assert_eq!(pages(&said), 0, "{said:?}");
+}
+
+/// Says on what basis London may hold what the hub has for the network.
+async fn declare(hub: &Node, kind: BasisKind) {
+    hub.enrol_as("GB-LON", |entry| {
+        let basis = Basis { kind, reference: String::new() };
+        entry.bases.insert("CN-440000".parse().unwrap(), basis);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_let_through_in_the_middle_of_a_session_comes() {
+    let hub = hub_with_two_children().await;
+    let london = node("GB-LON").await;
+    declare(&hub, BasisKind::Denied).await;
+    hub.put(Audience::Network, 0..10, "card").await;
+    hub.put(Audience::Public, 0..10, "event").await;
+    connect(&hub, &london);
+    let of = |node: &Node, audience| node.digest("CN-440000", audience);
+    let same =
+        |audience| of(&hub, audience).is_some() && of(&hub, audience) == of(&london, audience);
+    eventually("what anybody may hold is there", || same(Audience::Public)).await;
+    assert_eq!(of(&london, Audience::Network), None);
+    declare(&hub, BasisKind::Contract).await;
+    eventually("the rest comes", || same(Audience::Network)).await;
 }
