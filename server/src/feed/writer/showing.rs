@@ -119,12 +119,14 @@ impl<S: FeedStore> Engine<S> {
         self.keys.set_roster(entries.into_iter().collect());
         self.disown();
         self.work.push_back(Work::LeaveHomes);
+        self.work.extend(self.withdrawn().into_iter().map(Work::GiveAway));
         // Sessions check their peers against it when they see that something has changed.
         self.heads.update(&feed, |_| {});
         Ok(())
     }
 
-    /// What lies beyond the last state that its key counts for is not shown any more.
+    /// What lies beyond the last state that its key counts for is not shown any more, and what such a key
+    /// has announced is not waited for.
     fn disown(&self) {
         for (feed, view) in self.heads.all() {
             let seal = view.held.as_ref().and_then(|held| held.seal.clone());

@@ -36,6 +36,7 @@ pub(super) enum Work {
     Refresh,
     LeaveHomes,
     Retire(FeedId),
+    GiveAway(FeedId),
     Index(FeedId, Slot),
     Advance(FeedId, Slot),
     Check(Box<Doubt>),
@@ -53,6 +54,7 @@ impl<S: FeedStore> Engine<S> {
             Work::Refresh => self.refresh().await?,
             Work::LeaveHomes => self.leave_homes().await?,
             Work::Retire(feed) => self.retire(feed).await?,
+            Work::GiveAway(feed) => self.give_away(feed).await?,
             Work::Clear(feed, slot) => {
                 let mut tx = self.store.begin().await?;
                 // Another node may have cleared it away, and given its slot to something new.

@@ -128,3 +128,30 @@ async fn what_is_let_through_in_the_middle_of_a_session_comes() {
     declare(&hub, BasisKind::Contract).await;
     eventually("the rest comes", || same(Audience::Network)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_not_be_held_any_more_is_cleared_away() {
+    let hub = hub_with_two_children().await;
+    let london = node("GB-LON").await;
+    connect(&hub, &london);
+    hub.put(Audience::Network, 0..5_000, "card").await;
+    hub.put(Audience::Public, 0..5, "event").await;
+    let same = |audience| {
+        let of = move |node: &Node| node.digest("CN-440000", audience);
+        of(&hub).is_some() && of(&hub) == of(&london)
+    };
+    eventually("London holds both", || same(Audience::Network) && same(Audience::Public)).await;
+    declare(&hub, BasisKind::Denied).await;
+    let network = feed("CN-440000", Audience::Network);
+    let shown = || london.digest("CN-440000", Audience::Network).is_some();
+    eventually("it is not shown", || !shown()).await;
+    let deadline = Instant::now() + SOON;
+    while london.parts.store.copies().await.unwrap().iter().any(|copy| copy.feed == network) {
+        assert!(Instant::now() < deadline, "its rows are still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(same(Audience::Public), "what anybody may hold stays");
+
+    declare(&hub, BasisKind::Contract).await;
+    eventually("it is back", || same(Audience::Network)).await;
+}
