@@ -30,6 +30,7 @@ mod member_move;
 mod people;
 mod points;
 mod policy;
+mod public_port;
 mod recovery;
 mod releases;
 mod shared;
