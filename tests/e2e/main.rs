@@ -32,6 +32,7 @@ mod members;
 mod people;
 mod points;
 mod policy;
+mod public_port;
 mod recovery;
 mod releases;
 mod shared;

@@ -1,13 +1,17 @@
 //! A relay that passes on something else than what it holds: every way in which a neighbour with a valid
 //! identity can lie about other homes' feeds and its own.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, iter, sync::Arc};
 
 use prost::Message;
 use rand::{Rng, RngExt, rngs::StdRng};
 use yizhan_proto::v1::{self, Frame, frame::Kind};
 use yizhan_server::{
-    domain::{audience::FeedId, id::PointCode, position::Row},
+    domain::{
+        audience::FeedId,
+        id::PointCode,
+        position::{Epoch, Row},
+    },
     feed::{
         keyring::Keyring,
         seal::{Seal, Statement},
@@ -23,7 +27,7 @@ const ONE_IN: u32 = 3;
 const KEPT: usize = 32;
 
 /// Every kind of tampering, as it is counted.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 17] = [
     "row altered",
     "row dropped",
     "rows reordered",
@@ -33,8 +37,22 @@ pub const KINDS: [&str; 10] = [
     "seal forged",
     "two seals of one number",
     "garbage page",
+    "row of 1 MB",
+    "zstd bomb",
+    "more than was granted",
+    "own epoch raised and rewound",
+    "epoch under another random",
+    "epoch of another home claimed",
+    "unknown frame",
     "unentitled pull",
 ];
+
+const ROW_TOO_LARGE: usize = 1 << 20;
+/// What a bomb of some kilobytes would take up.
+const BOMB: usize = 64 << 20;
+/// Together more than any honest credit and what is forgiven beyond it.
+const FLOOD_PAGES: usize = 64;
+const FLOOD_PAGE: usize = 256 * 1024;
 
 /// The hostile end of one session.
 pub struct Tamper {
@@ -79,6 +97,10 @@ impl Tamper {
                 world.fired("unentitled pull");
                 vec![self.unentitled(rng), frame(Kind::Ping(ping))]
             }
+            Some(kind) if hostile => {
+                world.fired("unknown frame");
+                vec![Frame { kind: None }, frame(kind)]
+            }
             kind => vec![Frame { kind }],
         }
     }
@@ -102,7 +124,7 @@ impl Tamper {
             0 => Vec::new(),
             len => Unpacker::new().unpack(&page.rows_zstd, len).unwrap_or_default(),
         };
-        let kind = match rng.random_range(0..7) {
+        let kind = match rng.random_range(0..10) {
             0 if !rows.is_empty() => {
                 let at = rng.random_range(0..rows.len());
                 alter(&mut rows[at], rng);
@@ -146,6 +168,27 @@ impl Tamper {
                 world.fired("garbage page");
                 return vec![page];
             }
+            7 if !rows.is_empty() => {
+                let at = rng.random_range(0..rows.len());
+                rows[at].payload = vec![b'!'; ROW_TOO_LARGE].into();
+                "row of 1 MB"
+            }
+            8 => {
+                let bomb = zstd::bulk::compress(&vec![0; BOMB], 1).expect("BUG: memory");
+                page.rows_zstd = bomb.into();
+                page.rows_len = page.rows_len.max(1_000);
+                world.fired("zstd bomb");
+                return vec![page];
+            }
+            // A thin line would carry nothing else for the rest of the schedule.
+            9 if world.inner().slow.is_empty() && rng.random() => {
+                world.fired("more than was granted");
+                let mut garbage = vec![0; FLOOD_PAGE];
+                rng.fill_bytes(&mut garbage);
+                let flood = v1::Page { rows_zstd: garbage.into(), rows_len: 1_000, ..page.clone() };
+                let flood = v1::Page { reaches_seal: false, ..flood };
+                return iter::repeat_n(flood, FLOOD_PAGES).collect();
+            }
             _ => return vec![page],
         };
         world.fired(kind);
@@ -161,18 +204,14 @@ impl Tamper {
         let Some(seal) = seals.get(rng.random_range(0..seals.len().max(1))) else { return };
         let statement = seal.statement().clone();
         let kept = self.seals.get(&statement.feed).filter(|kept| !kept.is_empty());
-        match rng.random_range(0..4) {
+        let is_own =
+            statement.feed.home == self.point && self.keys.signer(&statement.feed).is_some();
+        match rng.random_range(0..6) {
             0 => {
                 // A newer state of somebody else's feed, under the relay's own key.
                 let number = statement.number + 1_000;
                 let claimed = Statement { number, digest: rng.random(), ..statement };
-                let claimed = Seal::sign(claimed, self.keys.seal_key());
-                if claimed.statement().feed.home == self.point {
-                    world.signed(&claimed);
-                } else {
-                    world.fired("seal of another home claimed");
-                    heads.seals.push(claimed.message().clone());
-                }
+                self.claim(world, heads, claimed, "seal of another home claimed");
             }
             1 => {
                 let Some(kept) = kept else { return };
@@ -183,17 +222,49 @@ impl Tamper {
                 world.fired("seal forged");
                 heads.seals.push(forge(seal, rng));
             }
-            _ if statement.feed.home == self.point
-                && self.keys.signer(&statement.feed).is_some() =>
-            {
-                let other = Statement { digest: rng.random(), ..statement };
-                let other = Seal::sign(other, self.keys.seal_key());
-                world.signed(&other);
+            3 => {
+                let counter = statement.epoch.counter + 1;
+                let epoch = Epoch { counter, random: rng.random() };
+                let previous = Some(seal.hash());
+                let raised =
+                    Statement { epoch, number: 1, previous, digest: rng.random(), ..statement };
+                if self.claim(world, heads, raised, "epoch of another home claimed") {
+                    // And in the same breath the epoch before.
+                    world.fired("own epoch raised and rewound");
+                    heads.seals.push(seal.message().clone());
+                }
+            }
+            4 if is_own => {
+                let epoch = Epoch { random: rng.random(), ..statement.epoch };
+                self.claim(world, heads, Statement { epoch, ..statement }, "");
+                world.fired("epoch under another random");
+            }
+            5 if is_own => {
+                self.claim(world, heads, Statement { digest: rng.random(), ..statement }, "");
                 world.fired("two seals of one number");
-                heads.seals.push(other.message().clone());
             }
             _ => {}
         }
+    }
+
+    /// Signs a statement with the relay's own key and shows it. True: of its own feed, where it counts.
+    /// Anybody else's is counted as `foreign`.
+    fn claim(
+        &self,
+        world: &World,
+        heads: &mut v1::Heads,
+        statement: Statement,
+        foreign: &'static str,
+    ) -> bool {
+        let own = statement.feed.home == self.point;
+        let claimed = Seal::sign(statement, self.keys.seal_key());
+        if own {
+            world.signed(&claimed);
+        } else {
+            world.fired(foreign);
+        }
+        heads.seals.push(claimed.message().clone());
+        own
     }
 }
 

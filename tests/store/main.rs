@@ -4,6 +4,7 @@
 mod approvals;
 mod attachments;
 mod audit;
+mod entering;
 mod feeds;
 mod full;
 mod handoffs;

@@ -49,10 +49,10 @@ pub fn point(app: &App, sight: &Sight, home: &PointCode, audiences: &[Audience])
         if !is_known && view.held.is_none() && view.filling.is_none() {
             continue;
         }
-        let heard = app.heads.heard_of(&feed).map(|heard| heard.at);
-        let sealed = view.head.as_ref().map(|head| head.statement().sealed_at);
-        let known = heard.max(sealed);
-        newest = newest.map_or(known, |newest| known.map(|known| known.min(newest)));
+        // By this node's clock alone: what a home writes into its seals is its own clock's, which may be
+        // years ahead. Before its first word, it has been silent for as long as this node has listened.
+        let heard = app.heads.heard_of(&feed).map_or(app.started, |heard| heard.at);
+        newest = Some(newest.map_or(heard, |newest| newest.min(heard)));
         state = worse(state, of_view(&view));
         let lacking = view.lacking_since().filter(|_| !is_ours);
         if lacking.is_some_and(|at| now.millis() - at.millis() > app.stale_after_ms as i64) {
@@ -88,6 +88,9 @@ pub fn of_view(view: &View) -> FeedState {
         Some(_) if view.unchecked.is_some() || view.is_disowned() => FeedState::Hidden,
         Some(_) if view.is_frozen() => FeedState::Frozen,
         Some(CopyState::Own) => FeedState::Own,
+        Some(CopyState::CatchingUp | CopyState::Current) if view.is_of_past_epoch() => {
+            FeedState::Stale
+        }
         Some(CopyState::CatchingUp) => FeedState::CatchingUp,
         Some(CopyState::Current) if view.lags() => FeedState::CatchingUp,
         Some(CopyState::Current) => FeedState::Current,
@@ -100,4 +103,93 @@ pub fn of_view(view: &View) -> FeedState {
 /// The states are numbered from good to bad.
 fn worse(a: FeedState, b: FeedState) -> FeedState {
     if a as i32 >= b as i32 { a } else { b }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    };
+
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::{
+        app::samples::{FOUNDER, admin, code, founder_with},
+        domain::{
+            policy::Operation,
+            position::{Epoch, Sequence},
+        },
+        feed::{
+            heads::{Heard, Held, Position},
+            seal::{Seal, Statement},
+        },
+        notify::Ways,
+        outside::Outside,
+        store::Slot,
+    };
+
+    const MINUTE_US: i64 = 60_000_000;
+    const TEN_YEARS_US: i64 = 10 * 365 * 24 * 60 * MINUTE_US;
+
+    #[tokio::test]
+    async fn a_home_whose_clock_is_ahead_is_stale_once_it_falls_silent() {
+        let clock = Arc::new(AtomicI64::new(Outside::real().now().0));
+        let now = {
+            let clock = clock.clone();
+            move || Time(clock.load(Ordering::Relaxed))
+        };
+        let node =
+            founder_with(Outside::new(now, |bytes| rand::fill(bytes)), Ways::default()).await;
+        node.enrol("GB-LON").await;
+        let app = &node.app;
+        let feed = FeedId::new(code("GB-LON"), Audience::Network);
+        let epoch = Epoch { counter: 1, random: [1; 16] };
+        let statement = Statement {
+            network: "gd".into(),
+            feed: feed.clone(),
+            epoch,
+            number: 1,
+            sequence: Sequence(1),
+            live: 1,
+            digest: [1; 32],
+            previous: None,
+            sealed_at: Time(app.outside.now().0 + TEN_YEARS_US),
+            successor: None,
+        };
+        let seal = Arc::new(Seal::sign(statement, &SigningKey::from_bytes(&[1; 32])));
+        app.heads.update(&feed, |view| {
+            view.held = Some(Held {
+                slot: Slot(9),
+                epoch,
+                state: CopyState::Current,
+                sequence: Sequence(1),
+                live: 1,
+                seal: Some(seal.clone()),
+            });
+        });
+        app.heads.raise(&seal);
+        let sight =
+            Sight::of(app, &admin(FOUNDER), Operation::ReadReport, Operation::ReadReport).unwrap();
+        let seen = || point(app, &sight, &feed.home, &[Audience::Network]);
+        let pass = |minutes: i64| clock.fetch_add(minutes * MINUTE_US, Ordering::Relaxed);
+
+        pass(10);
+        let before = seen();
+        assert_eq!(before.state(), FeedState::Current, "listened to for ten minutes");
+        assert_eq!(before.head_age_ms, 600_000, "since this node began to listen");
+        let heard = Heard {
+            number: 1,
+            at: app.outside.now(),
+            audience: Some(Audience::Network),
+            heads: vec![(Audience::Network, Position { epoch: 1, number: 1 })],
+            statement: Arc::default(),
+        };
+        app.heads.hear(&feed.home, heard, |_| true);
+        pass(29);
+        assert_eq!((seen().state(), seen().head_age_ms), (FeedState::Current, 29 * 60_000));
+        pass(2);
+        assert_eq!((seen().state(), seen().head_age_ms), (FeedState::Stale, 31 * 60_000));
+    }
 }

@@ -35,7 +35,7 @@ pub enum Standing {
     Current,
     /// Newer rows are known of and on their way.
     CatchingUp,
-    /// The home was not heard for long: what is newer is unknown.
+    /// The home was not heard for long, or has gone on in another epoch: what is newer is unknown.
     Stale,
     /// The home contradicted itself; the last verified state is served.
     Frozen,
@@ -132,7 +132,12 @@ fn report(app: &App, feed: FeedId, view: View, now: Time) -> FeedReport {
     let silent_ms = since(heard.unwrap_or(app.started));
     // What the home has named and nobody brings is missed from when it was named.
     let lacking_ms = view.lacking_since().map_or(0, since);
-    let standing = standing(own, &view, silent_ms.max(lacking_ms) > app.stale_after_ms);
+    let standing = match standing(own, &view, silent_ms.max(lacking_ms) > app.stale_after_ms) {
+        Standing::Hidden(_) if !own && view.held.is_none() && !app.keys.may_hold(&feed) => {
+            Standing::Hidden("NOT_ENTITLED")
+        }
+        standing => standing,
+    };
     let head_age_ms = heard.map(since);
     FeedReport { feed, view, standing, head_age_ms, frozen_at: Vec::new() }
 }
@@ -153,7 +158,7 @@ fn standing(own: bool, view: &View, silent: bool) -> Standing {
         CopyState::Filling | CopyState::Indexing => Standing::Hidden("NOT_SEARCHABLE_YET"),
         CopyState::Retired => Standing::Hidden("RETIRED"),
         CopyState::Own | CopyState::Current | CopyState::CatchingUp if own => Standing::Own,
-        _ if silent => Standing::Stale,
+        _ if silent || view.is_of_past_epoch() => Standing::Stale,
         CopyState::CatchingUp => Standing::CatchingUp,
         CopyState::Own | CopyState::Current if view.lags() => Standing::CatchingUp,
         CopyState::Own | CopyState::Current => Standing::Current,
@@ -162,10 +167,23 @@ fn standing(own: bool, view: &View, silent: bool) -> Standing {
 
 #[cfg(test)]
 mod tests {
+    use yizhan_proto::v1::{FeedState, tombstone::Reason};
+
     use super::*;
     use crate::{
-        domain::position::{Epoch, Sequence},
-        feed::heads::Held,
+        app::{
+            answers,
+            samples::{FOUNDER, code, founder},
+        },
+        domain::{
+            id::RecordId,
+            kind::Kind,
+            position::{Epoch, Sequence},
+        },
+        feed::{
+            change::Change,
+            heads::{Held, Position},
+        },
         store::Slot,
     };
 
@@ -191,6 +209,22 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_an_epoch_that_is_over_is_stale_until_the_next_one_is_here() {
+        for state in [CopyState::Current, CopyState::CatchingUp] {
+            let mut view = holding(state);
+            view.stated = Some(Position { epoch: 2, number: 1 });
+            assert_eq!(standing(false, &view, false), Standing::Stale);
+            assert_eq!(answers::of_view(&view), FeedState::Stale);
+            view.contradicted = Some(1);
+            assert_eq!(standing(false, &view, false), Standing::Frozen);
+        }
+        let mut late = holding(CopyState::Current);
+        late.stated = Some(Position { epoch: 1, number: 1 });
+        assert_eq!(standing(false, &late, false), Standing::CatchingUp);
+        assert_eq!(answers::of_view(&late), FeedState::CatchingUp);
+    }
+
+    #[test]
     fn what_is_written_here_is_never_stale() {
         assert_eq!(standing(true, &holding(CopyState::Own), true), Standing::Own);
     }
@@ -208,6 +242,35 @@ mod tests {
         let mut filling = holding(CopyState::Filling);
         filling.filling = filling.held.take();
         assert_eq!(standing(false, &filling, false), Standing::Hidden("NOT_VERIFIED_YET"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_kept_and_counted_and_its_feed_goes_on() {
+        let node = founder().await;
+        let app = &node.app;
+        let operator = Caller::Operator { point: code(FOUNDER) };
+        let quarantine = async || status(app, &operator).await.unwrap().quarantine;
+        assert_eq!(quarantine().await, 0);
+        let feed = FeedId::new(code(FOUNDER), Audience::Public);
+        let put = async |feed: &FeedId, kind: Kind, id: u8| {
+            let payload = b"\xff of another version".to_vec();
+            let change = Change::new().put(feed.clone(), kind, RecordId([id; 16]), payload);
+            app.writer.commit(change).await.unwrap();
+        };
+        put(&feed, Kind(9_999), 1).await;
+        put(&feed, Kind::EVENT, 2).await;
+        assert_eq!(quarantine().await, 2);
+        put(&app.keys.roster_feed(), Kind::ROSTER_POINT, 3).await;
+        assert_eq!(quarantine().await, 3, "of the roster too");
+        put(&app.keys.roster_feed(), Kind(9_999), 4).await;
+        assert_eq!(quarantine().await, 4);
+        assert!(app.keys.roster().get(&code(FOUNDER)).is_some(), "the rest of it counts");
+
+        app.writer
+            .commit(Change::new().remove(feed, RecordId([2; 16]), Reason::Withdrawn))
+            .await
+            .unwrap();
+        assert_eq!(quarantine().await, 3);
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 use super::{id::RecordId, position::Sequence, time::Time};
 
+/// To be raised whenever rows are entered otherwise than before: other words, dates or queue entries, or
+/// kinds that could not be read. What was not understood then is tried again at the next start.
+pub const VERSION: u32 = 1;
+
 /// The entry of one live record. A tombstone has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {

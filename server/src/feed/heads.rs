@@ -156,6 +156,13 @@ impl View {
         self.is_behind() || self.lacking_since().is_some()
     }
 
+    /// The home has gone on in an epoch that is not here yet: what is held belongs to one that is over.
+    pub fn is_of_past_epoch(&self) -> bool {
+        let head = self.head.as_ref().map(|head| head.statement().epoch.counter);
+        let newest = head.max(self.stated.map(|stated| stated.epoch));
+        self.held.as_ref().is_some_and(|held| newest > Some(held.epoch.counter))
+    }
+
     /// Is a seal known that is newer than what is held?
     pub fn is_behind(&self) -> bool {
         match (&self.head, self.held.as_ref().and_then(|held| held.seal.as_ref())) {

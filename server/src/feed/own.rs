@@ -281,3 +281,43 @@ fn sign(
     copy.seal = seal.encode();
     Ok(seal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{audience::Audience, id::PointCode},
+        store::database::Database,
+    };
+
+    #[tokio::test]
+    async fn seals_name_what_was_before_them_and_who_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
+        let point: PointCode = "CN-440000".parse().unwrap();
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let issuer = key.verifying_key();
+        let keys = Keyring::new("gd".into(), point.clone(), point.clone(), key, issuer, None);
+        let outside = Outside::real();
+        let feed = FeedId::new(point, Audience::Public);
+        let mut tx = db.begin().await.unwrap();
+        let mut copy = tx.insert_copy(new_copy(feed, &keys, &outside)).await.unwrap();
+
+        let first = reseal(&mut tx, &mut copy, &keys, Time(1)).await.unwrap();
+        let second = reseal(&mut tx, &mut copy, &keys, Time(2)).await.unwrap();
+        let said = |seal: &Seal| {
+            let statement = seal.statement().clone();
+            (statement.epoch.counter, statement.number, statement.previous, statement.successor)
+        };
+        assert_eq!(said(&first), (1, 1, None, None));
+        assert_eq!(said(&second), (1, 2, Some(first.hash()), None));
+
+        next_epoch(&mut copy, 6, Some(&second), &outside);
+        let opened = reseal(&mut tx, &mut copy, &keys, Time(3)).await.unwrap();
+        assert_eq!(said(&opened), (7, 1, Some(second.hash()), None));
+
+        let last = seal_last(&mut tx, &mut copy, &keys, [9; 32], Time(4)).await.unwrap();
+        assert_eq!(said(&last), (7, 2, Some(opened.hash()), Some([9; 32])));
+        assert_eq!(copy.state, CopyState::Current, "a copy like any other's from now on");
+    }
+}

@@ -9,6 +9,7 @@ use sqlx::{
 use super::{Copy, CopyState, Slot, StoreError, database::failed};
 use crate::domain::{
     audience::{Audience, FeedId},
+    entry,
     position::{Epoch, Sequence},
 };
 
@@ -94,16 +95,38 @@ pub async fn insert(db: &mut AnyConnection, mut copy: Copy) -> Result<Copy, Stor
         .map_err(failed)?;
     copy.slot = Slot(next as u32);
     let sql = "insert into copies (slot, state, number, sequence, live, sum, seal, target,
-                 distinct_to, indexed, epoch_counter, epoch_random, home, audience, turn)
-               select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, number + 1
+                 distinct_to, indexed, epoch_counter, epoch_random, home, audience, entered, turn)
+               select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, cast($15 as bigint),
+                 number + 1
                from turns";
     bind(sqlx::query(sql), &copy)
         .bind(copy.feed.home.as_str())
         .bind(copy.feed.audience as i64)
+        .bind(i64::from(entry::VERSION))
         .execute(db)
         .await
         .map_err(failed)?;
     Ok(copy)
+}
+
+/// Copies whose rows are entered by another version of the words than this node's.
+pub async fn entered_otherwise(db: &mut AnyConnection) -> Result<Vec<Copy>, StoreError> {
+    sqlx::query_as(select_copies!("where entered <> $1 order by slot"))
+        .bind(i64::from(entry::VERSION))
+        .fetch_all(db)
+        .await
+        .map_err(failed)
+}
+
+/// Notes that a copy's rows are entered by this node's version of the words.
+pub async fn set_entered(db: &mut AnyConnection, slot: Slot) -> Result<(), StoreError> {
+    sqlx::query("update copies set entered = $2 where slot = $1")
+        .bind(i64::from(slot.0))
+        .bind(i64::from(entry::VERSION))
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
 }
 
 pub async fn update(db: &mut AnyConnection, copy: &Copy) -> Result<(), StoreError> {

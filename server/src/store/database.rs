@@ -12,7 +12,8 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{StoreError, dialect::Dialect};
+use super::{Entered, Slot, StoreError, dialect::Dialect, records};
+use crate::domain::position::Sequence;
 
 /// Connections that read at the same time, unless more are asked for.
 const READERS: u32 = 4;
@@ -20,7 +21,7 @@ const READERS: u32 = 4;
 const READER_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// First SQLite version without the WAL-reset race that loses acknowledged writes
 /// (sqlite.org/wal.html).
-const SQLITE_MIN: i32 = 3_051_003;
+const SQLITE_MIN: [u32; 3] = [3, 51, 3];
 /// Names this program's writers among PostgreSQL's advisory locks.
 const WRITER_LOCK: i64 = 0x59_69_7a_68_61_6e;
 
@@ -61,6 +62,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (171, None, include_str!("../../migrations/0171_help_channels.sql")),
     (172, None, include_str!("../../migrations/0172_help_parcels.sql")),
     (173, None, include_str!("../../migrations/0173_returned_parcels.sql")),
+    (174, None, include_str!("../../migrations/0174_entered.sql")),
     (194, None, include_str!("../../migrations/0194_looks.sql")),
 ];
 
@@ -114,9 +116,6 @@ impl Database {
             Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, address.to_owned(), None),
             _ => return Err(StoreError::UnknownDatabase),
         };
-        if dialect == Dialect::Sqlite {
-            guard_sqlite()?;
-        }
         if let Some(path) = path.filter(|path| !path.exists()) {
             // SQLite gives its log the mode of the file.
             let mut owners = std::fs::OpenOptions::new();
@@ -225,6 +224,16 @@ impl Database {
         Ok(faults)
     }
 
+    /// What is entered for the rows of a copy after `after` and up to `to`.
+    pub async fn entered(
+        &self,
+        slot: Slot,
+        after: Sequence,
+        to: Sequence,
+    ) -> Result<Entered, StoreError> {
+        records::entered(&mut *self.reader().await?, self.dialect, slot, after, to).await
+    }
+
     /// Closes all connections; the log is checkpointed by the last one.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -299,18 +308,17 @@ pub(super) fn failed(error: sqlx::Error) -> StoreError {
     }
 }
 
-fn guard_sqlite() -> Result<(), StoreError> {
-    let found = sqlite_version();
-    if found.0 < SQLITE_MIN {
-        return Err(StoreError::UnsafeSqlite { found: found.1.to_owned() });
-    }
-    Ok(())
+/// Asks the library that runs: the crate is pinned to bundle one, but a build may link another than the
+/// one it was compiled against.
+async fn guard_sqlite(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let found: String = sqlx::query_scalar("select sqlite_version()").fetch_one(connection).await?;
+    if is_safe_sqlite(&found) { Ok(()) } else { Err(StoreError::UnsafeSqlite { found }) }
 }
 
-/// Number and name of the SQLite that is linked in; the crate is pinned to bundle it.
-fn sqlite_version() -> (i32, &'static str) {
-    let name = libsqlite3_sys::SQLITE_VERSION.to_str().unwrap_or("unknown");
-    (libsqlite3_sys::SQLITE_VERSION_NUMBER, name)
+/// What cannot be read as a version is none that is known to be safe.
+fn is_safe_sqlite(version: &str) -> bool {
+    let parts: Result<Vec<u32>, _> = version.split('.').map(str::parse).collect();
+    parts.is_ok_and(|parts| parts[..] >= SQLITE_MIN[..])
 }
 
 async fn connect_writer(
@@ -319,6 +327,7 @@ async fn connect_writer(
 ) -> Result<AnyConnection, StoreError> {
     let mut connection = AnyConnection::connect_with(options).await?;
     if dialect == Dialect::Sqlite {
+        guard_sqlite(&mut connection).await?;
         connection.execute(SQLITE_SETTINGS).await?;
         connection.execute(SQLITE_WRITER_SETTINGS).await?;
     }
@@ -373,6 +382,42 @@ async fn migrate(dialect: Dialect, connection: &mut AnyConnection) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_library_that_runs_is_the_one_that_is_bundled_and_safe() {
+        for (version, is_safe) in [
+            ("3.51.3", true),
+            ("3.52.0", true),
+            ("4.0.0", true),
+            ("3.51.2", false),
+            ("3.50.9", false),
+            ("3.9.10", false),
+            ("", false),
+            ("3.51.x", false),
+        ] {
+            assert_eq!(is_safe_sqlite(version), is_safe, "{version}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
+        let mut local = db.local().await.unwrap();
+        let running: String =
+            sqlx::query_scalar("select sqlite_version()").fetch_one(&mut *local).await.unwrap();
+        assert_eq!(Ok(running.as_str()), libsqlite3_sys::SQLITE_VERSION.to_str());
+        assert!(is_safe_sqlite(&running), "{running}");
+    }
+
+    #[tokio::test]
+    async fn what_the_writer_commits_is_on_the_disk() {
+        const FULL: i64 = 2;
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open(&Database::address_in(dir.path())).await.unwrap();
+        let mut local = db.local().await.unwrap();
+        let mode: String =
+            sqlx::query_scalar("pragma journal_mode").fetch_one(&mut *local).await.unwrap();
+        let synchronous: i64 =
+            sqlx::query_scalar("pragma synchronous").fetch_one(&mut *local).await.unwrap();
+        assert_eq!((mode.as_str(), synchronous), ("wal", FULL));
+    }
 
     #[tokio::test]
     async fn what_is_prepared_stays_prepared() {

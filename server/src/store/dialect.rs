@@ -101,6 +101,12 @@ pub const REMOVE_TERMS: Sql = Sql {
                (select cast(value as bigint) from json_array_elements_text(cast($1 as json)))",
 };
 
+/// Positions above $1 and up to $2 that have words.
+pub const ENTERED_TERMS: Sql = Sql {
+    sqlite: "select rowid as position from terms where rowid > $1 and rowid <= $2",
+    postgres: "select position from terms where position > $1 and position <= $2",
+};
+
 /// Rewrites the full-text index, so that the words of deleted records are gone from the file.
 /// PostgreSQL's `vacuum` cannot run inside a transaction and is the operator's (README).
 pub const OPTIMIZE_TERMS: Sql =

@@ -62,6 +62,10 @@ impl FeedStore for Database {
         seals::statements(&mut *self.reader().await?).await
     }
 
+    async fn entered_otherwise(&self) -> Result<Vec<Copy>, StoreError> {
+        copies::entered_otherwise(&mut *self.reader().await?).await
+    }
+
     fn is_shared(&self) -> bool {
         self.dialect == Dialect::Postgres
     }
@@ -138,6 +142,26 @@ impl FeedTx for Transaction {
     async fn enter(&mut self, slot: Slot, entries: &[Entry]) -> Result<(), StoreError> {
         let dialect = self.dialect;
         records::enter(self.connection(), dialect, slot, entries).await
+    }
+
+    async fn entered_under(
+        &mut self,
+        slot: Slot,
+        word: &str,
+        after: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let dialect = self.dialect;
+        let db = self.connection();
+        let (word, after) = (dialect.word(word), slot.position(after));
+        let mut positions = records::find_positions(db, dialect, &word, after, limit).await?;
+        positions.retain(|position| *position <= slot.position(Sequence::MAX));
+        let stored = records::at(db, dialect, &positions).await?;
+        Ok(stored.into_iter().map(|stored| stored.row).collect())
+    }
+
+    async fn set_entered(&mut self, slot: Slot) -> Result<(), StoreError> {
+        copies::set_entered(self.connection(), slot).await
     }
 
     async fn stage(&mut self, slot: Slot, rows: &[Row]) -> Result<(), StoreError> {

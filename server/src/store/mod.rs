@@ -32,7 +32,7 @@ pub mod words;
 
 pub use seals::SEALS_KEPT;
 
-use std::future::Future;
+use std::{collections::BTreeSet, future::Future};
 
 use crate::domain::{
     audience::FeedId,
@@ -178,6 +178,11 @@ pub trait FeedStore: Clone + Send + Sync + 'static {
     /// Newest list of heads of each home: (encoded, when heard).
     fn statements(&self) -> impl Future<Output = Result<Vec<(Vec<u8>, i64)>, StoreError>> + Send;
 
+    /// Copies whose rows another version has entered. The simulator's memory enters none.
+    fn entered_otherwise(&self) -> impl Future<Output = Result<Vec<Copy>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// Do other nodes write here too?
     fn is_shared(&self) -> bool {
         false
@@ -187,6 +192,17 @@ pub trait FeedStore: Clone + Send + Sync + 'static {
     fn changed(&self, turn: u64) -> impl Future<Output = Result<Changed, StoreError>> + Send {
         async move { Ok(Changed { turn, copies: Vec::new() }) }
     }
+}
+
+/// For which rows of a stretch something is entered.
+#[derive(Clone, Debug, Default)]
+pub struct Entered {
+    /// In the full-text index.
+    pub words: BTreeSet<Sequence>,
+    /// In the calendar.
+    pub events: BTreeSet<Sequence>,
+    /// Among the desk's requests and messages.
+    pub desk: BTreeSet<Sequence>,
 }
 
 /// Changes of a shared database.
@@ -248,6 +264,23 @@ pub trait FeedTx: Send {
         slot: Slot,
         entries: &[Entry],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Rows after `after` that are entered under a word, in sequence order. The simulator's memory enters
+    /// none.
+    fn entered_under(
+        &mut self,
+        _slot: Slot,
+        _word: &str,
+        _after: Sequence,
+        _limit: usize,
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// Notes that this version has entered the rows of a copy, where an earlier one had.
+    fn set_entered(&mut self, _slot: Slot) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 
     /// Puts rows aside, each in the place of an earlier one of the same record.
     fn stage(

@@ -1,12 +1,14 @@
 //! Versions of records: by position, by id, by the words of the full-text index.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 
 use super::{
-    Slot, StoreError,
+    Entered, Slot, StoreError,
     database::failed,
-    dialect::{Dialect, ENTER_TERMS, FIND_TERMS, REMOVE_TERMS, Sql, over_list},
+    dialect::{Dialect, ENTER_TERMS, ENTERED_TERMS, FIND_TERMS, REMOVE_TERMS, Sql, over_list},
     help_requests::{self, REMOVE_MESSAGES, REMOVE_REQUESTS},
 };
 use crate::domain::{
@@ -95,6 +97,37 @@ pub async fn enter(
         .map_err(failed)?;
     }
     Ok(())
+}
+
+/// What is entered for the rows of a copy after `after` and up to `to`.
+pub async fn entered(
+    db: &mut AnyConnection,
+    dialect: Dialect,
+    slot: Slot,
+    after: Sequence,
+    to: Sequence,
+) -> Result<Entered, StoreError> {
+    let tables = [
+        dialect.pick(ENTERED_TERMS),
+        "select position from events where position > $1 and position <= $2",
+        "select position from help_requests where position > $1 and position <= $2
+         union all
+         select position from help_messages where position > $1 and position <= $2",
+    ];
+    let mut found = Vec::with_capacity(tables.len());
+    for sql in tables {
+        let positions: Vec<i64> = sqlx::query_scalar(sql)
+            .bind(slot.position(after))
+            .bind(slot.position(to))
+            .fetch_all(&mut *db)
+            .await
+            .map_err(failed)?;
+        let sequence = |position: i64| Sequence(position as u64 & Sequence::MAX.0);
+        found.push(positions.into_iter().map(sequence).collect::<BTreeSet<_>>());
+    }
+    let mut found = found.into_iter();
+    let mut next = || found.next().unwrap_or_default();
+    Ok(Entered { words: next(), events: next(), desk: next() })
 }
 
 /// All versions of a record that are stored here, in whichever copies.

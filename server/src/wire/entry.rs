@@ -1,7 +1,7 @@
 //! Row -> entry: which words find a record, where an event stands in the calendar, and a request in
 //! its queue.
 
-use super::{desk_entry, handoff, terms};
+use super::{desk_entry, handoff, roster, terms};
 use crate::domain::{
     analyzer::{Filter, filter},
     audience::FeedId,
@@ -25,8 +25,10 @@ pub fn entry(feed: &FeedId, row: &Row) -> Entry {
 fn described(feed: &FeedId, row: &Row) -> Result<Entry, Invalid> {
     let mut entry = Entry { sequence: row.sequence, ..Entry::default() };
     match row.kind {
-        // The roster is read as a whole; nobody searches it.
-        Kind::ROSTER_POINT => (),
+        // The roster is read as a whole; nobody searches it. What cannot be read of it is counted.
+        Kind::ROSTER_POINT => {
+            roster::read(&row.payload)?;
+        }
         // No word of a sealed record is anywhere in clear.
         Kind::HELP_REQUEST | Kind::HELP_MESSAGE | Kind::HELP_KEY | Kind::HELP_STUB => {
             entry.desk = desk_entry::describe(row)?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
 use yizhan_proto::v1;
 
 use crate::domain::{
@@ -16,6 +17,12 @@ use crate::domain::{
     text::{Invalid, line, required},
     time::Time,
 };
+
+/// Reads the payload of a roster record.
+pub fn read(payload: &[u8]) -> Result<RosterEntry, Invalid> {
+    let point = v1::RosterPoint::decode(payload);
+    point.map_err(|_| Invalid::new("payload", "not_decodable"))?.try_into()
+}
 
 impl TryFrom<v1::RosterPoint> for RosterEntry {
     type Error = Invalid;

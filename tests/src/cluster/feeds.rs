@@ -8,6 +8,8 @@ use serde_json::Value;
 const HELD_BY_ALL: [&str; 3] = ["roster", "network", "public"];
 /// Audiences that never leave their home.
 const NEVER_SHARED: [&str; 2] = ["sealed", "home"];
+/// Why a feed may be hidden for good. Whatever else hides one passes.
+const HIDDEN_FOR_GOOD: [&str; 2] = ["NOT_ENTITLED", "NO_ENTITLED_PATH"];
 
 /// (home, audience).
 pub type FeedName = (String, String);
@@ -20,6 +22,7 @@ pub struct FeedState {
     pub live: u64,
     pub digest: String,
     pub state: String,
+    pub reason: String,
 }
 
 /// The feeds of a status document.
@@ -36,6 +39,7 @@ pub fn feeds(status: &Value) -> BTreeMap<FeedName, FeedState> {
             live: row["live"].as_u64().unwrap_or(0),
             digest: text(&row["digest"]),
             state: text(&row["state"]),
+            reason: text(&row["reason"]),
         };
         ((text(&row["home"]), text(&row["audience"])), state)
     };
@@ -74,8 +78,9 @@ fn difference(held: &FeedState, at_home: &FeedState) -> Option<String> {
         && held.sequence == at_home.sequence
         && held.digest == at_home.digest;
     match held.state.as_str() {
-        // Kept from people here for a stated reason; another node of the same point has it as own.
-        "hidden" => None,
+        "hidden" if HIDDEN_FOR_GOOD.contains(&held.reason.as_str()) => None,
+        "hidden" => Some(format!("hides ({})", held.reason)),
+        // Another node of the same point has it as own.
         "own" | "current" if same => None,
         "own" | "current" => Some(format!("is at {}, not {}, of", held.sequence, at_home.sequence)),
         other => Some(format!("is {other} in")),
@@ -91,7 +96,8 @@ mod tests {
     fn node(rows: &[(&str, &str, u64, &str)]) -> Value {
         let feed = |&(home, audience, sequence, state): &(&str, &str, u64, &str)| {
             json!({"home": home, "audience": audience, "epoch": "1-ab", "sequence": sequence,
-                   "live": sequence, "digest": format!("{sequence:04x}"), "state": state})
+                   "live": sequence, "digest": format!("{sequence:04x}"), "state": state,
+                   "reason": ""})
         };
         json!({"feeds": rows.iter().map(feed).collect::<Vec<_>>()})
     }
@@ -114,6 +120,18 @@ mod tests {
         assert_eq!(late, ["MO: is at 6, not 7, of HK/network"]);
         let unfinished = differ(&home, &[("HK", "network", 7, "catching_up")]);
         assert_eq!(unfinished, ["MO: is catching_up in HK/network"]);
+    }
+
+    #[test]
+    fn a_hidden_copy_agrees_if_it_may_stay_hidden() {
+        let hidden = |reason: &str| {
+            let mut other = node(&[("HK", "network", 0, "hidden")]);
+            other["feeds"][0]["reason"] = json!(reason);
+            let home = node(&[("HK", "network", 7, "own")]);
+            disagreements(&BTreeMap::from([("HK".into(), home), ("MO".into(), other)]))
+        };
+        assert_eq!(hidden("NO_ENTITLED_PATH"), [""; 0]);
+        assert_eq!(hidden("NOT_SEARCHABLE_YET"), ["MO: hides (NOT_SEARCHABLE_YET) HK/network"]);
     }
 
     #[test]

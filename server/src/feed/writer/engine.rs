@@ -11,7 +11,10 @@ use tracing::{error, warn};
 
 use super::{handle::Command, recovery::Recovery, work::Work};
 use crate::{
-    domain::audience::{Audience, FeedId},
+    domain::{
+        audience::{Audience, FeedId},
+        position::Sequence,
+    },
     feed::{
         continuity::{Mark, MarkFile, Marks},
         heads::{Heads, Held},
@@ -129,6 +132,9 @@ impl<S: FeedStore> Engine<S> {
                 CopyState::Filling | CopyState::Current => {}
             }
             by_feed.entry(copy.feed.clone()).or_default().push(copy);
+        }
+        for copy in self.store.entered_otherwise().await? {
+            self.work.push_back(Work::EnterAgain(copy.feed, copy.slot, Sequence(0)));
         }
         self.recovery.send_replace(self.behind(marks.clone()));
         let recovery = self.recovery.borrow().clone();

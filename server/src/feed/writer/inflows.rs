@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tracing::warn;
+use yizhan_proto::v1;
 
 use super::{
     doubt::Doubt,
@@ -46,8 +48,7 @@ impl<S: FeedStore> Engine<S> {
         let view = self.heads.find(feed).unwrap_or_default();
         let counter = statement.epoch.counter;
         // A frozen feed goes on with an epoch that the roster approves, and with nothing else.
-        let goes_on = view.broken() < Some(counter) && approved(&self.keys.roster(), seal);
-        if view.is_frozen() && !goes_on {
+        if view.is_frozen() && (view.broken() >= Some(counter) || !self.approves(seal).await?) {
             return Ok(None);
         }
         let copies = touched.copies(tx, feed).await?;
@@ -200,6 +201,28 @@ impl<S: FeedStore> Engine<S> {
         Ok(outcome)
     }
 
+    /// After an equivocation or a compromise, a new epoch needs the issuer's word. If it is the issuer
+    /// that has contradicted itself, it needs the authority's, which has then named another one.
+    async fn approves(&self, seal: &Seal) -> Result<bool, StoreError> {
+        let feed = &seal.statement().feed;
+        if feed.audience != Audience::Roster {
+            return Ok(is_approved(&self.keys.roster(), seal));
+        }
+        let held = self.heads.find(feed).and_then(|view| view.held);
+        let held = held.map_or(0, |held| held.epoch.counter);
+        let found = self.store.equivocations().await?;
+        let mut proofs = found
+            .into_iter()
+            .filter(|found| found.feed == *feed && found.epoch_counter >= held)
+            .filter_map(|found| v1::Equivocation::decode(&found.proof[..]).ok());
+        let is_by_issuer = |proof: v1::Equivocation| {
+            let said = [proof.one, proof.other].into_iter().flatten();
+            said.filter_map(|said| Seal::read(said).ok())
+                .any(|said| self.keys.verify(&said).is_ok())
+        };
+        Ok(!proofs.any(is_by_issuer))
+    }
+
     /// A pull is over; others may have been waiting for their turn to deliver the feed.
     pub(super) fn end_inflow(&mut self, feed: &FeedId) {
         self.inflows.remove(feed);
@@ -238,16 +261,15 @@ impl<S: FeedStore> Engine<S> {
     }
 }
 
-/// After an equivocation or a compromise, a new epoch needs the issuer's word.
-fn approved(roster: &Roster, seal: &Seal) -> bool {
+/// Does the issuer approve of the epoch of this seal?
+fn is_approved(roster: &Roster, seal: &Seal) -> bool {
     let statement = seal.statement();
     let epoch = ApprovedEpoch {
         audience: statement.feed.audience,
         counter: statement.epoch.counter,
         random: statement.epoch.random,
     };
-    statement.feed.audience == Audience::Roster
-        || roster
-            .get(&statement.feed.home)
-            .is_some_and(|entry| entry.approves(&epoch) || entry.has_new_key_at(epoch.counter))
+    roster
+        .get(&statement.feed.home)
+        .is_some_and(|entry| entry.approves(&epoch) || entry.has_new_key_at(epoch.counter))
 }

@@ -1,5 +1,5 @@
 //! What was hosted here and has a node of its own now: sealed for the last time, and cleared away once
-//! it is there.
+//! it is there. And what of others this node may not hold any more.
 
 use std::sync::Arc;
 
@@ -45,6 +45,49 @@ impl<S: FeedStore> Engine<S> {
         tx.commit().await?;
         self.marks.retain(|feed, _| self.keys.successor(&feed.home).is_none());
         self.write_marks();
+        self.show(touched).await;
+        Ok(())
+    }
+
+    /// Feeds of others that are here and that the roster does not let this node hold any more. Of a point
+    /// that it does not name nothing is known: its entry may be one that this version cannot read.
+    pub(super) fn withdrawn(&self) -> Vec<FeedId> {
+        let roster = self.keys.roster();
+        let views = self.heads.all().into_iter();
+        let here = views.filter(|(_, view)| view.held.is_some() || view.filling.is_some());
+        here.map(|(feed, _)| feed)
+            .filter(|feed| {
+                roster.get(&feed.home).is_some()
+                    && roster.get(&self.keys.point).is_some()
+                    && !self.keys.may_hold(feed)
+                    && self.keys.signer(feed).is_none()
+                    // Its own node has it from here.
+                    && self.keys.successor(&feed.home).is_none()
+            })
+            .collect()
+    }
+
+    /// Clears away the copies of a feed that this node may not hold any more.
+    pub(super) async fn give_away(&mut self, feed: &FeedId) -> Result<(), StoreError> {
+        if !self.withdrawn().contains(feed) {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        let mut touched = Touched::default();
+        let mut retired = Vec::new();
+        for copy in touched.copies(&mut tx, feed).await? {
+            if !matches!(copy.state, CopyState::Own | CopyState::Retired) {
+                copy.state = CopyState::Retired;
+                tx.update_copy(copy).await?;
+                retired.push(Work::Clear(feed.clone(), copy.slot));
+            }
+        }
+        touched.work = retired;
+        tx.commit().await?;
+        info!(%feed, "cleared away: the roster does not let this node hold it any more");
+        if self.inflows.contains_key(feed) {
+            self.end_inflow(feed);
+        }
         self.show(touched).await;
         Ok(())
     }

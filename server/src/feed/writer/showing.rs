@@ -1,5 +1,7 @@
 //! After a commit: everybody may know. Marks first, then heads, then the roster that others check against.
 
+use std::sync::Arc;
+
 use tracing::{error, warn};
 
 use super::{
@@ -7,9 +9,14 @@ use super::{
     work::Work,
 };
 use crate::{
-    domain::{audience::FeedId, position::Sequence, roster::RosterEntry},
-    feed::{heads::Held, statement},
+    domain::{
+        audience::FeedId,
+        kind::Kind,
+        position::{Row, Sequence},
+    },
+    feed::{heads::Held, seal::Seal, statement},
     store::{Copy, CopyState, FeedStore, StoreError},
+    wire,
 };
 
 impl<S: FeedStore> Engine<S> {
@@ -87,7 +94,6 @@ impl<S: FeedStore> Engine<S> {
 
     /// Reads the roster from its copy and lets everybody check against it from now on.
     pub(super) async fn reload_roster(&mut self) -> Result<(), StoreError> {
-        use prost::Message;
         let feed = self.keys.roster_feed();
         let Some(held) = self.heads.find(&feed).and_then(|view| view.held) else { return Ok(()) };
         if !held.state.is_relayed() {
@@ -98,28 +104,37 @@ impl<S: FeedStore> Engine<S> {
         while let Some(page) = self.store.page(held.slot, after, 1_000, usize::MAX).await? {
             let Some(last) = page.rows.last() else { break };
             after = last.sequence;
-            for row in page.rows.iter().filter(|row| !row.removed) {
-                let entry = yizhan_proto::v1::RosterPoint::decode(row.payload.clone())
-                    .ok()
-                    .and_then(|message| RosterEntry::try_from(message).ok());
-                match entry {
-                    Some(entry) => entries.push(entry),
-                    None => warn!(id = %row.id, "roster entry cannot be read"),
+            // A kind that a newer version has added says nothing here.
+            let is_entry = |row: &&Row| !row.removed && row.kind == Kind::ROSTER_POINT;
+            for row in page.rows.iter().filter(is_entry) {
+                match wire::roster::read(&row.payload) {
+                    Ok(entry) => entries.push(entry),
+                    // It is entered, and counted, as a row that cannot be read.
+                    Err(invalid) => {
+                        warn!(id = %row.id, field = %invalid.field, "roster entry cannot be read");
+                    }
                 }
             }
         }
         self.keys.set_roster(entries.into_iter().collect());
         self.disown();
         self.work.push_back(Work::LeaveHomes);
+        self.work.extend(self.withdrawn().into_iter().map(Work::GiveAway));
         // Sessions check their peers against it when they see that something has changed.
         self.heads.update(&feed, |_| {});
         Ok(())
     }
 
-    /// What lies beyond the last state that its key counts for is not shown any more.
+    /// What lies beyond the last state that its key counts for is not shown any more, and what such a key
+    /// has announced is not waited for.
     fn disown(&self) {
         for (feed, view) in self.heads.all() {
             let seal = view.held.as_ref().and_then(|held| held.seal.clone());
+            let is_void =
+                |head: &Arc<Seal>| Some(head) != seal.as_ref() && self.keys.verify(head).is_err();
+            if view.head.as_ref().is_some_and(is_void) {
+                self.heads.update(&feed, |view| view.head = seal.clone());
+            }
             let Some(seal) = seal.filter(|seal| self.keys.is_disowned(seal)) else { continue };
             let counter = seal.statement().epoch.counter;
             if view.disowned < Some(counter) {

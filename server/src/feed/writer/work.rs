@@ -9,13 +9,21 @@ use super::{
     engine::{Engine, Touched},
 };
 use crate::{
-    domain::audience::FeedId,
-    feed::{continuity::Mark, heads::Held, inflow},
+    domain::{
+        audience::{Audience, FeedId},
+        position::Sequence,
+    },
+    feed::{apply, continuity::Mark, heads::Held, inflow},
     store::{Copy, CopyState, FeedStore, FeedTx, Slot, StoreError},
+    wire::entry::quarantined,
 };
 
 /// Rows cleared away in one step.
 const CLEAR: usize = 2_000;
+
+/// Rows entered again in one step, and about how many bytes of them.
+const AGAIN: usize = 500;
+const AGAIN_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often it is read from a shared database what other nodes have heard.
 const HEAR_EVERY: Duration = Duration::from_secs(10);
@@ -28,10 +36,13 @@ pub(super) enum Work {
     Refresh,
     LeaveHomes,
     Retire(FeedId),
+    GiveAway(FeedId),
     Index(FeedId, Slot),
     Advance(FeedId, Slot),
     Check(Box<Doubt>),
     Clear(FeedId, Slot),
+    /// From after the row of this sequence.
+    EnterAgain(FeedId, Slot, Sequence),
 }
 
 impl<S: FeedStore> Engine<S> {
@@ -43,6 +54,7 @@ impl<S: FeedStore> Engine<S> {
             Work::Refresh => self.refresh().await?,
             Work::LeaveHomes => self.leave_homes().await?,
             Work::Retire(feed) => self.retire(feed).await?,
+            Work::GiveAway(feed) => self.give_away(feed).await?,
             Work::Clear(feed, slot) => {
                 let mut tx = self.store.begin().await?;
                 // Another node may have cleared it away, and given its slot to something new.
@@ -77,6 +89,11 @@ impl<S: FeedStore> Engine<S> {
             Work::Check(doubt) => {
                 let rest = self.check(Doubt::clone(doubt)).await?;
                 self.work.extend(rest);
+            }
+            Work::EnterAgain(feed, slot, after) => {
+                if let Some(last) = self.enter_again(feed, *slot, *after).await? {
+                    self.work.push_back(Work::EnterAgain(feed.clone(), *slot, last));
+                }
             }
             Work::Index(feed, slot) => {
                 if !self.index(feed, *slot).await? {
@@ -123,6 +140,40 @@ impl<S: FeedStore> Engine<S> {
         info!(%feed, "copy is complete and searchable");
         self.show(touched).await;
         Ok(true)
+    }
+
+    /// Enters the next rows of a copy again that the version which entered them could not read; the last
+    /// of them, none if there are no more.
+    async fn enter_again(
+        &mut self,
+        feed: &FeedId,
+        slot: Slot,
+        after: Sequence,
+    ) -> Result<Option<Sequence>, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let copies = tx.copies(feed).await?;
+        let copy = copies.into_iter().find(|copy| copy.slot == slot);
+        let Some(copy) = copy.filter(|copy| copy.state.is_readable()) else { return Ok(None) };
+        let rows = match feed.audience {
+            // Earlier versions did not say which rows of the roster they could not read.
+            Audience::Roster => {
+                let page = self.store.page(slot, after, AGAIN, AGAIN_BYTES).await?;
+                page.map(|page| page.rows).unwrap_or_default()
+            }
+            _ => tx.entered_under(slot, &quarantined(), after, AGAIN).await?,
+        };
+        let last = rows.last().map(|row| row.sequence);
+        match last {
+            Some(_) => {
+                let sequences: Vec<Sequence> = rows.iter().map(|row| row.sequence).collect();
+                tx.remove(slot, &sequences).await?;
+                tx.put(slot, &rows).await?;
+                tx.enter(slot, &apply::entries(&copy, &rows)).await?;
+            }
+            None => tx.set_entered(slot).await?,
+        }
+        tx.commit().await?;
+        Ok(last)
     }
 
     /// Shows what other nodes on the same database have committed. What they have not told anybody

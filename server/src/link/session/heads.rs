@@ -65,6 +65,10 @@ impl<S: FeedStore> Session<S> {
             return;
         };
         if !self.may_hear(&self.parts.keys.point, &home, heard.audience) {
+            // The peer may know a newer roster than this node does.
+            if self.unchecked_statements.len() < HEADS_MAX {
+                self.unchecked_statements.push(message);
+            }
             return;
         }
         self.statements_told.insert((home.clone(), heard.audience), heard.number);
@@ -74,7 +78,8 @@ impl<S: FeedStore> Session<S> {
         }
     }
 
-    /// A seal that the peer announces. One that no key fits yet is kept for when the roster has come.
+    /// A seal that the peer announces. One that no key fits yet, or of a feed that this node may not hold
+    /// yet, is kept for when the roster has come: it is announced together with it, and once.
     async fn head(&mut self, message: v1::Seal) {
         let Ok(seal) = Seal::read(message.clone()) else { return };
         if let Some(seal) = self.check(message) {
@@ -87,7 +92,7 @@ impl<S: FeedStore> Session<S> {
         if (feed.audience != Audience::Roster || feed == self.parts.keys.roster_feed())
             && feed.audience.is_shared()
             && statement.network == self.parts.keys.network
-            && self.parts.keys.verify(&seal).is_err()
+            && (self.parts.keys.verify(&seal).is_err() || !self.parts.keys.may_hold(&feed))
         {
             self.unchecked.insert(feed, seal);
         }
@@ -168,6 +173,19 @@ impl<S: FeedStore> Session<S> {
         let entitled =
             |feed: &FeedId| *feed == roster_feed || roster.may_node_hold(&self.peer.point, feed);
         self.announced.retain(|feed, _| entitled(feed));
+        // What it has announced of them it clears away, and is told of again if they are let through again.
+        // A former host is not entitled to what it gives back to its home.
+        let keys = self.parts.keys.clone();
+        self.theirs.retain(|feed, _| entitled(feed) || keys.signer(feed).is_some());
+        let withdrawn: Vec<u64> = self
+            .served
+            .iter()
+            .filter(|(_, served)| !entitled(&served.feed))
+            .map(|(pull, _)| *pull)
+            .collect();
+        for pull in withdrawn {
+            self.withdraw(pull)?;
+        }
         for message in std::mem::take(&mut self.unchecked_statements) {
             self.statement(message).await;
         }

@@ -15,7 +15,10 @@ use tokio::{
 use tracing::info;
 use yizhan_proto::v1::{self, Frame, frame::Kind};
 
-use super::pulling::{Backoff, Deliveries, Pulling, Waiting};
+use super::{
+    pulling::{Backoff, Deliveries, Pulling, Waiting},
+    serving::Served,
+};
 use crate::{
     domain::{audience::FeedId, id::PointCode},
     feed::{
@@ -205,7 +208,7 @@ pub(super) struct Session<S: FeedStore> {
     pub(super) window: Window,
     pub(super) credit: Arc<Credit>,
     pub(super) serving: JoinSet<u64>,
-    pub(super) served: HashMap<u64, tokio::task::AbortHandle>,
+    pub(super) served: BTreeMap<u64, Served>,
     pub(super) unpacker: Unpacker,
     pub(super) last_heard: Instant,
     pub(super) pinged: Option<Instant>,
@@ -253,7 +256,7 @@ where
         seals_asked: 0,
         credit: Arc::new(Credit::default()),
         serving: JoinSet::new(),
-        served: HashMap::new(),
+        served: BTreeMap::new(),
         unpacker: Unpacker::new(),
         last_heard: Instant::now(),
         pinged: None,

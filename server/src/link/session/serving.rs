@@ -21,11 +21,17 @@ pub const RECENT_SEALS: usize = 1_024;
 /// Pulls a peer may have open with this side.
 const SERVED_MAX: usize = 32;
 
+/// A pull of the peer that is being answered.
+pub(super) struct Served {
+    pub(super) feed: FeedId,
+    task: tokio::task::AbortHandle,
+}
+
 impl<S: FeedStore> Session<S> {
     pub(super) fn pull_asked(&mut self, pull: v1::Pull) -> Result<(), Ended> {
         if pull.cancel {
             if let Some(served) = self.served.remove(&pull.pull) {
-                served.abort();
+                served.task.abort();
             }
             return Ok(());
         }
@@ -61,7 +67,17 @@ impl<S: FeedStore> Session<S> {
             serve(store, serving, credit, pages).await;
             number
         });
-        self.served.insert(number, task);
+        self.served.insert(number, Served { feed, task });
+        Ok(())
+    }
+
+    /// Stops answering a pull of a feed that the peer may not hold any more, whatever of it was sent.
+    pub(super) fn withdraw(&mut self, pull: u64) -> Result<(), Ended> {
+        if let Some(served) = self.served.remove(&pull) {
+            served.task.abort();
+            let page = v1::Page { pull, gone: true, ..Default::default() };
+            self.out.control(frame(Kind::Page(page)))?;
+        }
         Ok(())
     }
 

@@ -7,6 +7,10 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use yizhan_proto::v1::{self, Frame, frame::Kind};
 
+mod entitled;
+mod frozen;
+mod relaying;
+
 use super::*;
 use crate::{
     domain::{
