@@ -366,8 +366,9 @@ async fn what_lies_beside_the_feeds(database: Database) {
     assert_eq!(scrubs::find(db).await.unwrap(), None);
 
     // A deputy keeps the newest version.
-    for (sequence, payload) in [(5, b"five"), (4, b"four")] {
-        help_requests::put_copy(db, "GB-LON", (id(1), 11, sequence), payload).await.unwrap();
+    for (sequence, payload) in [(5, &b"five"[..]), (4, &b"four"[..])] {
+        let copy = ("LON-1", payload);
+        help_requests::put_copy(db, "GB-LON", (id(1), 11, sequence), copy).await.unwrap();
     }
     let copy = help_requests::find_copy(db, "GB-LON", id(1)).await.unwrap();
     assert_eq!(copy.as_deref(), Some(&b"five"[..]));

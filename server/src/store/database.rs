@@ -61,6 +61,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (171, None, include_str!("../../migrations/0171_help_channels.sql")),
     (172, None, include_str!("../../migrations/0172_help_parcels.sql")),
     (173, None, include_str!("../../migrations/0173_returned_parcels.sql")),
+    (184, None, include_str!("../../migrations/0184_copied_stubs.sql")),
 ];
 
 /// Settings of every SQLite connection.

@@ -732,17 +732,19 @@ pub async fn is_unsent(db: &mut AnyConnection, reference: &str) -> Result<bool, 
     Ok(found > 0)
 }
 
-/// Another home's sealed record; a newer version takes the place of an older one.
+/// Another home's sealed record; a newer version takes the place of an older one. `leads`: the reference
+/// of a stub, else empty.
 pub async fn put_copy(
     db: &mut AnyConnection,
     home: &str,
     (id, kind, sequence): (RecordId, u32, u64),
-    payload: &[u8],
+    (leads, payload): (&str, &[u8]),
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into help_copies (home, id, kind, sequence, payload) values ($1, $2, $3, $4, $5)
+        "insert into help_copies (home, id, kind, sequence, payload, leads)
+         values ($1, $2, $3, $4, $5, $6)
          on conflict (home, id) do update set kind = excluded.kind,
-           sequence = excluded.sequence, payload = excluded.payload
+           sequence = excluded.sequence, payload = excluded.payload, leads = excluded.leads
          where help_copies.sequence < excluded.sequence",
     )
     .bind(home)
@@ -750,10 +752,23 @@ pub async fn put_copy(
     .bind(i64::from(kind))
     .bind(sequence as i64)
     .bind(payload)
+    .bind(leads)
     .execute(db)
     .await
     .map_err(failed)?;
     Ok(())
+}
+
+/// Copies of stubs that lead a reference on, and their homes.
+pub async fn list_leads(
+    db: &mut AnyConnection,
+    reference: &str,
+) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    sqlx::query_as("select home, payload from help_copies where leads = $1 order by home")
+        .bind(reference)
+        .fetch_all(db)
+        .await
+        .map_err(failed)
 }
 
 /// The record is no more at its home.

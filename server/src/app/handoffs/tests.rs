@@ -886,3 +886,71 @@ async fn what_was_routed_to_a_point_that_left_before_it_came_goes_to_its_deputy(
     let mut db = app.db.reader().await.unwrap();
     assert_eq!(parcels::count_outgoing(&mut db, &code(FOUNDER), &code("AU-SYD")).await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn that_whoever_took_it_in_has_left_is_said_alike_for_right_and_wrong_codes() {
+    let node = founder().await;
+    let revoked = Revocation { at: Time(1), reason: String::new() };
+    node.enrol_with("HK", |entry| entry.revoked = Some(revoked)).await;
+    let reason = async |reference: Reference| {
+        let secret = v1::HelpSecret { lookup_id: vec![1; 32], mac_key: vec![2; 32] };
+        let question = v1::TrackHelpRequestRequest {
+            reference: reference.to_string(),
+            secret: Some(secret),
+            ..Default::default()
+        };
+        let refused = track(&node.app, &Caller::Anonymous, question).await;
+        refused.map(|_| "").unwrap_or_else(|error| error.kind().1)
+    };
+    for number in [12, 13] {
+        assert_eq!(reason(Reference::new("HK", 2023, number)).await, "OWNER_REVOKED");
+    }
+    assert_eq!(reason(Reference::new("XXX", 2023, 12)).await, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_deputy_knows_where_requests_went_that_a_point_took_in_which_has_left() {
+    let node = founder().await;
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with(FOUNDER, |entry| entry.case_key = case_key).await;
+    node.enrol("HK").await;
+    let reference = Reference::new("HK", 2023, 12);
+    let right = [1; 32];
+    let hash = yizhan_client::sealed::hash(&right).to_vec();
+    let stub = v1::HelpStub {
+        reference: reference.to_string(),
+        lookup_hash: hash.clone(),
+        mac_hash: hash,
+        owner: "AU-SYD".into(),
+        received_time: Some(Default::default()),
+        ..v1::HelpStub::default()
+    };
+    let copy = v1::help_copies::Copy {
+        id: REQUEST.0.to_vec(),
+        kind: Kind::HELP_STUB.0,
+        sequence: 1,
+        removed: false,
+        payload: stub.encode_to_vec(),
+    };
+    let copies = v1::HelpCopies { home: "HK".into(), records: vec![copy], over: false };
+    assert_eq!(arrive(&node, "HK", letter::Kind::HelpCopies(copies)).await, Verdict::Done);
+    let said = async |part: [u8; 32]| {
+        let track = v1::TrackHelpRequestRequest {
+            reference: reference.to_string(),
+            secret: Some(v1::HelpSecret { lookup_id: part.to_vec(), mac_key: part.to_vec() }),
+            ..Default::default()
+        };
+        let question = Some(v1::help_lookup::Question::Track(track));
+        let answer = answer_lookup(&node.app, v1::HelpLookup { question }).await;
+        (answer.passed_to, answer.reason)
+    };
+    let unknown = (String::new(), "NOT_FOUND".to_owned());
+    assert_eq!(
+        [said(right).await, said([3; 32]).await],
+        [unknown.clone(), unknown],
+        "ask Hong Kong"
+    );
+    revoke(&node, "HK").await;
+    let known = ("AU-SYD".to_owned(), String::new());
+    assert_eq!([said(right).await, said([3; 32]).await], [known.clone(), known]);
+}

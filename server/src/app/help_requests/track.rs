@@ -432,7 +432,7 @@ mod tests {
             let language = Language::parse(tag, "names").unwrap();
             desk.names.add(language, name.into(), "names").unwrap();
         }
-        Desks { all: vec![desk], duty: "CN-440000".parse().unwrap() }
+        Desks { all: vec![desk], duty: "CN-440000".parse().unwrap(), left: Vec::new() }
     }
 
     fn said(request: &HelpRequest, owner: &str) -> [String; 3] {
