@@ -24,6 +24,7 @@ use yizhan_server::{
         database::Database,
         dialect::Dialect,
         help_requests::{self, Arrival, Lookup, Queued},
+        leaving,
         parcels::Connection,
         records::{self, Stored},
         scrubs,
@@ -312,6 +313,13 @@ async fn what_lies_beside_the_feeds(database: Database) {
     assert_eq!(come(db, (10, id(1))).await, both[1..]);
     let kept = help_requests::find_arrival(db, "CN-440000", id(1)).await.unwrap();
     assert_eq!(kept.map(|kept| kept.arrived_us), Some(10));
+    // What waits goes along with a point that gets a node of its own.
+    let home = "HK".parse().unwrap();
+    let waits = Arrival { owner: "HK".to_owned(), ..arrival(3, 5) };
+    assert!(help_requests::put_arrival(db, &waits).await.unwrap());
+    let taken = leaving::take_request(db, &home).await.unwrap().expect("it waits");
+    assert_eq!((taken.sender, taken.arrived_us, taken.bytes), (province(), 5, vec![0, 255, 3]));
+    assert!(leaving::take_request(db, &home).await.unwrap().is_none());
     // Another sender's under the same id is another one.
     let other = Arrival {
         sender: "AU-SYD".to_owned(),
