@@ -25,6 +25,7 @@ mod full_disk;
 mod hand_over;
 mod handoff;
 mod help;
+mod letters;
 mod live;
 mod member_move;
 mod people;

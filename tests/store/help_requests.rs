@@ -104,6 +104,7 @@ fn value(number: u64, received: i64) -> HelpRequest {
         kept_at: None,
         passed: None,
         kept_by: None,
+        taken_over: None,
     }
 }
 
@@ -140,6 +141,7 @@ pub fn message(request: u64, seconds: i64) -> Vec<u8> {
         author: Author::Client.into(),
         time: Some(Timestamp { seconds, nanos: 0 }),
         sealed: vec![9; 8],
+        client_told: false,
     }
     .encode_to_vec()
 }

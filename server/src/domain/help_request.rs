@@ -105,6 +105,8 @@ pub struct HelpRequest {
     pub passed: Option<Time>,
     /// The former owner that keeps what it released until it knows that it has come.
     pub kept_by: Option<PointCode>,
+    /// When this owner took it over from another.
+    pub taken_over: Option<Time>,
 }
 
 impl HelpRequest {
@@ -242,6 +244,7 @@ pub mod samples {
             kept_at: None,
             passed: None,
             kept_by: None,
+            taken_over: None,
         }
     }
 

@@ -98,6 +98,7 @@ fn message(id: RecordId, author: Author) -> v1::HandoffWord {
         author: author.into(),
         time: None,
         sealed: vec![1],
+        client_told: false,
     };
     v1::HandoffWord {
         handoff: REQUEST.0.to_vec(),

@@ -104,6 +104,17 @@ pub async fn client(
     Ok(email.map(|email| (client_name(id), reader(email))))
 }
 
+/// Can the client be told from here?
+pub async fn reaches_client(
+    app: &App,
+    feed: &FeedId,
+    id: RecordId,
+    request: &HelpRequest,
+) -> Result<bool> {
+    let client = client(app, feed, id, request).await?;
+    Ok(client.is_some_and(|(_, reader)| app.notices.ways.reaches(&reader.target)))
+}
+
 /// What notices call the client of a request.
 fn client_name(id: RecordId) -> String {
     format!("client {id}")

@@ -108,6 +108,9 @@ async fn news_of(app: &App, feed: &FeedId, rows: &[Row]) -> Result<Vec<Found>> {
                 else {
                     continue;
                 };
+                if message.client_told {
+                    continue;
+                }
                 let at = message.time.and_then(|time| value::time(time, "time").ok());
                 let at = at.unwrap_or(Time(0));
                 let request = match known.get(&request_id) {

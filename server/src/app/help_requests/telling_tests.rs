@@ -263,3 +263,79 @@ async fn a_promise_that_is_not_kept_is_told_to_who_answers_for_the_point() {
     let [letters, _, own] = desk.told().await;
     assert_eq!((letters.len(), own.len()), (1, 0));
 }
+
+impl Asked {
+    async fn stored(&self, app: &crate::app::App) -> stored::Stored {
+        *owned(app, &self.secret()).await.unwrap()
+    }
+
+    /// Changes what is stored of it.
+    async fn becomes(
+        &self,
+        app: &crate::app::App,
+        change: impl Fn(&mut crate::domain::help_request::HelpRequest),
+    ) {
+        let stored = self.stored(app).await;
+        let deed = crate::domain::audit::Deed::of_node("test");
+        let changed = stored::amend(app, stored.feed(), stored.id(), &deed, |request, _| {
+            change(request);
+            Ok(Vec::new())
+        });
+        changed.await.unwrap();
+    }
+
+    /// A message comes from another point.
+    async fn hears(&self, app: &crate::app::App, id: u8, message: v1::HelpMessage) {
+        let stored = self.stored(app).await;
+        let message = v1::HelpMessage { request: stored.id().0.to_vec(), ..message };
+        let kind = crate::domain::kind::Kind::HELP_MESSAGE;
+        let change = crate::feed::change::Change::new();
+        let (feed, id) = (stored.feed().clone(), RecordId([id; 16]));
+        let change = change.put(feed, kind, id, message.encode_to_vec());
+        app.writer.commit(change).await.unwrap();
+    }
+}
+
+fn said(author: v1::sealed_message::Author, at: Time) -> v1::HelpMessage {
+    v1::HelpMessage {
+        author: author.into(),
+        time: Some(crate::wire::value::time_message(at)),
+        sealed: vec![1],
+        ..v1::HelpMessage::default()
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_at_another_point_is_not_told_again() {
+    use v1::sealed_message::Author;
+    let desk = Desk::new().await;
+    let app = &desk.node.app;
+    let asked = desk.asked().await;
+    desk.told().await;
+    let before = app.outside.now();
+    desk.pass(60);
+    let now = app.outside.now();
+    // It comes from another owner, and what was said there follows it.
+    asked
+        .becomes(app, |request| {
+            request.owner_number = 1;
+            (request.passed, request.taken_over, request.updated) = (Some(now), Some(now), now);
+        })
+        .await;
+    asked.hears(app, 11, said(Author::Desk, before)).await;
+    asked.hears(app, 12, said(Author::Client, before)).await;
+    let client = format!("{}@example.org", MARKS[1]);
+    let [letters, ..] = desk.told().await;
+    let to_client: Vec<_> = letters.iter().filter(|one| one.contains(&client)).collect();
+    assert_eq!(to_client.len(), 1, "that it was passed on, and nothing else: {letters:?}");
+    desk.pass(60);
+    asked.hears(app, 13, said(Author::Desk, app.outside.now())).await;
+    assert!(to(&desk.told().await[0], &client, "There is an answer"));
+    // A deputy has told it while this point was away.
+    let opened = said(Author::System, app.outside.now());
+    let told = v1::HelpMessage { client_told: true, ..opened.clone() };
+    asked.hears(app, 14, told).await;
+    assert_eq!(desk.told().await[0].len(), 0);
+    asked.hears(app, 15, opened).await;
+    assert_eq!(desk.told().await[0].len(), 1, "the deputy had no way to");
+}

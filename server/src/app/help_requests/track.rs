@@ -363,6 +363,7 @@ pub async fn reply(
                 author: Author::Client.into(),
                 time: Some(time_message(now)),
                 sealed: sealed.clone(),
+                client_told: false,
             };
             Ok(vec![NewMessage { id: message_id, message }])
         })
