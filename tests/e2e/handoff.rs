@@ -395,6 +395,42 @@ async fn a_deputy_opens_its_copy_when_the_owner_is_gone() {
         .await;
 }
 
+#[tokio::test]
+async fn a_deputy_opens_its_copy_when_the_owner_has_left_the_network() {
+    let mut cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    cluster
+        .eventually("Guangzhou keeps a copy", async || {
+            count(&cluster, "CN-440100", "select count(*) from help_copies where kind = 11").await
+                == 1
+        })
+        .await;
+    cluster.add_user("CN-440100", "second", "point_admin").await;
+    let first = cluster.admin("CN-440100").await;
+    let second = cluster.user("CN-440100", "second").await;
+    cluster.kill("GB-LON").await;
+    let revoke = ["--point", "GB-LON", "--reason", "closed down"];
+    cluster.yizhand("revoke", "CN-440000", &revoke).await.expect_code(exit::DONE);
+    // Whoever took it in does not answer any more: said alike to every code.
+    let (right, wrong) = (code.clone(), format!("{}{}", &code[..code.len() - 1], "X"));
+    let visitor = cluster.visitor("CN-440100");
+    let track = ["help", "track", &reference, "--code", &right];
+    cluster
+        .eventually("Guangzhou knows that London has left", async || {
+            let answer = visitor.run(&track).await.json();
+            answer["error"]["reason"] == "OWNER_REVOKED"
+        })
+        .await;
+    let mistaken = visitor.run(&["help", "track", &reference, "--code", &wrong]).await.json();
+    let reason = mistaken["error"]["reason"].as_str().unwrap_or_default();
+    assert!(reason == "OWNER_REVOKED" || mistaken["error"]["code"] == "INVALID_ARGUMENT");
+    let open = ["desk", "break-glass", &reference, "--reason", "London is gone"];
+    first.ask(&open).await["approval"].as_str().expect("an approval");
+    agreed_again(&first, &second, &open).await;
+    let opened = first.ask(&open).await;
+    assert!(word(&opened["content"], "text").contains(MARK), "{opened}");
+}
+
 /// Whatever waits is agreed to, unless it was before.
 async fn agreed_again(first: &Client, second: &Client, open: &[&str]) {
     first.run(open).await;

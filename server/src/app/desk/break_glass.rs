@@ -218,11 +218,15 @@ async fn open_copy(
         message: Some(said),
         ..v1::HandoffWord::default()
     };
-    let letter = Letter { kind: Some(letter::Kind::HandoffWord(word)) };
-    app.post
-        .send(deputy.clone(), feed.home.clone(), letter)
-        .await
-        .map_err(|error| Error::Precondition { reason: "NOT_SENT", message: error.to_string() })?;
+    // Who has left the network comes back to nothing.
+    if !app.keys.roster().has_left(&feed.home) {
+        let letter = Letter { kind: Some(letter::Kind::HandoffWord(word)) };
+        let sent = app.post.send(deputy.clone(), feed.home.clone(), letter).await;
+        sent.map_err(|error| Error::Precondition {
+            reason: "NOT_SENT",
+            message: error.to_string(),
+        })?;
+    }
     let occasion = id.to_string();
     handoffs::tell_client(app, &feed, request_id, &stored.request, Fact::Opened, &occasion).await?;
     let messages = messages_of(app, &feed.home, request_id).await?;
