@@ -6,7 +6,7 @@ use yizhan_client::sealed;
 use yizhan_proto::v1;
 
 use super::{
-    sealing::{CONTENT, NOTICES},
+    sealing::{CONTENT, NOTICES, is_lost},
     stored::{self, amend},
     track::{Secret, owned},
 };
@@ -81,7 +81,11 @@ pub async fn client(
     if request.intake_key.is_none() || request.content.is_empty() {
         return Ok(None);
     }
-    let keys = app.help.keys.open(app, feed, id, request).await?;
+    let keys = match app.help.keys.open(app, feed, id, request).await {
+        // Where it wanted to be told cannot be read any more.
+        Err(error) if is_lost(&error) => return Ok(None),
+        keys => keys?,
+    };
     let set = sealed::open(&keys.content, NOTICES, &id.0, &request.notices);
     let set = set.and_then(|plain| v1::HelpNotices::decode(&plain[..]).ok()).unwrap_or_default();
     if set.off {

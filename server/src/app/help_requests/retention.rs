@@ -13,7 +13,7 @@ use yizhan_client::sealed;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, tombstone::Reason};
 
 use super::{
-    sealing::CONTENT,
+    sealing::{CONTENT, is_lost},
     stored::{Stored, amend, found_at, message_records, sealed_feed},
 };
 use crate::{
@@ -230,11 +230,18 @@ async fn delete_files(app: &App, stored: &Stored, now: Time) -> Result<()> {
     remove_files(app, id).await?;
     let keys = match stored.request.content.is_empty() {
         true => None,
-        false => Some(app.help.keys.open(app, feed, id, &stored.request).await?),
+        false => match app.help.keys.open(app, feed, id, &stored.request).await {
+            Err(error) if is_lost(&error) => None,
+            keys => Some(keys?),
+        },
     };
     change(app, stored, RetentionStep::DeleteFiles, |request| {
         request.keep(RetentionStep::DeleteFiles, now);
-        let Some(keys) = &keys else { return Ok(()) };
+        let Some(keys) = &keys else {
+            // The files' names and keys cannot be taken out of what does not open: it goes with them.
+            request.content.clear();
+            return Ok(());
+        };
         let plain = sealed::open(&keys.content, CONTENT, &id.0, &request.content);
         let content = plain.and_then(|plain| v1::HelpContent::decode(&plain[..]).ok());
         let damaged = || Error::Storage(StoreError::Damaged { what: "sealed content" });

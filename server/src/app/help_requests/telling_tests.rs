@@ -339,3 +339,18 @@ async fn what_was_told_at_another_point_is_not_told_again() {
     asked.hears(app, 15, opened).await;
     assert_eq!(desk.told().await[0].len(), 1, "the deputy had no way to");
 }
+
+#[tokio::test]
+async fn a_lost_key_keeps_nobody_else_from_being_told() {
+    let desk = Desk::new().await;
+    let (app, li) = (&desk.node.app, named("li", Role::PointAdmin));
+    let (lost, other) = (desk.asked().await, desk.asked().await);
+    desk.told().await;
+    for asked in [&lost, &other] {
+        desk::reply(app, &li, &asked.reference, "x", None).await.unwrap();
+    }
+    lost.becomes(app, |request| request.wrap = vec![9; request.wrap.len()]).await;
+    let [letters, ..] = desk.told().await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert!(letters[0].contains(&other.reference));
+}
