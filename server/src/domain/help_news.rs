@@ -173,6 +173,39 @@ mod tests {
     }
 
     #[test]
+    fn each_promise_that_was_broken_is_news_and_one_that_goes_on_is_the_same() {
+        let hours = always();
+        let id = RecordId([1; 16]);
+        let mut one = request();
+        one.step(HelpMove::Assign, Time(1), &hours).unwrap();
+        let escalated = |request: &HelpRequest| -> Vec<String> {
+            let news = of_request(id, request).into_iter();
+            let news = news.filter(|news| news.fact == Fact::Escalated);
+            news.map(|news| news.occasion).collect()
+        };
+        // Eight hours for a first answer, then a day for the next word.
+        let hour = |n: i64| Time(n * 60 * 60 * 1_000_000);
+        let looked = |one: &mut HelpRequest, at: Time| {
+            one.clocks.note_breaches(at);
+            one.escalation = one.escalation.max(one.overdue(at, &hours));
+        };
+        looked(&mut one, hour(9));
+        let first = escalated(&one);
+        assert_eq!(first.len(), 1);
+        one.step(HelpMove::Wait, hour(10), &hours).unwrap();
+        assert_eq!((one.escalation, escalated(&one)), (0, vec![]), "the client is asked");
+        one.step(HelpMove::Answer, hour(11), &hours).unwrap();
+        looked(&mut one, hour(12));
+        assert_eq!(escalated(&one), first, "the same promise");
+        one.step(HelpMove::Reply, hour(13), &hours).unwrap();
+        assert_eq!((one.escalation, escalated(&one)), (0, vec![]), "it is done");
+        looked(&mut one, hour(40));
+        let second = escalated(&one);
+        assert_eq!(second.len(), 1);
+        assert_ne!(second, first);
+    }
+
+    #[test]
     fn what_an_owner_before_has_told_its_client_is_no_news() {
         let hours = always();
         let mut one = request();

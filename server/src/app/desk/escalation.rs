@@ -19,8 +19,7 @@ use crate::{
     },
     domain::{
         audit::Deed,
-        help_clock::Clock,
-        help_request::HelpRequest,
+        help_request::PARENT,
         id::{PointCode, RecordId},
         time::Time,
         working_time::WorkingTime,
@@ -37,10 +36,6 @@ const SUPERVISOR_MIN: u32 = 60;
 const TOLD_MAX: usize = 1_000;
 /// Escalated requests that a parent point is shown.
 pub const SHOWN_MAX: usize = 100;
-
-/// Not escalated, to the supervisor, to the parent point.
-pub const SUPERVISOR: u32 = 1;
-pub const PARENT: u32 = 2;
 
 /// Looks at every running clock that has run out.
 pub async fn run(app: &App) -> Result<()> {
@@ -61,7 +56,7 @@ async fn settle(app: &App, desks: &Desks, home: &PointCode) -> Result<()> {
     let (now, hours) = (app.outside.now(), desks.hours(home));
     for told in told(app, home).await? {
         let still = match get(app, &sealed_feed(home), told.request).await {
-            Ok(stored) => level(&stored.request, now, &hours) > 0,
+            Ok(stored) => stored.request.overdue(now, &hours) > 0,
             Err(Error::NotFound { .. }) => false,
             Err(error) => return Err(error),
         };
@@ -126,7 +121,7 @@ async fn escalate_one(
     (now, hours): (Time, &WorkingTime),
 ) -> Result<()> {
     let request = &stored.request;
-    let level = level(request, now, hours);
+    let level = request.overdue(now, hours);
     if level >= PARENT && !parent_knows {
         tell_parent(app, home, stored).await?;
     }
@@ -141,21 +136,6 @@ async fn escalate_one(
     })
     .await?;
     Ok(())
-}
-
-/// How far it has to go by now.
-fn level(request: &HelpRequest, now: Time, hours: &WorkingTime) -> u32 {
-    let of = |clock: &Clock| {
-        let late = match clock.due {
-            Some(due) if due < now && clock.running_since.is_some() => hours.elapsed(due, now),
-            _ => return 0,
-        };
-        if late >= SUPERVISOR_MIN.max(clock.target / 2) { PARENT } else { SUPERVISOR }
-    };
-    match request.state.is_open() {
-        true => request.clocks.0.iter().map(of).max().unwrap_or(0),
-        false => 0,
-    }
 }
 
 /// Names nobody: the parent learns that, where and how pressing, and no word of what.

@@ -197,7 +197,7 @@ async fn tell_parent(app: &App, home: &PointCode) -> Result<()> {
         let news = HelpNews {
             fact: Fact::Escalated,
             to: To::Supervisors,
-            occasion: format!("{owner} {} below {home}", escalation.reference),
+            occasion: occasion_above(&owner, home, &escalation),
             at: Time(arrived_us),
         };
         if !news.is_new(now) {
@@ -210,6 +210,13 @@ async fn tell_parent(app: &App, home: &PointCode) -> Result<()> {
         }
     }
     if notes.is_empty() { Ok(()) } else { keep(app, home, notes, None).await }
+}
+
+/// Each promise by itself: another one of the same request is other news.
+fn occasion_above(owner: &str, home: &PointCode, escalation: &v1::HelpEscalation) -> String {
+    let due = escalation.due_time.and_then(|due| value::time(due, "due_time").ok());
+    let (clock, due) = (&escalation.clock, due.unwrap_or(Time(0)).0);
+    format!("{owner} {} below {home} {clock} {due}", escalation.reference)
 }
 
 /// Into the outbox, with the mark, in one transaction.

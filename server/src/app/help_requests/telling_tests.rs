@@ -354,3 +354,24 @@ async fn a_lost_key_keeps_nobody_else_from_being_told() {
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert!(letters[0].contains(&other.reference));
 }
+
+#[tokio::test]
+async fn each_promise_that_is_not_kept_is_told_once() {
+    let desk = Desk::new().await;
+    let (app, li) = (&desk.node.app, named("li", Role::PointAdmin));
+    let asked = desk.asked().await;
+    desk.told().await;
+    let late = async |days: usize| {
+        desk.pass(days * 24 * 3_600);
+        desk::escalate(app).await.unwrap();
+        desk::escalate(app).await.unwrap();
+        desk.told().await[2].len()
+    };
+    // A first answer, then an update.
+    assert_eq!(late(2).await, 1);
+    assert_eq!(asked.stored(app).await.request.escalation, 2);
+    desk::reply(app, &li, &asked.reference, "x", None).await.unwrap();
+    assert_eq!(asked.stored(app).await.request.escalation, 0, "what was late is done");
+    assert_eq!(late(1).await, 0);
+    assert_eq!(late(5).await, 1, "another promise");
+}
