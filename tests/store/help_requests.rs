@@ -409,15 +409,26 @@ async fn what_lies_beside_the_feeds(database: Database) {
     help_requests::remove_escalation(db, word("LON-2")).await.unwrap();
     let told = help_requests::list_escalations(db, "CN-440000", 10).await.unwrap();
     assert_eq!(told.len(), 1);
+    assert_eq!(help_requests::list_escalating(db, "CN-440000").await.unwrap(), ["GB-LON"]);
+    for (owner, left) in [("AU-SYD", 1), ("GB-LON", 0)] {
+        help_requests::remove_escalations_of(db, (owner, "CN-440000")).await.unwrap();
+        let told = help_requests::list_escalations(db, "CN-440000", 10).await.unwrap();
+        assert_eq!(told.len(), left);
+    }
 
     let parent = "CN-440000".to_owned();
     let told = help_requests::Escalated { request: id(1), reference: "LON-1".into(), parent };
     for _ in 0..2 {
         help_requests::put_escalated(db, "GB-LON", &told).await.unwrap();
     }
-    let listed = help_requests::list_escalated(db, "GB-LON", 10).await.unwrap();
-    assert_eq!(listed, [told]);
+    let listed = help_requests::list_escalated(db, "GB-LON", None, 10).await.unwrap();
+    assert_eq!(listed, [told.clone()]);
+    let second = help_requests::Escalated { request: id(2), ..told };
+    help_requests::put_escalated(db, "GB-LON", &second).await.unwrap();
+    let listed = help_requests::list_escalated(db, "GB-LON", Some(id(1)), 10).await.unwrap();
+    assert_eq!(listed, [second]);
+    help_requests::remove_escalated(db, "GB-LON", id(2)).await.unwrap();
     help_requests::remove_escalated(db, "GB-LON", id(1)).await.unwrap();
-    assert!(help_requests::list_escalated(db, "GB-LON", 10).await.unwrap().is_empty());
+    assert!(help_requests::list_escalated(db, "GB-LON", None, 10).await.unwrap().is_empty());
     tx.commit().await.unwrap();
 }

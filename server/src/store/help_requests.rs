@@ -952,6 +952,34 @@ pub async fn list_escalations(
     .map_err(failed)
 }
 
+/// Points whose requests a parent was told of.
+pub async fn list_escalating(
+    db: &mut AnyConnection,
+    parent: &str,
+) -> Result<Vec<String>, StoreError> {
+    sqlx::query_scalar(
+        "select distinct owner from help_escalations where parent = $1 order by owner",
+    )
+    .bind(parent)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Forgets all that one point could not keep to: nobody is left to say that it is over.
+pub async fn remove_escalations_of(
+    db: &mut AnyConnection,
+    (owner, parent): (&str, &str),
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_escalations where parent = $1 and owner = $2")
+        .bind(parent)
+        .bind(owner)
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
 /// What was noted is over. Only its owner says so.
 pub async fn remove_escalation(
     db: &mut AnyConnection,
@@ -994,17 +1022,19 @@ pub async fn put_escalated(
     Ok(())
 }
 
-/// Of a home, by id.
+/// Of a home, by id, from just after one.
 pub async fn list_escalated(
     db: &mut AnyConnection,
     home: &str,
+    after: Option<RecordId>,
     limit: usize,
 ) -> Result<Vec<Escalated>, StoreError> {
     let rows: Vec<(Vec<u8>, String, String)> = sqlx::query_as(
-        "select request, reference, parent from help_escalated where home = $1
-         order by request limit $2",
+        "select request, reference, parent from help_escalated where home = $1 and request > $2
+         order by request limit $3",
     )
     .bind(home)
+    .bind(after.map(|RecordId(id)| id.to_vec()).unwrap_or_default())
     .bind(limit as i64)
     .fetch_all(db)
     .await

@@ -30,10 +30,8 @@ use crate::{
 
 /// Overdue requests that are read at one time.
 const PAGE: usize = 500;
-/// The supervisor has half of what was promised to act, and an hour at least, in working minutes.
-const SUPERVISOR_MIN: u32 = 60;
-/// Requests of a home that its parent knows of, and are looked at in one run.
-const TOLD_MAX: usize = 1_000;
+/// Requests of a home that its parent knows of, listed at one time.
+const TOLD: usize = 1_000;
 /// Escalated requests that a parent point is shown.
 pub const SHOWN_MAX: usize = 100;
 
@@ -43,6 +41,28 @@ pub async fn run(app: &App) -> Result<()> {
     for home in app.keys.homes() {
         escalate(app, &desks, &home).await?;
         settle(app, &desks, &home).await?;
+        drop_of_those_who_left(app, &home).await?;
+    }
+    Ok(())
+}
+
+/// Who has left the network never says that something is over.
+async fn drop_of_those_who_left(app: &App, home: &PointCode) -> Result<()> {
+    let roster = app.keys.roster();
+    let owners = {
+        let mut db = app.db.reader().await?;
+        help_requests::list_escalating(&mut db, home.as_str()).await?
+    };
+    for owner in owners {
+        if !owner.parse().is_ok_and(|owner| roster.has_left(&owner)) {
+            continue;
+        }
+        let (app, home) = (app.clone(), home.clone());
+        let dropping = tokio::spawn(async move {
+            let mut db = app.db.local().await?;
+            help_requests::remove_escalations_of(&mut db, (&owner, home.as_str())).await
+        });
+        dropping.await.map_err(|_| Error::Busy)??;
     }
     Ok(())
 }
@@ -68,8 +88,16 @@ async fn settle(app: &App, desks: &Desks, home: &PointCode) -> Result<()> {
 }
 
 async fn told(app: &App, home: &PointCode) -> Result<Vec<Escalated>> {
-    let mut db = app.db.reader().await?;
-    Ok(help_requests::list_escalated(&mut db, home.as_str(), TOLD_MAX).await?)
+    let mut all: Vec<Escalated> = Vec::new();
+    loop {
+        let after = all.last().map(|told| told.request);
+        let mut db = app.db.reader().await?;
+        let page = help_requests::list_escalated(&mut db, home.as_str(), after, TOLD).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
 }
 
 async fn tell_over(app: &App, home: &PointCode, told: Escalated) -> Result<()> {

@@ -24,6 +24,7 @@ use crate::{
         help_reference::Reference,
         kind::Kind,
         roster::{NodeId, PointKind, RosterEntry, RosterNode},
+        time::Time,
     },
     feed::change::Change,
     found::roster_id,
@@ -147,4 +148,23 @@ async fn an_offer_that_nobody_answers_ends_and_the_owners_clocks_have_gone_on() 
     assert!(first.due.is_some() && first.met.is_none());
     let another = handoffs::offer(app, &handler, offer()).await;
     assert!(another.is_ok(), "another may be made");
+}
+
+#[tokio::test]
+async fn what_a_point_could_not_keep_to_goes_when_it_leaves_the_network() {
+    let world = World::new().await;
+    for point in ["HK", "GB-LON"] {
+        world.node.enrol(point).await;
+        let mut db = world.app().db.local().await.unwrap();
+        let escalation = v1::HelpEscalation { reference: point.into(), ..Default::default() };
+        let of = (point, point, FOUNDER);
+        let put = crate::store::help_requests::put_escalation;
+        put(&mut db, of, &escalation.encode_to_vec(), world.app().outside.now().0).await.unwrap();
+    }
+    let mut shown = world.shown_above().await;
+    shown.sort();
+    assert_eq!(shown, ["GB-LON", "HK"]);
+    let revoked = crate::domain::roster::Revocation { at: Time(1), reason: String::new() };
+    world.node.enrol_with("HK", |entry| entry.revoked = Some(revoked)).await;
+    assert_eq!(world.shown_above().await, ["GB-LON"]);
 }
