@@ -39,8 +39,14 @@ const STAFF_MAX: u32 = 1_000;
 /// Somebody, as notices name them on this node, and where they are told.
 pub type Named = (String, Reader);
 
-/// The people of a home's desk who want to be told: all handlers, or its supervisors.
-pub async fn desk(app: &App, home: &PointCode, supervisors: bool) -> Result<Vec<Named>> {
+/// The people of a home's desk who want to be told of something in a category: all handlers, or its
+/// supervisors. Whose role is limited is told of nothing else; none: of what has no category that is known.
+pub async fn desk(
+    app: &App,
+    home: &PointCode,
+    supervisors: bool,
+    category: Option<&str>,
+) -> Result<Vec<Named>> {
     let mut db = app.db.reader().await?;
     let staff = notices::list_staff(&mut db, app.outside.now(), STAFF_MAX).await?;
     let own = app.keys.point.as_str();
@@ -50,9 +56,12 @@ pub async fn desk(app: &App, home: &PointCode, supervisors: bool) -> Result<Vec<
         let works = is_admin || (!supervisors && one.role == Role::Staff.name());
         // Who works at the node's own point works for the points that it hosts.
         let here = one.point == home.as_str() || one.point == own;
+        let mut limits = one.categories.split_whitespace();
+        let concerns = one.categories.is_empty() || limits.any(|limit| Some(limit) == category);
         let known = named.iter().any(|(person, _)| *person == one.account);
         if works
             && here
+            && concerns
             && !known
             && let Some(reader) = app.notices.reader(one.account.as_bytes(), &one.address)
         {

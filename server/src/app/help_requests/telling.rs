@@ -170,6 +170,7 @@ async fn addressed(
     let everybody = |named: Vec<Named>| -> Vec<Note> {
         std::iter::once(note(None)).chain(named.into_iter().map(|one| note(Some(one)))).collect()
     };
+    let category = Some(request.category.name());
     Ok(match news.to {
         To::Client => {
             let client = readers::client(app, feed, id, request).await?;
@@ -177,10 +178,10 @@ async fn addressed(
         }
         To::Handler => match readers::handler(app, request).await? {
             Some(handler) => vec![note(Some(handler))],
-            None => everybody(readers::desk(app, &feed.home, false).await?),
+            None => everybody(readers::desk(app, &feed.home, false, category).await?),
         },
-        To::Desk => everybody(readers::desk(app, &feed.home, false).await?),
-        To::Supervisors => everybody(readers::desk(app, &feed.home, true).await?),
+        To::Desk => everybody(readers::desk(app, &feed.home, false, category).await?),
+        To::Supervisors => everybody(readers::desk(app, &feed.home, true, category).await?),
     })
 }
 
@@ -203,7 +204,7 @@ async fn tell_parent(app: &App, home: &PointCode) -> Result<()> {
         if !news.is_new(now) {
             continue;
         }
-        let named = readers::desk(app, home, true).await?;
+        let named = readers::desk(app, home, true, Some(&escalation.category)).await?;
         for reader in std::iter::once(None).chain(named.into_iter().map(Some)) {
             let (news, reference) = (news.clone(), escalation.reference.clone());
             notes.push(Note { reader, news, reference, label: String::new() });

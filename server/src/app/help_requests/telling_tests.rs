@@ -375,3 +375,33 @@ async fn each_promise_that_is_not_kept_is_told_once() {
     assert_eq!(late(1).await, 0);
     assert_eq!(late(5).await, 1, "another promise");
 }
+
+#[tokio::test]
+async fn who_works_in_some_categories_alone_is_told_of_those() {
+    let desk = Desk::new().await;
+    let app = &desk.node.app;
+    desk.hire("zhao", Role::Volunteer).await;
+    let zhao = reader("zhao@example.org", "en", "", "").unwrap();
+    desk.tell(("zhao", Role::Volunteer), zhao).await;
+    let (account, _) = {
+        let mut db = app.db.reader().await.unwrap();
+        crate::store::accounts::find(&mut db, "zhao").await.unwrap().unwrap()
+    };
+    let told = async |category: &str| {
+        let grant = crate::domain::account::RoleGrant {
+            role: Role::Staff,
+            point: code(FOUNDER),
+            categories: vec!["travel".into(), category.into()],
+            from: Time(0),
+            to: None,
+            granted_by: "li".into(),
+        };
+        let mut db = app.db.local().await.unwrap();
+        crate::store::accounts::put_grant(&mut db, account.id, &grant).await.unwrap();
+        drop(db);
+        let asked = desk.asked().await;
+        to(&desk.told().await[0], "zhao@example.org", &asked.reference)
+    };
+    assert!(told("legal").await);
+    assert!(!told("housing").await);
+}
