@@ -168,3 +168,29 @@ async fn what_a_point_could_not_keep_to_goes_when_it_leaves_the_network() {
     world.node.enrol_with("HK", |entry| entry.revoked = Some(revoked)).await;
     assert_eq!(world.shown_above().await, ["GB-LON"]);
 }
+
+#[tokio::test]
+async fn a_request_that_was_accepted_and_does_not_come_is_noticed() {
+    let world = World::new().await;
+    let app = world.app();
+    let (feed, id) = (sealed_feed(&code(FOUNDER)), crate::domain::id::RecordId([8; 16]));
+    let handoff = v1::Handoff {
+        reference: Reference::new("HK", 2023, 12).to_string(),
+        request: vec![7; 16],
+        from: "HK".into(),
+        to: FOUNDER.into(),
+        state: crate::domain::handoff::HandoffState::Accepted.number(),
+        decide_time: Some(crate::wire::value::time_message(app.outside.now())),
+        ..v1::Handoff::default()
+    };
+    let change = Change::new().put(feed, Kind::HANDOFF, id, handoff.encode_to_vec());
+    app.writer.commit(change).await.unwrap();
+    let is_noticed = async || {
+        handoffs::expire(app).await.unwrap();
+        let found = crate::app::records::find(app, id).await.unwrap();
+        found[0].message::<v1::Handoff>().unwrap().delay_told
+    };
+    assert!(!is_noticed().await);
+    world.pass(2);
+    assert!(is_noticed().await);
+}
