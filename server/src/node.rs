@@ -666,12 +666,13 @@ impl Admitting {
 
 /// How long help requests are kept here.
 fn periods(config: &Config) -> Periods {
-    let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX);
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     Periods {
-        close_days: days(config.help_close_days),
-        files_days: days(config.help_files_days),
-        anonymise_days: days(config.help_anonymise_days),
-        ahead_days: days(config.help_ahead_days),
+        close_days: count(config.help_close_days),
+        files_days: count(config.help_files_days),
+        anonymise_days: count(config.help_anonymise_days),
+        ahead_days: count(config.help_ahead_days),
+        offer_hours: count(config.help_offer_hours),
     }
 }
 
