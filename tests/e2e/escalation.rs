@@ -149,6 +149,35 @@ async fn nobody_answers_and_the_supervisor_hears_of_it_and_then_the_parent_point
 }
 
 #[tokio::test]
+async fn the_time_that_a_client_takes_to_answer_counts_for_nobody() {
+    let mut cluster = always_open().await;
+    let mut call = vec!["help", "submit", "--category", "legal", "--country", "GB"];
+    call.extend(["--city", "GBLON", "--lang", "en", "--text", MARK]);
+    let asked = cluster.visitor(LONDON).ask(&call).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    set_ahead(&mut cluster, LONDON, 2).await;
+    let london = cluster.admin(LONDON).await;
+    london.ask(&["desk", "reply", reference, "--text", "we look into it"]).await;
+    let waits = london.ask(&["desk", "wait", reference, "--text", "since when?"]).await;
+    assert!(clock(&waits, "first_response")["met_at"].is_string(), "{waits}");
+    let spent = |shown: &Value| clock(shown, "resolution")["elapsed_minutes"].as_i64().unwrap();
+    let before = spent(&waits);
+    assert!((120..125).contains(&before), "{waits}");
+
+    // A day and more passes; nobody is late.
+    set_ahead(&mut cluster, LONDON, 28).await;
+    let reply = ["help", "reply", reference, "--code", code, "--text", "since May"];
+    assert_eq!(word(&cluster.visitor(LONDON).ask(&reply).await, "state"), "in_progress");
+    let london = cluster.admin(LONDON).await;
+    let queue = london.list(&["desk", "queue"]).await;
+    let shown = queue.iter().find(|one| one["reference"] == reference).expect("it is open");
+    assert_eq!(clock(shown, "resolution")["paused"], false, "{shown}");
+    assert!((before..before + 5).contains(&spent(shown)), "it goes on: {shown}");
+    assert!(clock(shown, "resolution")["breached_at"].is_null(), "{shown}");
+    assert_eq!(level(&london, reference).await, 0);
+}
+
+#[tokio::test]
 async fn an_offer_that_nobody_answers_in_time_ends_and_its_owner_goes_on() {
     let mut cluster = always_open().await;
     cluster.stop(LONDON).await;
