@@ -369,6 +369,8 @@ impl Node {
         tasks.spawn(keep_running_if_leading(delivering, jobs::notices::EVERY, leading(), stop()));
         let telling = jobs::telling::Telling { app: app.clone() };
         tasks.spawn(keep_running_if_leading(telling, jobs::telling::EVERY, leading(), stop()));
+        let scrubbing = jobs::scrubbing::Scrubbing { app: app.clone() };
+        tasks.spawn(keep_running(scrubbing, jobs::scrubbing::EVERY, stop()));
         let keeping = jobs::retention::Retention { app: app.clone() };
         tasks.spawn(keep_running_if_leading(keeping, jobs::retention::EVERY, leading(), stop()));
         let figures = app.clone();

@@ -220,6 +220,27 @@ async fn an_offer_is_declined_or_taken_back_and_the_request_stays() {
 }
 
 #[tokio::test]
+async fn of_an_offer_that_was_declined_nothing_stays_where_it_was_made() {
+    let cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let (london, province) = (cluster.admin("GB-LON").await, cluster.admin("CN-440000").await);
+    // Not Guangzhou, which keeps copies of what London has.
+    let summary = "QKUMMARYMARKER, speaks Mandarin";
+    let offer = ["desk", "handoff", &reference, "--to", "CN-440000", "--summary", summary];
+    let id = word(&london.ask(&offer).await, "handoff").to_owned();
+    cluster.visitor("GB-LON").ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &province, &id, "offered").await;
+    assert!(on_disk(&cluster, "CN-440000", "QKUMMARYMARKER"));
+    province.ask(&["desk", "decline", &id, "--reason", "no doctor here"]).await;
+    until_state(&cluster, &london, &id, "declined").await;
+    cluster
+        .eventually("not even the log has a byte of it", async || {
+            !on_disk(&cluster, "CN-440000", "QKUMMARYMARKER")
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_file_follows_its_request_and_the_old_owner_keeps_none() {
     let cluster = three().await;
     let folder = crate::people::scratch(&cluster).join("files");

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use prost::Message;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 use yizhan_client::sealed;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, tombstone::Reason};
 
@@ -58,7 +58,7 @@ pub async fn run(app: &App) -> Result<()> {
     if removed {
         note_deleted(app).await?;
     }
-    scrub(app).await
+    Ok(())
 }
 
 /// Something was deleted here: the log is emptied soon.
@@ -73,11 +73,11 @@ pub async fn note_deleted(app: &App) -> Result<()> {
 
 /// Empties the log if something was deleted since it was. Where a reader stands in the way, the next run
 /// does.
-async fn scrub(app: &App) -> Result<()> {
+pub async fn scrub(app: &App) -> Result<()> {
     let noted = scrubs::find(&mut *app.db.reader().await?).await?;
     let Some(noted) = noted else { return Ok(()) };
     if !app.db.truncate_log().await? {
-        info!("deleted bytes stay in the log until its readers have gone on");
+        debug!("deleted bytes stay in the log until its readers have gone on");
         return Ok(());
     }
     let db = app.db.clone();
