@@ -14,6 +14,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
+        moving_in,
         notices::News,
     },
     domain::{
@@ -41,6 +42,10 @@ const ESCALATED: usize = 100;
 /// Looks at what is new in all our homes.
 pub async fn tell(app: &App) -> Result<()> {
     if !app.notices.has_readers().await? || !app.notices.has_room().await? {
+        return Ok(());
+    }
+    // What comes along from a former host is no news; from there on it is.
+    if moving_in::is_waiting(app).await? {
         return Ok(());
     }
     for home in app.keys.homes() {
