@@ -146,6 +146,9 @@ async fn a_student_in_london_is_answered_at_the_right_desk() {
     student.ask(&["help", "rate", reference, "--code", code, "--stars", "5"]).await;
     let reopened = desk.ask(&["desk", "reopen", reference]).await;
     assert_eq!((word(&reopened, "state"), &reopened["reopened"]), ("in_progress", &json!(1)));
+    // And so does a word of the client.
+    desk.ask(&["desk", "resolve", reference, "--outcome", "advised", "--text", "祝好"]).await;
+    assert_eq!(word(&student.ask(&reply).await, "state"), "in_progress");
     cluster.yizhand("verify", "GB-LON", &[]).await.expect_code(exit::DONE);
 }
 
