@@ -422,7 +422,7 @@ async fn what_lies_beside_the_feeds(database: Database) {
         help_requests::put_escalated(db, "GB-LON", &told).await.unwrap();
     }
     let listed = help_requests::list_escalated(db, "GB-LON", None, 10).await.unwrap();
-    assert_eq!(listed, [told.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&told));
     let second = help_requests::Escalated { request: id(2), ..told };
     help_requests::put_escalated(db, "GB-LON", &second).await.unwrap();
     let listed = help_requests::list_escalated(db, "GB-LON", Some(id(1)), 10).await.unwrap();
