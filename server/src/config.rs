@@ -96,6 +96,8 @@ settings! {
     help_anonymise_days: u64 = "365", Number(0..=3_650, "days");
     /// So long before closing or deletion the client is told.
     help_ahead_days: u64 = "7", Number(0..=90, "days");
+    /// An offer to pass a help request on ends by itself if nobody has answered it for so long.
+    help_offer_hours: u64 = "168", Number(1..=2_160, "hours");
     /// Mail server that notices go through; empty: no mail. Its password lies in keys/mail.password.
     mail_server: Option<Address> = "", OptionalHostPort;
     /// How it is spoken to. `none` is for a server on this machine alone.

@@ -369,6 +369,8 @@ impl Node {
         tasks.spawn(keep_running_if_leading(delivering, jobs::notices::EVERY, leading(), stop()));
         let telling = jobs::telling::Telling { app: app.clone() };
         tasks.spawn(keep_running_if_leading(telling, jobs::telling::EVERY, leading(), stop()));
+        let scrubbing = jobs::scrubbing::Scrubbing { app: app.clone() };
+        tasks.spawn(keep_running(scrubbing, jobs::scrubbing::EVERY, stop()));
         let keeping = jobs::retention::Retention { app: app.clone() };
         tasks.spawn(keep_running_if_leading(keeping, jobs::retention::EVERY, leading(), stop()));
         let figures = app.clone();
@@ -668,12 +670,13 @@ impl Admitting {
 
 /// How long help requests are kept here.
 fn periods(config: &Config) -> Periods {
-    let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX);
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     Periods {
-        close_days: days(config.help_close_days),
-        files_days: days(config.help_files_days),
-        anonymise_days: days(config.help_anonymise_days),
-        ahead_days: days(config.help_ahead_days),
+        close_days: count(config.help_close_days),
+        files_days: count(config.help_files_days),
+        anonymise_days: count(config.help_anonymise_days),
+        ahead_days: count(config.help_ahead_days),
+        offer_hours: count(config.help_offer_hours),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use serde_json::Value;
-use yizhan_tests::cluster::Cluster;
+use yizhan_client::channel::Node;
+use yizhan_tests::{cluster::Cluster, proxy::Proxy};
 
 use crate::people::{scratch, text};
 
@@ -103,4 +104,35 @@ async fn files_are_stripped_and_sealed_and_bad_ones_leave_nothing_behind() {
 fn uuid_like(id: &str) -> String {
     let last = if id.ends_with('0') { '1' } else { '0' };
     format!("{}{last}", &id[..id.len() - 1])
+}
+
+#[tokio::test]
+async fn an_upload_that_is_broken_off_leaves_nothing_behind() {
+    use tokio_stream::wrappers::ReceiverStream;
+    use yizhan_proto::v1::{UploadAttachmentRequest, upload_attachment_request as upload};
+    let cluster = Cluster::found("GB-LON").await;
+    let line = Proxy::start(cluster.addresses("GB-LON").public).await.expect("a line");
+    let ca = fs::read(cluster.path("GB-LON").join("ca.pem")).unwrap();
+    let node = Node::connect(&format!("https://{}", line.address()), &ca).await.expect("a node");
+    let (parts, stream) = tokio::sync::mpsc::channel(1);
+    let call = tokio::spawn(async move {
+        node.help_requests().upload_attachment(ReceiverStream::new(stream)).await.map(drop)
+    });
+    let send = async |part| {
+        parts.send(UploadAttachmentRequest { part: Some(part) }).await.expect("it is taken");
+    };
+    send(upload::Part::Head(upload::Head { name: "note.txt".to_owned(), key: vec![7; 32] })).await;
+    for _ in 0..40 {
+        send(upload::Part::Data(MARK.as_bytes().repeat(1_000))).await;
+    }
+    let rows = async |sql| crate::handoff::count(&cluster, "GB-LON", sql).await;
+    const PIECES: &str = "select count(*) from attachment_pieces";
+    cluster.eventually("some of it is stored", async || rows(PIECES).await > 0).await;
+    line.break_line();
+    call.await.expect("it ends").expect_err("the line is broken");
+    cluster
+        .eventually("nothing is left", async || {
+            rows(PIECES).await == 0 && rows("select count(*) from attachments").await == 0
+        })
+        .await;
 }

@@ -346,3 +346,22 @@ async fn a_leap_second_is_taken_for_the_second_before_it() {
     let shown = client.ask(&["event", "get", made["id"].as_str().expect("an id")]).await;
     assert!(shown.to_string().contains("2016-12-31T23:59:59Z"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_message_that_is_larger_than_anybody_needs_is_not_read() {
+    let cluster = Cluster::found("GB-LON").await;
+    let node = cluster.anybody("GB-LON").await;
+    let submit = async |characters: usize| {
+        let content = v1::HelpContent { text: "x".repeat(characters), ..Default::default() };
+        let request = v1::SubmitHelpRequestRequest {
+            category: "legal".into(),
+            country: "GB".into(),
+            language: "en".into(),
+            content: Some(content),
+            ..Default::default()
+        };
+        node.help_requests().submit_help_request(request).await.expect_err("too long").code()
+    };
+    assert_eq!(submit(200 * 1_024).await, tonic::Code::InvalidArgument, "read, and refused");
+    assert_eq!(submit(300 * 1_024).await, tonic::Code::OutOfRange);
+}

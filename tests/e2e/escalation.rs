@@ -147,3 +147,64 @@ async fn nobody_answers_and_the_supervisor_hears_of_it_and_then_the_parent_point
         })
         .await;
 }
+
+#[tokio::test]
+async fn the_time_that_a_client_takes_to_answer_counts_for_nobody() {
+    let mut cluster = always_open().await;
+    let mut call = vec!["help", "submit", "--category", "legal", "--country", "GB"];
+    call.extend(["--city", "GBLON", "--lang", "en", "--text", MARK]);
+    let asked = cluster.visitor(LONDON).ask(&call).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    set_ahead(&mut cluster, LONDON, 2).await;
+    let london = cluster.admin(LONDON).await;
+    london.ask(&["desk", "reply", reference, "--text", "we look into it"]).await;
+    let waits = london.ask(&["desk", "wait", reference, "--text", "since when?"]).await;
+    assert!(clock(&waits, "first_response")["met_at"].is_string(), "{waits}");
+    let spent = |shown: &Value| clock(shown, "resolution")["elapsed_minutes"].as_i64().unwrap();
+    let before = spent(&waits);
+    assert!((120..125).contains(&before), "{waits}");
+
+    // A day and more passes; nobody is late.
+    set_ahead(&mut cluster, LONDON, 28).await;
+    let reply = ["help", "reply", reference, "--code", code, "--text", "since May"];
+    assert_eq!(word(&cluster.visitor(LONDON).ask(&reply).await, "state"), "in_progress");
+    let london = cluster.admin(LONDON).await;
+    let queue = london.list(&["desk", "queue"]).await;
+    let shown = queue.iter().find(|one| one["reference"] == reference).expect("it is open");
+    assert_eq!(clock(shown, "resolution")["paused"], false, "{shown}");
+    assert!((before..before + 5).contains(&spent(shown)), "it goes on: {shown}");
+    assert!(clock(shown, "resolution")["breached_at"].is_null(), "{shown}");
+    assert_eq!(level(&london, reference).await, 0);
+}
+
+#[tokio::test]
+async fn an_offer_that_nobody_answers_in_time_ends_and_its_owner_goes_on() {
+    let mut cluster = always_open().await;
+    cluster.stop(LONDON).await;
+    cluster.start_with(LONDON, &[("YIZHAN_HELP_OFFER_HOURS", "1".to_owned())]).await;
+    let (reference, code) = asked(&cluster).await;
+    let london = cluster.admin(LONDON).await;
+    let guangzhou = cluster.admin(GUANGZHOU).await;
+    let summary = "student in distress";
+    let offer = ["desk", "handoff", &reference, "--to", GUANGZHOU, "--summary", summary];
+    let id = word(&london.ask(&offer).await, "handoff").to_owned();
+    cluster.visitor(LONDON).ask(&["help", "consent", &reference, "--code", &code]).await;
+    let state = async |desk: &Client| {
+        let all = desk.list(&["desk", "handoffs", "--ended"]).await;
+        let found = all.into_iter().find(|one| one["handoff"] == id.as_str());
+        found.map(|one| word(&one, "state").to_owned()).unwrap_or_default()
+    };
+    cluster.eventually("it is offered", async || state(&guangzhou).await == "offered").await;
+
+    set_ahead(&mut cluster, LONDON, 2).await;
+    let london = cluster.admin(LONDON).await;
+    cluster.eventually("it is over", async || state(&london).await == "expired").await;
+    cluster.eventually("and there, too", async || state(&guangzhou).await == "recalled").await;
+    assert_eq!(guangzhou.refused(&["desk", "accept", &id]).await, "NOT_FOUND");
+    let queue = london.list(&["desk", "queue"]).await;
+    let shown = queue.iter().find(|one| one["reference"] == reference.as_str()).expect("London's");
+    let first = clock(shown, "first_response");
+    assert!(first["elapsed_minutes"].as_i64().unwrap() >= 120, "it has run on: {shown}");
+    assert!(!on_disk(&cluster, GUANGZHOU, &[MARK, CONTACT]));
+    london.ask(&offer).await;
+}

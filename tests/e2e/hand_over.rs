@@ -6,6 +6,7 @@ use serde_json::Value;
 use yizhan_tests::{
     client::{Client, exit},
     cluster::Cluster,
+    mail::{Letter, MailServer},
     postgres::Postgres,
     waiting::eventually,
 };
@@ -17,6 +18,9 @@ const POINT: &str = "CN-440300";
 /// The name of letters of every member who has not consented to anything.
 const PRIVATE_NAME: &str = "Zong Clandestinely";
 const PRIVATE_MARK: &str = "clandestinel";
+const POINT_REGION: &str = "440300";
+const CLIENT: &str = "somebody@example.org";
+const QUESTION: &str = "where to live near the new office";
 /// A first copy of everything, 12 letters and a few seconds of looking around, on a busy machine.
 const MOVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(90);
 
@@ -162,6 +166,84 @@ async fn a_former_host_keeps_no_byte_of_what_only_the_point_may_know() {
     assert_eq!(hand_over_state(&host).await, "cleared");
     assert_eq!(traces(&files, &marks), [""; 0]);
     cluster.yizhand("verify", HOST, &[]).await.expect_code(exit::DONE);
+}
+
+/// Asks for help where the point answers; reference and code.
+async fn ask_for_help(cluster: &Cluster, at: &str) -> (String, String) {
+    let mut call = vec!["help", "submit", "--category", "housing", "--region", POINT_REGION];
+    call.extend(["--country", "CN", "--lang", "en", "--text", QUESTION, "--contact", CLIENT]);
+    let asked = cluster.visitor(at).ask(&call).await;
+    assert_eq!(asked["owner"], POINT, "{asked}");
+    let word = |key: &str| asked[key].as_str().expect("a word").to_owned();
+    (word("reference"), word("code"))
+}
+
+#[tokio::test]
+async fn whoever_asked_where_a_point_was_hosted_is_led_to_its_own_node() {
+    let mut cluster = hosting_network().await;
+    let host = cluster.admin(HOST).await;
+    let (reference, code) = ask_for_help(&cluster, HOST).await;
+    let track = ["help", "track", &reference, "--code", &code];
+    for at in [HOST, "GB-LON"] {
+        assert_eq!(cluster.visitor(at).ask(&track).await["owner"], POINT, "at {at}");
+    }
+
+    cluster.join(POINT, HOST).await;
+    let visitor = cluster.visitor(HOST);
+    eventually("the host has cleared it away", MOVED_WITHIN, async || {
+        // Meanwhile nobody is told that there is no such request.
+        let answer = visitor.run(&track).await.json();
+        assert_ne!(answer["error"]["reason"], "NOT_FOUND", "{answer}");
+        hand_over_state(&host).await == "cleared"
+    })
+    .await;
+    for at in [HOST, "GB-LON", POINT] {
+        assert_eq!(cluster.visitor(at).ask(&track).await["owner"], POINT, "at {at}");
+    }
+    let (_, other) = ask_for_help(&cluster, HOST).await;
+    let wrong = ["help", "track", &reference, "--code", &other];
+    assert_eq!(cluster.visitor("GB-LON").refused(&wrong).await, "NOT_FOUND");
+
+    // Whatever is written there reaches the point, whose desk opens it.
+    let reply = ["help", "reply", &reference, "--code", &code, "--text", "a word from afar"];
+    cluster.visitor("GB-LON").ask(&reply).await;
+    let opened = cluster.admin(POINT).await.ask(&["desk", "show", &reference]).await;
+    assert_eq!(opened["content"]["text"], QUESTION, "{opened}");
+    let messages = opened["messages"].as_array().cloned().unwrap_or_default();
+    assert!(messages.iter().any(|one| one["text"] == "a word from afar"), "{opened}");
+    assert_eq!(host.refused(&["desk", "show", &reference]).await, "NOT_FOUND");
+    for point in [HOST, POINT] {
+        cluster.yizhand("verify", point, &[]).await.expect_code(exit::DONE);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_written_to_again_because_a_point_has_a_node_of_its_own() {
+    let mail = MailServer::start().await;
+    let mut cluster = hosting_network().await;
+    cluster.stop(HOST).await;
+    cluster.start_with(HOST, &mail.settings()).await;
+    let (reference, _) = ask_for_help(&cluster, HOST).await;
+    let host = cluster.admin(HOST).await;
+    let reply = ["desk", "reply", &reference, "--text", "ask the housing office"];
+    host.ask(&reply).await;
+    let answers = || {
+        let is_one = |letter: &&Letter| letter.text.contains("There is an answer for you");
+        mail.letters().iter().filter(is_one).count()
+    };
+    eventually("the client is told", MOVED_WITHIN, async || answers() == 1).await;
+
+    cluster.join(POINT, HOST).await;
+    eventually("the host has cleared it away", MOVED_WITHIN, async || {
+        hand_over_state(&host).await == "cleared"
+    })
+    .await;
+    cluster.stop(POINT).await;
+    cluster.start_with(POINT, &mail.settings()).await;
+    cluster.admin(POINT).await.ask(&reply).await;
+    eventually("the client is told of that", MOVED_WITHIN, async || answers() > 1).await;
+    assert_eq!(answers(), 2, "{:?}", mail.letters());
+    assert!(mail.letters().iter().all(|letter| letter.to == CLIENT));
 }
 
 #[tokio::test]

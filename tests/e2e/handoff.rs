@@ -220,6 +220,27 @@ async fn an_offer_is_declined_or_taken_back_and_the_request_stays() {
 }
 
 #[tokio::test]
+async fn of_an_offer_that_was_declined_nothing_stays_where_it_was_made() {
+    let cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let (london, province) = (cluster.admin("GB-LON").await, cluster.admin("CN-440000").await);
+    // Not Guangzhou, which keeps copies of what London has.
+    let summary = "QKUMMARYMARKER, speaks Mandarin";
+    let offer = ["desk", "handoff", &reference, "--to", "CN-440000", "--summary", summary];
+    let id = word(&london.ask(&offer).await, "handoff").to_owned();
+    cluster.visitor("GB-LON").ask(&["help", "consent", &reference, "--code", &code]).await;
+    until_state(&cluster, &province, &id, "offered").await;
+    assert!(on_disk(&cluster, "CN-440000", "QKUMMARYMARKER"));
+    province.ask(&["desk", "decline", &id, "--reason", "no doctor here"]).await;
+    until_state(&cluster, &london, &id, "declined").await;
+    cluster
+        .eventually("not even the log has a byte of it", async || {
+            !on_disk(&cluster, "CN-440000", "QKUMMARYMARKER")
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_file_follows_its_request_and_the_old_owner_keeps_none() {
     let cluster = three().await;
     let folder = crate::people::scratch(&cluster).join("files");
@@ -270,7 +291,7 @@ async fn pieces(cluster: &Cluster, point: &str) -> i64 {
     count(cluster, point, "select count(*) from attachment_pieces").await
 }
 
-async fn count(cluster: &Cluster, point: &str, sql: &'static str) -> i64 {
+pub async fn count(cluster: &Cluster, point: &str, sql: &'static str) -> i64 {
     use sqlx::Connection;
     let file = cluster.path(point).join("yizhan.db");
     let address = format!("sqlite:{}?mode=ro", file.display());
@@ -395,6 +416,42 @@ async fn a_deputy_opens_its_copy_when_the_owner_is_gone() {
         .await;
 }
 
+#[tokio::test]
+async fn a_deputy_opens_its_copy_when_the_owner_has_left_the_network() {
+    let mut cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    cluster
+        .eventually("Guangzhou keeps a copy", async || {
+            count(&cluster, "CN-440100", "select count(*) from help_copies where kind = 11").await
+                == 1
+        })
+        .await;
+    cluster.add_user("CN-440100", "second", "point_admin").await;
+    let first = cluster.admin("CN-440100").await;
+    let second = cluster.user("CN-440100", "second").await;
+    cluster.kill("GB-LON").await;
+    let revoke = ["--point", "GB-LON", "--reason", "closed down"];
+    cluster.yizhand("revoke", "CN-440000", &revoke).await.expect_code(exit::DONE);
+    // Whoever took it in does not answer any more: said alike to every code.
+    let (right, wrong) = (code.clone(), format!("{}{}", &code[..code.len() - 1], "X"));
+    let visitor = cluster.visitor("CN-440100");
+    let track = ["help", "track", &reference, "--code", &right];
+    cluster
+        .eventually("Guangzhou knows that London has left", async || {
+            let answer = visitor.run(&track).await.json();
+            answer["error"]["reason"] == "OWNER_REVOKED"
+        })
+        .await;
+    let mistaken = visitor.run(&["help", "track", &reference, "--code", &wrong]).await.json();
+    let reason = mistaken["error"]["reason"].as_str().unwrap_or_default();
+    assert!(reason == "OWNER_REVOKED" || mistaken["error"]["code"] == "INVALID_ARGUMENT");
+    let open = ["desk", "break-glass", &reference, "--reason", "London is gone"];
+    first.ask(&open).await["approval"].as_str().expect("an approval");
+    agreed_again(&first, &second, &open).await;
+    let opened = first.ask(&open).await;
+    assert!(word(&opened["content"], "text").contains(MARK), "{opened}");
+}
+
 /// Whatever waits is agreed to, unless it was before.
 async fn agreed_again(first: &Client, second: &Client, open: &[&str]) {
     first.run(open).await;
@@ -517,6 +574,102 @@ async fn a_release_that_is_under_way_when_the_line_breaks_arrives_once() {
     let tracked = cluster.visitor("GB-LON").ask(&right).await;
     assert_eq!(word(&tracked, "owner"), "CN-440100");
     assert_eq!(cluster.visitor("GB-LON").refused(&wrong).await, "NOT_FOUND");
+}
+
+/// A node is killed while a RELEASE has not come, and while nobody knows that it has.
+#[tokio::test]
+async fn a_release_survives_kills_until_both_sides_know_of_it() {
+    use yizhan_tests::proxy::Direction;
+    let mut cluster = three().await;
+    for (has_come, killed) in
+        [(false, "GB-LON"), (false, "CN-440100"), (true, "GB-LON"), (true, "CN-440100")]
+    {
+        let about = format!("{killed} killed, has come: {has_come}");
+        let (reference, code) = asked(&cluster).await;
+        let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
+        let id = offered(&london, &reference).await;
+        cluster.visitor("GB-LON").ask(&["help", "consent", &reference, "--code", &code]).await;
+        until_state(&cluster, &guangzhou, &id, "offered").await;
+        // Guangzhou's word gets out, and nothing gets in to it any more.
+        cluster.line("CN-440100").stall(Direction::Down, true);
+        guangzhou.ask(&["desk", "accept", &id]).await;
+        until_state(&cluster, &london, &id, "released").await;
+        if has_come {
+            // And now the other way round.
+            cluster.line("CN-440100").stall(Direction::Up, true);
+            cluster.line("CN-440100").stall(Direction::Down, false);
+            cluster.eventually("it has come", async || owns(&guangzhou, &reference).await).await;
+        }
+        cluster.kill(killed).await;
+        cluster.line("CN-440100").heal();
+        cluster.start(killed).await;
+        let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
+        cluster
+            .eventually("Guangzhou owns it, and nobody else", async || {
+                let here = owns(&london, &reference).await;
+                assert!(!here, "two owners, or the old one again: {about}");
+                owns(&guangzhou, &reference).await
+            })
+            .await;
+        let track = ["help", "track", &reference, "--code", &code];
+        let visitor = cluster.visitor("GB-LON");
+        cluster
+            .eventually("its client is led there", async || {
+                let tracked = visitor.run(&track).await;
+                tracked.code == exit::DONE && word(&tracked.json(), "owner") == "CN-440100"
+            })
+            .await;
+        // A request goes on only when its former owner knows that it has come, and keeps nothing of it.
+        let on = ["desk", "handoff", &reference, "--to", "CN-440000", "--summary", "again"];
+        let next = word(&guangzhou.ask(&on).await, "handoff").to_owned();
+        cluster.visitor("GB-LON").ask(&["help", "consent", &reference, "--code", &code]).await;
+        let province = cluster.admin("CN-440000").await;
+        until_state(&cluster, &province, &next, "offered").await;
+        province.ask(&["desk", "accept", &next]).await;
+        cluster.eventually("it goes on", async || owns(&province, &reference).await).await;
+        assert!(!owns(&guangzhou, &reference).await && !owns(&london, &reference).await);
+    }
+    for point in ["GB-LON", "CN-440100"] {
+        cluster.yizhand("verify", point, &[]).await.expect_code(exit::DONE);
+    }
+}
+
+/// The line is cut before the client agrees, while the destination declines, and while the offer is taken
+/// back and accepted at once.
+#[tokio::test]
+async fn an_offer_that_is_answered_while_the_line_is_cut_ends_with_one_owner() {
+    let cluster = three().await;
+    let (reference, code) = asked(&cluster).await;
+    let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
+    let student = cluster.visitor("GB-LON");
+    let consent = ["help", "consent", &reference, "--code", &code];
+
+    let first = offered(&london, &reference).await;
+    cluster.cut_off("CN-440100");
+    student.ask(&consent).await;
+    assert!(owns(&london, &reference).await && seen(&guangzhou, &first).await.is_null());
+    cluster.rejoin("CN-440100");
+    until_state(&cluster, &guangzhou, &first, "offered").await;
+
+    cluster.cut_off("CN-440100");
+    guangzhou.ask(&["desk", "decline", &first, "--reason", "no doctor here"]).await;
+    assert!(owns(&london, &reference).await && !owns(&guangzhou, &reference).await);
+    cluster.rejoin("CN-440100");
+    until_state(&cluster, &london, &first, "declined").await;
+
+    let second = offered(&london, &reference).await;
+    student.ask(&consent).await;
+    until_state(&cluster, &guangzhou, &second, "offered").await;
+    cluster.cut_off("CN-440100");
+    london.ask(&["desk", "recall", &second]).await;
+    guangzhou.ask(&["desk", "accept", &second]).await;
+    assert!(owns(&london, &reference).await && !owns(&guangzhou, &reference).await);
+    cluster.rejoin("CN-440100");
+    for desk in [&london, &guangzhou] {
+        until_state(&cluster, desk, &second, "recalled").await;
+    }
+    assert!(owns(&london, &reference).await && !owns(&guangzhou, &reference).await);
+    cluster.assert_faults_fired();
 }
 
 /// An old backup of the old owner makes no second one.

@@ -146,6 +146,9 @@ async fn a_student_in_london_is_answered_at_the_right_desk() {
     student.ask(&["help", "rate", reference, "--code", code, "--stars", "5"]).await;
     let reopened = desk.ask(&["desk", "reopen", reference]).await;
     assert_eq!((word(&reopened, "state"), &reopened["reopened"]), ("in_progress", &json!(1)));
+    // And so does a word of the client.
+    desk.ask(&["desk", "resolve", reference, "--outcome", "advised", "--text", "祝好"]).await;
+    assert_eq!(word(&student.ask(&reply).await, "state"), "in_progress");
     cluster.yizhand("verify", "GB-LON", &[]).await.expect_code(exit::DONE);
 }
 
@@ -537,4 +540,54 @@ async fn a_desk_puts_right_counts_supplies_fixes_an_hour_and_points_elsewhere() 
     let told = track(&second).await;
     assert_eq!((word(&told, "label"), word(&told, "duplicate_of")), ("Done", of));
     assert_eq!(texts(&told["messages"]), [("client".into(), "the hall is cold".to_owned())]);
+}
+
+/// An address of this machine that nothing else uses.
+const CALLER: &str = "127.0.0.77";
+
+/// Passes callers on as if they came from there.
+async fn from_afar(target: std::net::SocketAddr) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let socket = tokio::net::TcpSocket::new_v4()?;
+                socket.bind(format!("{CALLER}:0").parse().expect("an address"))?;
+                let mut far = socket.connect(target).await?;
+                tokio::io::copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn nobody_who_asks_for_help_is_in_the_log_of_a_node() {
+    let mut cluster = Cluster::found("GB-LON").await;
+    cluster.stop("GB-LON").await;
+    let log = "yizhan_server=trace,hyper=debug,tonic=debug,tower=debug,rustls=info".to_owned();
+    cluster.start_with("GB-LON", &[("YIZHAN_LOG", log)]).await;
+    let door = from_afar(cluster.addresses("GB-LON").public).await;
+    let (ca, home) = (cluster.path("GB-LON").join("ca.pem"), scratch(&cluster).join("caller"));
+    let caller = yizhan_tests::client::Client::new(door, &ca, &home);
+    let mut call = vec!["help", "submit", "--category", "legal", "--country", "GB"];
+    call.extend(["--lang", "en", "--text", TEXT, "--contact", "wechat: abc", "--key", "QKEYQ"]);
+    let asked = caller.ask(&call).await;
+    let (reference, code) = (word(&asked, "reference"), word(&asked, "code"));
+    caller.ask(&["help", "track", reference, "--code", code]).await;
+    caller.ask(&["help", "reply", reference, "--code", code, "--text", TEXT]).await;
+    // Who comes as something else than a client.
+    let mut stranger = TcpStream::connect(door).await.expect("a connection");
+    let said = b"GET / HTTP/1.1\r\nUser-Agent: QAGENTQ\r\n\r\n";
+    stranger.write_all(said).await.expect("it goes");
+    cluster
+        .eventually("the stranger is refused", async || {
+            cluster.log("GB-LON").contains("handshake failed")
+        })
+        .await;
+    let log = cluster.log("GB-LON");
+    for mark in [CALLER, "QAGENTQ", "QKEYQ", "tonic/", "wechat", TEXT, code] {
+        assert!(!log.contains(mark), "{mark} in {log}");
+    }
 }

@@ -26,6 +26,7 @@ mod groups;
 mod hand_over;
 mod handoff;
 mod help;
+mod letters;
 mod live;
 mod member_move;
 mod members;

@@ -197,7 +197,8 @@ impl Cluster {
         self.start_with(point, &settings).await;
     }
 
-    async fn start_with(&mut self, point: &str, settings: &[(&str, String)]) {
+    /// The same with settings of its environment.
+    pub async fn start_with(&mut self, point: &str, settings: &[(&str, String)]) {
         let place = self.places.get_mut(point).unwrap_or_else(|| panic!("no node {point}"));
         assert!(place.node.is_none(), "{point} runs already");
         let mut command = Command::new(binaries::yizhand());

@@ -7,6 +7,7 @@ pub mod binaries;
 pub mod client;
 pub mod clock;
 pub mod cluster;
+pub mod mail;
 pub mod node;
 pub mod postgres;
 pub mod proxy;

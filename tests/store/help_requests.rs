@@ -24,6 +24,7 @@ use yizhan_server::{
         database::Database,
         dialect::Dialect,
         help_requests::{self, Arrival, Lookup, Queued},
+        leaving,
         parcels::Connection,
         records::{self, Stored},
         scrubs,
@@ -103,6 +104,7 @@ fn value(number: u64, received: i64) -> HelpRequest {
         kept_at: None,
         passed: None,
         kept_by: None,
+        taken_over: None,
     }
 }
 
@@ -139,6 +141,7 @@ pub fn message(request: u64, seconds: i64) -> Vec<u8> {
         author: Author::Client.into(),
         time: Some(Timestamp { seconds, nanos: 0 }),
         sealed: vec![9; 8],
+        client_told: false,
     }
     .encode_to_vec()
 }
@@ -312,6 +315,13 @@ async fn what_lies_beside_the_feeds(database: Database) {
     assert_eq!(come(db, (10, id(1))).await, both[1..]);
     let kept = help_requests::find_arrival(db, "CN-440000", id(1)).await.unwrap();
     assert_eq!(kept.map(|kept| kept.arrived_us), Some(10));
+    // What waits goes along with a point that gets a node of its own.
+    let home = "HK".parse().unwrap();
+    let waits = Arrival { owner: "HK".to_owned(), ..arrival(3, 5) };
+    assert!(help_requests::put_arrival(db, &waits).await.unwrap());
+    let taken = leaving::take_request(db, &home).await.unwrap().expect("it waits");
+    assert_eq!((taken.sender, taken.arrived_us, taken.bytes), (province(), 5, vec![0, 255, 3]));
+    assert!(leaving::take_request(db, &home).await.unwrap().is_none());
     // Another sender's under the same id is another one.
     let other = Arrival {
         sender: "AU-SYD".to_owned(),
@@ -366,8 +376,9 @@ async fn what_lies_beside_the_feeds(database: Database) {
     assert_eq!(scrubs::find(db).await.unwrap(), None);
 
     // A deputy keeps the newest version.
-    for (sequence, payload) in [(5, b"five"), (4, b"four")] {
-        help_requests::put_copy(db, "GB-LON", (id(1), 11, sequence), payload).await.unwrap();
+    for (sequence, payload) in [(5, &b"five"[..]), (4, &b"four"[..])] {
+        let copy = ("LON-1", payload);
+        help_requests::put_copy(db, "GB-LON", (id(1), 11, sequence), copy).await.unwrap();
     }
     let copy = help_requests::find_copy(db, "GB-LON", id(1)).await.unwrap();
     assert_eq!(copy.as_deref(), Some(&b"five"[..]));
@@ -398,15 +409,26 @@ async fn what_lies_beside_the_feeds(database: Database) {
     help_requests::remove_escalation(db, word("LON-2")).await.unwrap();
     let told = help_requests::list_escalations(db, "CN-440000", 10).await.unwrap();
     assert_eq!(told.len(), 1);
+    assert_eq!(help_requests::list_escalating(db, "CN-440000").await.unwrap(), ["GB-LON"]);
+    for (owner, left) in [("AU-SYD", 1), ("GB-LON", 0)] {
+        help_requests::remove_escalations_of(db, (owner, "CN-440000")).await.unwrap();
+        let told = help_requests::list_escalations(db, "CN-440000", 10).await.unwrap();
+        assert_eq!(told.len(), left);
+    }
 
     let parent = "CN-440000".to_owned();
     let told = help_requests::Escalated { request: id(1), reference: "LON-1".into(), parent };
     for _ in 0..2 {
         help_requests::put_escalated(db, "GB-LON", &told).await.unwrap();
     }
-    let listed = help_requests::list_escalated(db, "GB-LON", 10).await.unwrap();
-    assert_eq!(listed, [told]);
+    let listed = help_requests::list_escalated(db, "GB-LON", None, 10).await.unwrap();
+    assert_eq!(listed, std::slice::from_ref(&told));
+    let second = help_requests::Escalated { request: id(2), ..told };
+    help_requests::put_escalated(db, "GB-LON", &second).await.unwrap();
+    let listed = help_requests::list_escalated(db, "GB-LON", Some(id(1)), 10).await.unwrap();
+    assert_eq!(listed, [second]);
+    help_requests::remove_escalated(db, "GB-LON", id(2)).await.unwrap();
     help_requests::remove_escalated(db, "GB-LON", id(1)).await.unwrap();
-    assert!(help_requests::list_escalated(db, "GB-LON", 10).await.unwrap().is_empty());
+    assert!(help_requests::list_escalated(db, "GB-LON", None, 10).await.unwrap().is_empty());
     tx.commit().await.unwrap();
 }

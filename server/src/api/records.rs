@@ -22,24 +22,35 @@ use super::{
 };
 use crate::app::App;
 
+/// No call of a person needs more at once: records are smaller, and files come in parts.
+pub const MESSAGE_MAX: usize = 256 * 1_024;
+
+/// A service that takes no larger messages.
+macro_rules! limited {
+    ($service:expr) => {
+        $service.max_decoding_message_size($crate::api::records::MESSAGE_MAX)
+    };
+}
+pub(super) use limited;
+
 /// Adds everything about records, and the audit, to what a listener offers.
 pub fn add_to(routes: Routes, app: &App) -> Routes {
     routes
-        .add_service(ApprovalServiceServer::new(ApprovalApi { app: app.clone() }))
-        .add_service(AuditServiceServer::new(AuditApi { app: app.clone() }))
-        .add_service(PointServiceServer::new(PointApi { app: app.clone() }))
-        .add_service(MemberServiceServer::new(MemberApi { app: app.clone() }))
-        .add_service(EventServiceServer::new(EventApi { app: app.clone() }))
-        .add_service(SeriesServiceServer::new(SeriesApi { app: app.clone() }))
-        .add_service(GroupServiceServer::new(GroupApi { app: app.clone() }))
-        .add_service(OrgServiceServer::new(OrgApi { app: app.clone() }))
-        .add_service(HelpRequestServiceServer::new(HelpRequestApi { app: app.clone() }))
-        .add_service(DeskServiceServer::new(DeskApi { app: app.clone() }))
-        .add_service(HandoffServiceServer::new(HandoffApi { app: app.clone() }))
-        .add_service(NoticeServiceServer::new(NoticeApi { app: app.clone() }))
-        .add_service(MoveServiceServer::new(MoveApi { app: app.clone() }))
-        .add_service(TransferServiceServer::new(TransferApi { app: app.clone() }))
-        .add_service(ReportServiceServer::new(ReportApi { app: app.clone() }))
-        .add_service(ExportServiceServer::new(ExportApi { app: app.clone() }))
-        .add_service(ImportServiceServer::new(ImportApi { app: app.clone() }))
+        .add_service(limited!(ApprovalServiceServer::new(ApprovalApi { app: app.clone() })))
+        .add_service(limited!(AuditServiceServer::new(AuditApi { app: app.clone() })))
+        .add_service(limited!(PointServiceServer::new(PointApi { app: app.clone() })))
+        .add_service(limited!(MemberServiceServer::new(MemberApi { app: app.clone() })))
+        .add_service(limited!(EventServiceServer::new(EventApi { app: app.clone() })))
+        .add_service(limited!(SeriesServiceServer::new(SeriesApi { app: app.clone() })))
+        .add_service(limited!(GroupServiceServer::new(GroupApi { app: app.clone() })))
+        .add_service(limited!(OrgServiceServer::new(OrgApi { app: app.clone() })))
+        .add_service(limited!(HelpRequestServiceServer::new(HelpRequestApi { app: app.clone() })))
+        .add_service(limited!(DeskServiceServer::new(DeskApi { app: app.clone() })))
+        .add_service(limited!(HandoffServiceServer::new(HandoffApi { app: app.clone() })))
+        .add_service(limited!(NoticeServiceServer::new(NoticeApi { app: app.clone() })))
+        .add_service(limited!(MoveServiceServer::new(MoveApi { app: app.clone() })))
+        .add_service(limited!(TransferServiceServer::new(TransferApi { app: app.clone() })))
+        .add_service(limited!(ReportServiceServer::new(ReportApi { app: app.clone() })))
+        .add_service(limited!(ExportServiceServer::new(ExportApi { app: app.clone() })))
+        .add_service(limited!(ImportServiceServer::new(ImportApi { app: app.clone() })))
 }

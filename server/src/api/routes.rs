@@ -16,6 +16,7 @@ use super::{
     nodes::NodeApi,
     peers::PeerApi,
     policy::{Callers, guard},
+    records::limited,
     shelter::{Shelter, shelter},
 };
 use crate::{app::App, identity::spki::Fingerprint};
@@ -33,8 +34,8 @@ pub fn public(app: &App, authority: Fingerprint) -> Router {
     // Serving until it is gone: a listener that drains refuses connections by itself.
     let (_, health) = tonic_health::server::health_reporter();
     let routes = Routes::new(accounts(app))
-        .add_service(NodeServiceServer::new(NodeApi { app: app.clone() }))
-        .add_service(PeerServiceServer::new(PeerApi { app: app.clone(), authority }))
+        .add_service(limited!(NodeServiceServer::new(NodeApi { app: app.clone() })))
+        .add_service(limited!(PeerServiceServer::new(PeerApi { app: app.clone(), authority })))
         .add_service(health)
         .add_service(reflection)
         .add_service(before);
@@ -59,5 +60,5 @@ pub fn local(app: &App, control: ControlApi) -> Router {
 
 fn accounts(app: &App) -> AccountServiceServer<AccountApi> {
     let (accounts, outside) = (app.accounts.clone(), app.outside.clone());
-    AccountServiceServer::new(AccountApi { app: app.clone(), accounts, outside })
+    limited!(AccountServiceServer::new(AccountApi { app: app.clone(), accounts, outside }))
 }

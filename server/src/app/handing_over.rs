@@ -10,7 +10,7 @@ use prost::Message;
 use tracing::{debug, info, warn};
 use yizhan_proto::v1::{self, HomeHandOver, Letter, letter};
 
-use super::{App, error::Result, people};
+use super::{App, error::Result, help_requests, people};
 use crate::{
     domain::{
         account::AccountId,
@@ -443,6 +443,10 @@ async fn note_releases(app: &App, home: &PointCode) -> Result<()> {
 /// the index nor in the log. Every step starts from what is stored, and the last says that it is done.
 async fn clear(app: &App, home: &PointCode) -> Result<()> {
     note_releases(app, home).await?;
+    let sealed = FeedId::new(home.clone(), Audience::Sealed);
+    if let Some(slot) = own_slot(app, &sealed) {
+        help_requests::leading_on::leave_stubs(app, home, slot).await?;
+    }
     for audience in PRIVATE {
         let feed = FeedId::new(home.clone(), audience);
         if own_slot(app, &feed).is_some() {

@@ -37,6 +37,7 @@ use crate::{
         attachments::{self, Piece},
         bulk,
         hand_overs::{self, Arrived, Arriving, Moving},
+        notices,
         parcels::{self, Connection, Series},
     },
 };
@@ -335,6 +336,12 @@ async fn finish(app: App, host: PointCode) -> Result<()> {
     let moving = hand_overs::moving(tx.connection(), &own).await?;
     let moving = Moving { stage: Arriving::MovedIn, ..moving };
     hand_overs::put_moving(tx.connection(), &own, moving).await?;
+    // Of what has come along the host has told whoever was to be told.
+    let sealed = FeedId::new(own.clone(), Audience::Sealed);
+    if let Some(held) = app.heads.find(&sealed).and_then(|view| view.held) {
+        let mark = (held.epoch.counter as i64, held.sequence.0 as i64);
+        notices::set_mark(tx.connection(), own.as_str(), mark).await?;
+    }
     match app.post.write(tx.connection(), &own, &host, &letter).await {
         Ok(()) => {}
         Err(SendError::Storage(error)) => return Err(error.into()),

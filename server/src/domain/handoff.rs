@@ -19,8 +19,8 @@ use super::{
 pub const SUMMARY_MAX: usize = 280;
 /// Longest reason, in characters.
 pub const REASON_MAX: usize = 500;
-/// An offer that nobody answers ends by itself after so many days.
-pub const OFFER_DAYS: i64 = 7;
+/// An offer that nobody answers ends by itself after so many hours, unless the operator says otherwise.
+pub const OFFER_HOURS: i64 = 7 * 24;
 /// One that is older than this is brought to its origin's mind.
 pub const OFFER_OLD_US: i64 = DAY_US;
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
@@ -271,8 +271,8 @@ pub fn reason(text: &str, field: &str) -> Result<String, Invalid> {
 }
 
 /// When an offer made now ends by itself.
-pub fn expires(now: Time) -> Time {
-    Time(now.0 + OFFER_DAYS * DAY_US)
+pub fn expires(now: Time, hours: i64) -> Time {
+    Time(now.0.saturating_add(hours.saturating_mul(DAY_US / 24)))
 }
 
 /// An address, or so many digits that they reach somebody.

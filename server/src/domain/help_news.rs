@@ -53,6 +53,9 @@ pub fn of_request(id: RecordId, request: &HelpRequest) -> Vec<HelpNews> {
     let owner = request.owner_number;
     let mut news = Vec::new();
     let mut add = |fact, to, occasion: String, at| {
+        if to == To::Client && was_told_elsewhere(request, at) {
+            return;
+        }
         news.push(HelpNews { fact, to, occasion: format!("{id} {occasion}"), at });
     };
     // For an owner that it was passed to it is new when it comes, however far it has come elsewhere.
@@ -84,15 +87,29 @@ pub fn of_request(id: RecordId, request: &HelpRequest) -> Vec<HelpNews> {
         | HelpState::Duplicate
         | HelpState::Withdrawn => {}
     }
+    if request.escalation > 0 && request.state.is_open() {
+        for clock in request.clocks.0.iter().filter(|clock| clock.running_since.is_some()) {
+            // Each promise by itself; one that goes on after a pause is the same.
+            let Some(since) = clock.breached else { continue };
+            let (reopened, kind) = (request.reopened, clock.kind.name());
+            let occasion = format!("{owner} {reopened} {kind} {}", since.0);
+            // For another owner it is new when it comes.
+            let at = request.taken_over.map_or(since, |taken_over| taken_over.max(since));
+            add(Fact::Escalated, To::Supervisors, occasion, at);
+        }
+    }
     if owner > 0 && request.state.is_open() {
         // It comes with each new owner, whatever the desk has done since.
-        add(Fact::PassedOn, To::Client, owner.to_string(), request.updated);
-    }
-    if request.escalation > 0 && request.state.is_open() {
-        let occasion = format!("{owner} {}", request.reopened);
-        add(Fact::Escalated, To::Supervisors, occasion, request.updated);
+        let occasion = format!("{id} {owner}");
+        let (fact, at) = (Fact::PassedOn, request.updated);
+        news.push(HelpNews { fact, to: To::Client, occasion, at });
     }
     news
+}
+
+/// Did it happen at an owner before? That one has told the client.
+fn was_told_elsewhere(request: &HelpRequest, at: Time) -> bool {
+    request.taken_over.is_some_and(|taken_over| at <= taken_over)
 }
 
 /// News in a message. The word with which a client is asked, or a request resolved, is told as that.
@@ -102,6 +119,9 @@ pub fn of_message(
     at: Time,
     request: &HelpRequest,
 ) -> Option<HelpNews> {
+    if was_told_elsewhere(request, at) {
+        return None;
+    }
     let (fact, to) = match writer {
         Writer::Client => (Fact::ClientWrote, To::Handler),
         Writer::System => (Fact::Opened, To::Client),
@@ -145,13 +165,61 @@ mod tests {
         assert_eq!(asked, None, "told as a question");
         let answered = of_message(RecordId([2; 16]), Writer::Desk, Time(2), &one).unwrap();
         assert_eq!((answered.fact, answered.to), (Fact::Answered, To::Client));
-        one.escalation = 1;
-        assert!(facts(&one).contains(&(Fact::Escalated, To::Supervisors)));
         one.step(HelpMove::Answer, Time(4), &hours).unwrap();
         one.step(HelpMove::Resolve, Time(5), &hours).unwrap();
         assert_eq!(facts(&one), [(Fact::Done, To::Client)]);
         one.source = "requests.csv:1".into();
         assert_eq!(facts(&one), [], "imported");
+    }
+
+    #[test]
+    fn each_promise_that_was_broken_is_news_and_one_that_goes_on_is_the_same() {
+        let hours = always();
+        let id = RecordId([1; 16]);
+        let mut one = request();
+        one.step(HelpMove::Assign, Time(1), &hours).unwrap();
+        let escalated = |request: &HelpRequest| -> Vec<String> {
+            let news = of_request(id, request).into_iter();
+            let news = news.filter(|news| news.fact == Fact::Escalated);
+            news.map(|news| news.occasion).collect()
+        };
+        // Eight hours for a first answer, then a day for the next word.
+        let hour = |n: i64| Time(n * 60 * 60 * 1_000_000);
+        let looked = |one: &mut HelpRequest, at: Time| {
+            one.clocks.note_breaches(at);
+            one.escalation = one.escalation.max(one.overdue(at, &hours));
+        };
+        looked(&mut one, hour(9));
+        let first = escalated(&one);
+        assert_eq!(first.len(), 1);
+        one.step(HelpMove::Wait, hour(10), &hours).unwrap();
+        assert_eq!((one.escalation, escalated(&one)), (0, vec![]), "the client is asked");
+        one.step(HelpMove::Answer, hour(11), &hours).unwrap();
+        looked(&mut one, hour(12));
+        assert_eq!(escalated(&one), first, "the same promise");
+        one.step(HelpMove::Reply, hour(13), &hours).unwrap();
+        assert_eq!((one.escalation, escalated(&one)), (0, vec![]), "it is done");
+        looked(&mut one, hour(40));
+        let second = escalated(&one);
+        assert_eq!(second.len(), 1);
+        assert_ne!(second, first);
+    }
+
+    #[test]
+    fn what_an_owner_before_has_told_its_client_is_no_news() {
+        let hours = always();
+        let mut one = request();
+        one.step(HelpMove::Assign, Time(1), &hours).unwrap();
+        one.step(HelpMove::Wait, Time(3), &hours).unwrap();
+        let told = |one: &HelpRequest| -> Vec<Fact> {
+            of_request(RecordId([1; 16]), one).into_iter().map(|news| news.fact).collect()
+        };
+        assert_eq!(told(&one), [Fact::Waiting]);
+        (one.owner_number, one.taken_over, one.passed) = (1, Some(Time(9)), Some(Time(9)));
+        assert_eq!(told(&one), [Fact::NewRequest, Fact::PassedOn]);
+        let message = |at| of_message(RecordId([2; 16]), Writer::Desk, at, &one);
+        assert_eq!(message(Time(9)), None);
+        assert!(message(Time(10)).is_some());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     help_category::HelpCategory,
-    help_clock::Clocks,
+    help_clock::{Clock, Clocks},
     help_reference::Reference,
     help_state::{HelpMove, HelpState, Urgency, may_reopen},
     id::{PointCode, RecordId},
@@ -51,6 +51,12 @@ pub fn channel(said: &str, is_on_behalf: bool) -> Result<&'static str, Invalid> 
         (false, ..) => Err(Invalid::new("channel", "not_permitted")),
     }
 }
+
+/// Not escalated, to the supervisor, to the parent point.
+pub const SUPERVISOR: u32 = 1;
+pub const PARENT: u32 = 2;
+/// The supervisor has half of what was promised to act, and an hour at least, in working minutes.
+const SUPERVISOR_MIN: u32 = 60;
 
 /// A request as its owner's `sealed` feed holds it.
 #[derive(Clone, PartialEq, Debug)]
@@ -105,6 +111,8 @@ pub struct HelpRequest {
     pub passed: Option<Time>,
     /// The former owner that keeps what it released until it knows that it has come.
     pub kept_by: Option<PointCode>,
+    /// When this owner took it over from another.
+    pub taken_over: Option<Time>,
 }
 
 impl HelpRequest {
@@ -157,7 +165,24 @@ impl HelpRequest {
         }
         self.state = next;
         self.updated = at;
+        // Nobody above looks any longer at what has been done.
+        self.escalation = self.escalation.min(self.overdue(at, hours));
         Ok(())
+    }
+
+    /// How far its promises that are not kept have to go by now.
+    pub fn overdue(&self, now: Time, hours: &WorkingTime) -> u32 {
+        let of = |clock: &Clock| {
+            let late = match clock.due {
+                Some(due) if due < now && clock.running_since.is_some() => hours.elapsed(due, now),
+                _ => return 0,
+            };
+            if late >= SUPERVISOR_MIN.max(clock.target / 2) { PARENT } else { SUPERVISOR }
+        };
+        match self.state.is_open() {
+            true => self.clocks.0.iter().map(of).max().unwrap_or(0),
+            false => 0,
+        }
     }
 }
 
@@ -242,6 +267,7 @@ pub mod samples {
             kept_at: None,
             passed: None,
             kept_by: None,
+            taken_over: None,
         }
     }
 

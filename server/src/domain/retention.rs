@@ -1,7 +1,9 @@
 //! How long a help request is kept: closed after silence, its files deleted, at last everything in it
 //! that concerns a person. Each is announced before it is done. What figures count stays.
 
-use super::{code::named, help_request::HelpRequest, help_state::HelpState, time::Time};
+use super::{
+    code::named, handoff::OFFER_HOURS, help_request::HelpRequest, help_state::HelpState, time::Time,
+};
 
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -27,11 +29,15 @@ pub struct Periods {
     pub anonymise_days: i64,
     /// So long before is it announced.
     pub ahead_days: i64,
+    /// An offer to pass a request on that nobody answers ends by itself, in hours.
+    pub offer_hours: i64,
 }
 
 impl Default for Periods {
     fn default() -> Periods {
-        Periods { close_days: 14, files_days: 90, anonymise_days: 365, ahead_days: 7 }
+        let (close_days, files_days, anonymise_days, ahead_days) = (14, 90, 365, 7);
+        let offer_hours = OFFER_HOURS;
+        Periods { close_days, files_days, anonymise_days, ahead_days, offer_hours }
     }
 }
 

@@ -24,6 +24,7 @@ pub mod releasing;
 pub mod renewal;
 pub mod retention;
 pub mod runner;
+pub mod scrubbing;
 pub mod statements;
 pub mod sweeping;
 pub mod telling;

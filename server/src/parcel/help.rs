@@ -106,11 +106,23 @@ pub async fn keep_copies(
             true => help_requests::remove_copy(db, from.as_str(), id).await?,
             false => {
                 let version = (id, copy.kind, copy.sequence);
-                help_requests::put_copy(db, from.as_str(), version, &copy.payload).await?;
+                let leads = leads(copy);
+                let copied = (&leads[..], &copy.payload[..]);
+                help_requests::put_copy(db, from.as_str(), version, copied).await?;
             }
         }
     }
     Ok(Verdict::Done)
+}
+
+/// The reference that a copy of a stub leads on.
+fn leads(copy: &v1::help_copies::Copy) -> String {
+    match Kind(copy.kind) {
+        Kind::HELP_STUB => {
+            v1::HelpStub::decode(&copy.payload[..]).map(|stub| stub.reference).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
 }
 
 /// Does the copy take the place of one that said more of somebody? Then that is not to stay in the log.

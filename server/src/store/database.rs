@@ -63,6 +63,7 @@ const MIGRATIONS: &[(i64, Option<Dialect>, &str)] = &[
     (172, None, include_str!("../../migrations/0172_help_parcels.sql")),
     (173, None, include_str!("../../migrations/0173_returned_parcels.sql")),
     (174, None, include_str!("../../migrations/0174_entered.sql")),
+    (184, None, include_str!("../../migrations/0184_copied_stubs.sql")),
     (194, None, include_str!("../../migrations/0194_looks.sql")),
 ];
 

@@ -732,17 +732,19 @@ pub async fn is_unsent(db: &mut AnyConnection, reference: &str) -> Result<bool, 
     Ok(found > 0)
 }
 
-/// Another home's sealed record; a newer version takes the place of an older one.
+/// Another home's sealed record; a newer version takes the place of an older one. `leads`: the reference
+/// of a stub, else empty.
 pub async fn put_copy(
     db: &mut AnyConnection,
     home: &str,
     (id, kind, sequence): (RecordId, u32, u64),
-    payload: &[u8],
+    (leads, payload): (&str, &[u8]),
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into help_copies (home, id, kind, sequence, payload) values ($1, $2, $3, $4, $5)
+        "insert into help_copies (home, id, kind, sequence, payload, leads)
+         values ($1, $2, $3, $4, $5, $6)
          on conflict (home, id) do update set kind = excluded.kind,
-           sequence = excluded.sequence, payload = excluded.payload
+           sequence = excluded.sequence, payload = excluded.payload, leads = excluded.leads
          where help_copies.sequence < excluded.sequence",
     )
     .bind(home)
@@ -750,10 +752,23 @@ pub async fn put_copy(
     .bind(i64::from(kind))
     .bind(sequence as i64)
     .bind(payload)
+    .bind(leads)
     .execute(db)
     .await
     .map_err(failed)?;
     Ok(())
+}
+
+/// Copies of stubs that lead a reference on, and their homes.
+pub async fn list_leads(
+    db: &mut AnyConnection,
+    reference: &str,
+) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    sqlx::query_as("select home, payload from help_copies where leads = $1 order by home")
+        .bind(reference)
+        .fetch_all(db)
+        .await
+        .map_err(failed)
 }
 
 /// The record is no more at its home.
@@ -937,6 +952,34 @@ pub async fn list_escalations(
     .map_err(failed)
 }
 
+/// Points whose requests a parent was told of.
+pub async fn list_escalating(
+    db: &mut AnyConnection,
+    parent: &str,
+) -> Result<Vec<String>, StoreError> {
+    sqlx::query_scalar(
+        "select distinct owner from help_escalations where parent = $1 order by owner",
+    )
+    .bind(parent)
+    .fetch_all(db)
+    .await
+    .map_err(failed)
+}
+
+/// Forgets all that one point could not keep to: nobody is left to say that it is over.
+pub async fn remove_escalations_of(
+    db: &mut AnyConnection,
+    (owner, parent): (&str, &str),
+) -> Result<(), StoreError> {
+    sqlx::query("delete from help_escalations where parent = $1 and owner = $2")
+        .bind(parent)
+        .bind(owner)
+        .execute(db)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
 /// What was noted is over. Only its owner says so.
 pub async fn remove_escalation(
     db: &mut AnyConnection,
@@ -979,17 +1022,19 @@ pub async fn put_escalated(
     Ok(())
 }
 
-/// Of a home, by id.
+/// Of a home, by id, from just after one.
 pub async fn list_escalated(
     db: &mut AnyConnection,
     home: &str,
+    after: Option<RecordId>,
     limit: usize,
 ) -> Result<Vec<Escalated>, StoreError> {
     let rows: Vec<(Vec<u8>, String, String)> = sqlx::query_as(
-        "select request, reference, parent from help_escalated where home = $1
-         order by request limit $2",
+        "select request, reference, parent from help_escalated where home = $1 and request > $2
+         order by request limit $3",
     )
     .bind(home)
+    .bind(after.map(|RecordId(id)| id.to_vec()).unwrap_or_default())
     .bind(limit as i64)
     .fetch_all(db)
     .await

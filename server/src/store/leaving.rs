@@ -36,8 +36,9 @@ pub async fn take_request(
     db: &mut Connection,
     home: &PointCode,
 ) -> Result<Option<Waiting>, StoreError> {
-    let sql = "delete from help_arrivals where id in
-                 (select id from help_arrivals where owner = $1 order by arrived_us, id limit 1)
+    let sql = "delete from help_parcels where (sender, id) in
+                 (select sender, id from help_parcels where owner = $1
+                  order by arrived_us, id, sender limit 1)
                returning sender, arrived_us, parcel as bytes";
     sqlx::query_as(sql).bind(home.as_str()).fetch_optional(db).await.map_err(failed)
 }

@@ -106,21 +106,23 @@ pub struct Staff {
     pub account: String,
     pub role: String,
     pub point: String,
+    /// What the role is limited to, as names with spaces between; empty: to nothing.
+    pub categories: String,
     pub address: Address,
 }
 
-/// Whoever wants to be told and is not disabled, once per role that is not limited to categories.
+/// Whoever wants to be told and is not disabled, once per role.
 pub async fn list_staff(db: &mut Connection, now: Time, limit: u32) -> Result<Vec<Staff>> {
-    let sql = "select n.account, a.role, a.point, n.target, n.language, n.zone, n.quiet_from,
-                 n.quiet_to
+    let sql = "select n.account, a.role, a.point, '' as categories, n.target, n.language, n.zone,
+                 n.quiet_from, n.quiet_to
                from notice_addresses n join accounts a on a.name = n.account
                where a.disabled_us is null
                union all
-               select n.account, g.role, g.point, n.target, n.language, n.zone, n.quiet_from,
-                 n.quiet_to
+               select n.account, g.role, g.point, g.categories, n.target, n.language, n.zone,
+                 n.quiet_from, n.quiet_to
                from notice_addresses n join accounts a on a.name = n.account
                  join role_grants g on g.account = a.id
-               where a.disabled_us is null and g.categories = '' and g.from_us <= $1
+               where a.disabled_us is null and g.from_us <= $1
                  and (g.to_us is null or g.to_us > $1)
                order by 1, 2, 3 limit $2";
     let query = sqlx::query_as(sql).bind(now.0).bind(i64::from(limit));
@@ -190,6 +192,7 @@ impl FromRow<'_, AnyRow> for Staff {
             account: row.try_get("account")?,
             role: row.try_get("role")?,
             point: row.try_get("point")?,
+            categories: row.try_get("categories")?,
             address: Address::from_row(row)?,
         })
     }

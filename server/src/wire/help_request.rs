@@ -89,6 +89,7 @@ impl TryFrom<v1::HelpRequest> for HelpRequest {
             kept_at: moment(message.retention_time, "retention_time")?,
             passed: moment(message.pass_time, "pass_time")?,
             kept_by: optional_point(&message.kept_by, "kept_by")?,
+            taken_over: moment(message.take_over_time, "take_over_time")?,
         })
     }
 }
@@ -136,6 +137,7 @@ impl From<HelpRequest> for v1::HelpRequest {
             retention_time: request.kept_at.map(time_message),
             pass_time: request.passed.map(time_message),
             kept_by: point_message(request.kept_by),
+            take_over_time: request.taken_over.map(time_message),
         }
     }
 }

@@ -262,7 +262,7 @@ impl Point {
                     summary,
                 }),
                 offer_time: Some(time_message(now)),
-                expire_time: Some(time_message(handoff::expires(now))),
+                expire_time: Some(time_message(handoff::expires(now, handoff::OFFER_HOURS))),
                 state: state.number(),
                 ..v1::Handoff::default()
             },

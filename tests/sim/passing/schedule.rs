@@ -343,5 +343,6 @@ fn request(rng: &mut StdRng, home: &PointCode, number: u64) -> HelpRequest {
         kept_at: None,
         passed: None,
         kept_by: None,
+        taken_over: None,
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         error::{Error, Result},
         handoffs,
         help_requests::{
+            readers,
             sealing::MESSAGE,
             stored::{NewMessage, Stored, amend, not_found, sealed_feed, with_reference},
         },
@@ -119,6 +120,7 @@ fn system_message(request: RecordId, at: Time, sealed: Vec<u8>) -> v1::HelpMessa
         author: Author::System.into(),
         time: Some(time_message(at)),
         sealed,
+        client_told: false,
     }
 }
 
@@ -206,19 +208,25 @@ async fn open_copy(
     let keys = app.help.keys.open(app, &feed, request_id, &stored.request).await?;
     let (id, now) = (app.outside.record_id(), app.outside.now());
     let sealed = sealed_words(&keys.content, id, caller, reason)?;
+    let client_told = readers::reaches_client(app, &feed, request_id, &stored.request).await?;
+    let said = v1::HelpMessage { client_told, ..system_message(request_id, now, sealed) };
     let word = v1::HandoffWord {
         handoff: request_id.0.to_vec(),
         request: request_id.0.to_vec(),
         kind: Said::Message.into(),
         message_id: id.0.to_vec(),
-        message: Some(system_message(request_id, now, sealed)),
+        message: Some(said),
         ..v1::HandoffWord::default()
     };
-    let letter = Letter { kind: Some(letter::Kind::HandoffWord(word)) };
-    app.post
-        .send(deputy.clone(), feed.home.clone(), letter)
-        .await
-        .map_err(|error| Error::Precondition { reason: "NOT_SENT", message: error.to_string() })?;
+    // Who has left the network comes back to nothing.
+    if !app.keys.roster().has_left(&feed.home) {
+        let letter = Letter { kind: Some(letter::Kind::HandoffWord(word)) };
+        let sent = app.post.send(deputy.clone(), feed.home.clone(), letter).await;
+        sent.map_err(|error| Error::Precondition {
+            reason: "NOT_SENT",
+            message: error.to_string(),
+        })?;
+    }
     let occasion = id.to_string();
     handoffs::tell_client(app, &feed, request_id, &stored.request, Fact::Opened, &occasion).await?;
     let messages = messages_of(app, &feed.home, request_id).await?;

@@ -19,8 +19,7 @@ use crate::{
     },
     domain::{
         audit::Deed,
-        help_clock::Clock,
-        help_request::HelpRequest,
+        help_request::PARENT,
         id::{PointCode, RecordId},
         time::Time,
         working_time::WorkingTime,
@@ -31,16 +30,10 @@ use crate::{
 
 /// Overdue requests that are read at one time.
 const PAGE: usize = 500;
-/// The supervisor has half of what was promised to act, and an hour at least, in working minutes.
-const SUPERVISOR_MIN: u32 = 60;
-/// Requests of a home that its parent knows of, and are looked at in one run.
-const TOLD_MAX: usize = 1_000;
+/// Requests of a home that its parent knows of, listed at one time.
+const TOLD: usize = 1_000;
 /// Escalated requests that a parent point is shown.
 pub const SHOWN_MAX: usize = 100;
-
-/// Not escalated, to the supervisor, to the parent point.
-pub const SUPERVISOR: u32 = 1;
-pub const PARENT: u32 = 2;
 
 /// Looks at every running clock that has run out.
 pub async fn run(app: &App) -> Result<()> {
@@ -48,6 +41,28 @@ pub async fn run(app: &App) -> Result<()> {
     for home in app.keys.homes() {
         escalate(app, &desks, &home).await?;
         settle(app, &desks, &home).await?;
+        drop_of_those_who_left(app, &home).await?;
+    }
+    Ok(())
+}
+
+/// Who has left the network never says that something is over.
+async fn drop_of_those_who_left(app: &App, home: &PointCode) -> Result<()> {
+    let roster = app.keys.roster();
+    let owners = {
+        let mut db = app.db.reader().await?;
+        help_requests::list_escalating(&mut db, home.as_str()).await?
+    };
+    for owner in owners {
+        if !owner.parse().is_ok_and(|owner| roster.has_left(&owner)) {
+            continue;
+        }
+        let (app, home) = (app.clone(), home.clone());
+        let dropping = tokio::spawn(async move {
+            let mut db = app.db.local().await?;
+            help_requests::remove_escalations_of(&mut db, (&owner, home.as_str())).await
+        });
+        dropping.await.map_err(|_| Error::Busy)??;
     }
     Ok(())
 }
@@ -61,7 +76,7 @@ async fn settle(app: &App, desks: &Desks, home: &PointCode) -> Result<()> {
     let (now, hours) = (app.outside.now(), desks.hours(home));
     for told in told(app, home).await? {
         let still = match get(app, &sealed_feed(home), told.request).await {
-            Ok(stored) => level(&stored.request, now, &hours) > 0,
+            Ok(stored) => stored.request.overdue(now, &hours) > 0,
             Err(Error::NotFound { .. }) => false,
             Err(error) => return Err(error),
         };
@@ -73,8 +88,16 @@ async fn settle(app: &App, desks: &Desks, home: &PointCode) -> Result<()> {
 }
 
 async fn told(app: &App, home: &PointCode) -> Result<Vec<Escalated>> {
-    let mut db = app.db.reader().await?;
-    Ok(help_requests::list_escalated(&mut db, home.as_str(), TOLD_MAX).await?)
+    let mut all: Vec<Escalated> = Vec::new();
+    loop {
+        let after = all.last().map(|told| told.request);
+        let mut db = app.db.reader().await?;
+        let page = help_requests::list_escalated(&mut db, home.as_str(), after, TOLD).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
 }
 
 async fn tell_over(app: &App, home: &PointCode, told: Escalated) -> Result<()> {
@@ -126,7 +149,7 @@ async fn escalate_one(
     (now, hours): (Time, &WorkingTime),
 ) -> Result<()> {
     let request = &stored.request;
-    let level = level(request, now, hours);
+    let level = request.overdue(now, hours);
     if level >= PARENT && !parent_knows {
         tell_parent(app, home, stored).await?;
     }
@@ -141,21 +164,6 @@ async fn escalate_one(
     })
     .await?;
     Ok(())
-}
-
-/// How far it has to go by now.
-fn level(request: &HelpRequest, now: Time, hours: &WorkingTime) -> u32 {
-    let of = |clock: &Clock| {
-        let late = match clock.due {
-            Some(due) if due < now && clock.running_since.is_some() => hours.elapsed(due, now),
-            _ => return 0,
-        };
-        if late >= SUPERVISOR_MIN.max(clock.target / 2) { PARENT } else { SUPERVISOR }
-    };
-    match request.state.is_open() {
-        true => request.clocks.0.iter().map(of).max().unwrap_or(0),
-        false => 0,
-    }
 }
 
 /// Names nobody: the parent learns that, where and how pressing, and no word of what.

@@ -338,6 +338,7 @@ fn message(stored: &Stored, id: RecordId, author: Author, at: Time, sealed: Vec<
         author: author.into(),
         time: Some(time_message(at)),
         sealed,
+        client_told: false,
     };
     NewMessage { id, message }
 }

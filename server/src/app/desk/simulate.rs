@@ -87,7 +87,7 @@ pub async fn simulate(
 ) -> Result<SimulateDeskRoutesResponse> {
     caller.may(Operation::SimulateRoutes)?;
     let now = app.help.desks.get(app).await?;
-    let mut after = Desks { all: now.all.clone(), duty: now.duty.clone() };
+    let mut after = Desks { all: now.all.clone(), duty: now.duty.clone(), left: now.left.clone() };
     apply(&mut after, draft)?;
     let mut replay = Replay::new(&now, &after);
     for home in sight::homes(app, caller, Operation::SimulateRoutes) {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use tokio::time::Instant;
 use tonic::Code;
 use yizhan_proto::v1::{self, HelpLookup, HelpLookupAnswer, Letter, help_lookup, letter};
@@ -16,6 +17,7 @@ use crate::{
         help_requests::{self, Passed, Secret, Tracked, desks::short_of_code},
     },
     domain::{
+        deputy::deputy_of,
         handoff::{HandoffMove, HandoffState, Side},
         help_reference::Reference,
         help_state::HelpState,
@@ -129,6 +131,18 @@ async fn follow(app: &App, caller: &Caller, question: Question) -> Result<Came> 
         if app.keys.is_home(&owner) {
             continue;
         }
+        if app.keys.roster().has_left(&owner) {
+            return match deputy_of(&app.keys.roster(), &owner) {
+                Some(deputy) if !app.keys.is_home(&deputy) => {
+                    let passed = Passed::to(deputy, reference.clone());
+                    match walk(app, question, passed, until).await {
+                        Err(Error::NotFound { .. }) => Err(intake_left(&owner)),
+                        done => done,
+                    }
+                }
+                _ => Err(intake_left(&owner)),
+            };
+        }
         let passed = Passed::to(owner, reference.clone());
         match walk(app, question.clone(), passed, until).await {
             Err(Error::NotFound { .. }) => {}
@@ -221,6 +235,18 @@ fn unreachable(app: &App, point: &PointCode) -> Error {
     Error::OwnerUnavailable { point: point.to_string(), since }
 }
 
+/// Whoever took it in knew where it went, and does not answer any more: said for right codes and wrong ones,
+/// and for references that never were. Its owner still leads every right code to it.
+fn intake_left(point: &PointCode) -> Error {
+    Error::Precondition {
+        reason: OWNER_REVOKED,
+        message: format!(
+            "接收这份求助的联络点 {point} 已退出网络：请在承办联络点查询，或重新提交 · {point}, which took \
+             this in, has left the network: ask at the point that handles it, or submit it again"
+        ),
+    }
+}
+
 /// What another point refuses is refused here in the same way.
 fn refused(answer: &HelpLookupAnswer) -> Error {
     match Code::from(answer.code) {
@@ -274,7 +300,7 @@ async fn here(app: &App, question: Question) -> Result<Came> {
     let reference = reference_of(&question)?;
     match answered(app, question).await {
         Ok(Came::PassedTo(passed)) => Ok(Came::PassedTo(on_its_way(app, passed).await?)),
-        Err(Error::NotFound { noun }) => match help_requests::stub_of(app, &reference).await? {
+        Err(Error::NotFound { noun }) => match stub_of(app, &reference).await? {
             Some(passed) => Ok(Came::PassedTo(on_its_way(app, passed).await?)),
             None if app.help.apart.may_be(app).await? => {
                 // It may lie beside the feeds, or come back with them.
@@ -288,6 +314,28 @@ async fn here(app: &App, question: Question) -> Result<Came> {
         },
         done => done,
     }
+}
+
+/// Where a request went: by a stub of ours, or by our copy of one whose home has left the network.
+async fn stub_of(app: &App, reference: &Reference) -> Result<Option<Passed>> {
+    if let Some(passed) = help_requests::stub_of(app, reference).await? {
+        return Ok(Some(passed));
+    }
+    let roster = app.keys.roster();
+    let copies = {
+        let mut db = app.db.reader().await?;
+        help_requests_store::list_leads(&mut db, reference.as_str()).await?
+    };
+    for (home, stub) in copies {
+        let has_left = home.parse().is_ok_and(|home| roster.has_left(&home));
+        let Ok(stub) = v1::HelpStub::decode(&stub[..]) else { continue };
+        // What it still had to send, or to be told of, nobody sends any more.
+        let is_there = stub.parcel.is_none() && stub.kept.is_none();
+        if let (true, true, Ok(owner)) = (has_left, is_there, stub.owner.parse()) {
+            return Ok(Some(Passed::to(owner, reference.clone())));
+        }
+    }
+    Ok(None)
 }
 
 /// What was routed elsewhere is under way until its parcel was settled.
@@ -412,8 +460,9 @@ async fn answer_offer(app: &App, secret: &Secret, agree: bool) -> Result<HelpSta
 }
 
 /// Points whose node may have taken the request in, by the short name in its reference: whoever is
-/// called that today, then whoever was, in the directory or before that named it.
-pub(super) async fn intakes_of(app: &App, reference: &Reference) -> Result<Vec<PointCode>> {
+/// called that today, then whoever was, in the directory or before that named it, then whoever has left
+/// the network.
+pub async fn intakes_of(app: &App, reference: &Reference) -> Result<Vec<PointCode>> {
     let short = reference.as_str().split('-').next().unwrap_or("");
     let desks = app.help.desks.get(app).await?;
     let today = desks.all.iter().filter(|desk| desk.short == short);
@@ -422,7 +471,9 @@ pub(super) async fn intakes_of(app: &App, reference: &Reference) -> Result<Vec<P
             || short_of_code(&desk.code) == short
     };
     let before = desks.all.iter().filter(|desk| desk.short != short).filter(was);
-    Ok(today.chain(before).take(INTAKES_MAX).map(|desk| desk.code.clone()).collect())
+    let left = desks.left.iter().filter(|desk| desk.short == short || was(desk));
+    let all = today.chain(before).chain(left);
+    Ok(all.take(INTAKES_MAX).map(|desk| desk.code.clone()).collect())
 }
 
 /// The same question about another reference.

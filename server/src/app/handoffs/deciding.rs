@@ -279,6 +279,7 @@ pub fn take_over(
     request.escalation = 0;
     request.updated = now;
     request.passed = Some(now);
+    request.taken_over = Some(now);
     // Whoever handled it elsewhere does not any more; how far it has come stays.
     if request.state == HelpState::Assigned {
         request.state = HelpState::Triaged;

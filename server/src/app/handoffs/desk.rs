@@ -178,7 +178,7 @@ async fn put(app: &App, by: &Caller, deed: Deed, offer: Checked) -> Result<v1::H
             }),
             override_reason,
             offer_time: Some(time_message(now)),
-            expire_time: Some(time_message(handoff::expires(now))),
+            expire_time: Some(time_message(handoff::expires(now, app.help.periods.offer_hours))),
             state: state.number(),
             ..v1::Handoff::default()
         },

@@ -19,7 +19,7 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
-pub use afar::{answer_lookup, consent, rate, reply, set_notices, track, withdraw};
+pub use afar::{answer_lookup, consent, intakes_of, rate, reply, set_notices, track, withdraw};
 pub use desk::{Offer, Offered, accept, decline, list, offer, offer_agreed, recall};
 pub use entering::enter;
 pub use files::send as send_files;

@@ -78,12 +78,13 @@ async fn post(app: &App, home: &PointCode, to: &PointCode, word: v1::HandoffWord
     })
 }
 
-/// Offers that nobody answered in time end; before that, whoever can help is told that they take long.
+/// Offers that nobody answered in time end; before that, whoever can help is told that they take long, and
+/// where one was accepted, that the request does not come.
 pub async fn expire(app: &App) -> Result<()> {
     let now = app.outside.now();
     for home in app.keys.homes() {
         for mut noted in in_work(app, &home).await? {
-            if !matches!(noted.state()?, HandoffState::Asked | HandoffState::Offered) {
+            if !noted.state()?.is_open() {
                 continue;
             }
             // Told before the commit and named by the handoff: a crash between them tells nobody twice.
@@ -93,7 +94,9 @@ pub async fn expire(app: &App) -> Result<()> {
             } else if !noted.handoff.delay_told && is_late(&noted, now) {
                 telling::late(app, &noted).await?;
                 noted.handoff.delay_told = true;
-                noted.note_breach(now);
+                if noted.state()? != HandoffState::Accepted {
+                    noted.note_breach(now);
+                }
             } else {
                 continue;
             }
@@ -106,13 +109,16 @@ pub async fn expire(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Does it take longer than was promised at the destination, or than its origin should wait unheard?
+/// Does it take longer than was promised at the destination, or than either should wait unheard?
 fn is_late(noted: &Noted, now: Time) -> bool {
+    let is_old = |since: Option<prost_types::Timestamp>, field: &str| {
+        let since = since.and_then(|at| value::time(at, field).ok());
+        since.is_some_and(|since| now.0 - since.0 > handoff::OFFER_OLD_US)
+    };
     match noted.side() {
-        Side::Origin => {
-            let offered = noted.handoff.offer_time;
-            let offered = offered.and_then(|at| value::time(at, "offer_time").ok());
-            offered.is_some_and(|offered| now.0 - offered.0 > handoff::OFFER_OLD_US)
+        Side::Origin => is_old(noted.handoff.offer_time, "offer_time"),
+        Side::Destination if noted.state().is_ok_and(|state| state == HandoffState::Accepted) => {
+            is_old(noted.handoff.decide_time, "decide_time")
         }
         Side::Destination => {
             let ack = noted.handoff.ack.clone().and_then(|ack| clock_value(ack).ok());

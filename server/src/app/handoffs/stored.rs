@@ -80,6 +80,10 @@ impl Noted {
         if let Some(word) = handoff::word_for(self.side(), next, before) {
             self.say(word);
         }
+        if next == HandoffState::Accepted {
+            // What may take long from now on is the request itself.
+            self.handoff.delay_told = false;
+        }
         if !next.is_open() && self.side() == Side::Destination {
             // Nothing of what was not taken over stays here.
             self.handoff.preview = None;

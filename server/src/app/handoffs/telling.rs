@@ -13,25 +13,40 @@ use crate::{
         notices::News,
     },
     domain::{
-        audience::FeedId, handoff::Side, help_request::HelpRequest, id::RecordId, notice::Fact,
+        audience::FeedId,
+        handoff::{HandoffState, Side},
+        help_request::HelpRequest,
+        id::RecordId,
+        notice::Fact,
     },
 };
 
 /// Tells the point's own robot, and the people of its desk.
 pub async fn desk(app: &App, noted: &Noted, fact: Fact) -> Result<()> {
-    tell(app, noted, fact, false).await
+    tell(app, noted, (fact, noted.id.to_string()), false).await
 }
 
 /// Tells whoever can help that it takes long: at the destination those who answer for its promises, at
-/// the origin the desk.
+/// the origin the desk. That an answer is late, and that what was promised does not come, are two things.
 pub async fn late(app: &App, noted: &Noted) -> Result<()> {
-    tell(app, noted, Fact::Escalated, noted.side() == Side::Destination).await
+    let occasion = match noted.state()? {
+        HandoffState::Accepted => format!("{} {}", noted.id, HandoffState::Accepted.name()),
+        _ => noted.id.to_string(),
+    };
+    tell(app, noted, (Fact::Escalated, occasion), noted.side() == Side::Destination).await
 }
 
-async fn tell(app: &App, noted: &Noted, fact: Fact, supervisors: bool) -> Result<()> {
-    let named = readers::desk(app, &noted.feed.home, supervisors).await?;
-    let (app, point) = (app.clone(), noted.feed.home.to_string());
-    let (reference, occasion) = (noted.handoff.reference.clone(), noted.id.to_string());
+async fn tell(
+    app: &App,
+    noted: &Noted,
+    (fact, occasion): (Fact, String),
+    supervisors: bool,
+) -> Result<()> {
+    let category = noted.handoff.preview.as_ref().map(|preview| preview.category.clone());
+    let home = &noted.feed.home;
+    let named = readers::desk(app, home, supervisors, category.as_deref()).await?;
+    let (app, point) = (app.clone(), home.to_string());
+    let reference = noted.handoff.reference.clone();
     let telling = tokio::spawn(async move {
         let mut tx = app.db.begin().await?;
         let news = News { fact, occasion, reference: &reference, label: "" };

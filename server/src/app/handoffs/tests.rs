@@ -98,6 +98,7 @@ fn message(id: RecordId, author: Author) -> v1::HandoffWord {
         author: author.into(),
         time: None,
         sealed: vec![1],
+        client_told: false,
     };
     v1::HandoffWord {
         handoff: REQUEST.0.to_vec(),
@@ -885,4 +886,150 @@ async fn what_was_routed_to_a_point_that_left_before_it_came_goes_to_its_deputy(
     posting::send(app).await.unwrap();
     let mut db = app.db.reader().await.unwrap();
     assert_eq!(parcels::count_outgoing(&mut db, &code(FOUNDER), &code("AU-SYD")).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn that_whoever_took_it_in_has_left_is_said_alike_for_right_and_wrong_codes() {
+    let node = founder().await;
+    let revoked = Revocation { at: Time(1), reason: String::new() };
+    node.enrol_with("HK", |entry| entry.revoked = Some(revoked)).await;
+    let reason = async |reference: Reference| {
+        let secret = v1::HelpSecret { lookup_id: vec![1; 32], mac_key: vec![2; 32] };
+        let question = v1::TrackHelpRequestRequest {
+            reference: reference.to_string(),
+            secret: Some(secret),
+            ..Default::default()
+        };
+        let refused = track(&node.app, &Caller::Anonymous, question).await;
+        refused.map(|_| "").unwrap_or_else(|error| error.kind().1)
+    };
+    for number in [12, 13] {
+        assert_eq!(reason(Reference::new("HK", 2023, number)).await, "OWNER_REVOKED");
+    }
+    assert_eq!(reason(Reference::new("XXX", 2023, 12)).await, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn what_a_hosted_points_client_was_given_leads_on_to_the_points_own_node() {
+    let node = founder().await;
+    let app = &node.app;
+    let home = code("HK");
+    let hosted = |entry: &mut crate::domain::roster::RosterEntry| {
+        entry.nodes.clear();
+        entry.seal_keys.clear();
+        entry.host = Some(code(FOUNDER));
+    };
+    node.enrol(FOUNDER).await;
+    node.enrol_with("HK", hosted).await;
+    let (mut message, tracking) = help_requests::tests::request("a lease", "");
+    message.country = "HK".into();
+    let new = message.try_into().unwrap();
+    let asked = help_requests::submit(app, &Caller::Anonymous, new).await.unwrap();
+    assert_eq!(asked.owner, home);
+    let right = help_requests::tests::secret(&tracking);
+    let wrong = v1::HelpSecret { lookup_id: vec![1; 32], mac_key: vec![2; 32] };
+    let led = async || {
+        let mut said = Vec::new();
+        for secret in [&right, &wrong] {
+            let track = v1::TrackHelpRequestRequest {
+                reference: asked.reference.clone(),
+                secret: Some(secret.clone()),
+                ..Default::default()
+            };
+            let question = Some(v1::help_lookup::Question::Track(track));
+            let answer = answer_lookup(app, v1::HelpLookup { question }).await;
+            said.push((answer.passed_to, answer.under_way));
+        }
+        assert_eq!(said[0], said[1], "alike for right and wrong codes");
+        said.remove(0)
+    };
+
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with("HK", |entry| {
+        entry.seal_keys.insert(0, crate::app::samples::seal_key(FOUNDER));
+        entry.case_key = case_key;
+    })
+    .await;
+    assert_eq!(led().await, ("HK".to_owned(), true), "its record may be on its way there");
+    let feed = sealed_feed(&home);
+    let slot = app.heads.find(&feed).unwrap().held.unwrap().slot;
+    for _ in 0..2 {
+        help_requests::leading_on::leave_stubs(app, &home, slot).await.unwrap();
+    }
+    app.writer.retire(feed.clone()).await;
+    for _ in 0..500 {
+        if led().await == ("HK".to_owned(), false) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(led().await, ("HK".to_owned(), false));
+
+    // What its new node forgets is forgotten here.
+    let reference = Reference::parse(&asked.reference, "reference").unwrap();
+    let stubs = async || {
+        let found = help_requests::stored::with_reference(app, &reference).await.unwrap();
+        found
+            .into_iter()
+            .filter(|found| found.feed == sealed_feed(&code(FOUNDER)))
+            .collect::<Vec<_>>()
+    };
+    let left = stubs().await;
+    let (id, stub) = (left[0].row.id, left[0].message::<v1::HelpStub>().unwrap());
+    assert_eq!((stub.owner.as_str(), stub.parcel, stub.kept), ("HK", None, None));
+    let forget = v1::HandoffWord {
+        handoff: id.0.to_vec(),
+        lookup_hash: stub.lookup_hash,
+        mac_hash: stub.mac_hash,
+        ..word(Said::Forget, id)
+    };
+    hear(&node, "HK", forget).await;
+    assert_eq!(stubs().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_deputy_knows_where_requests_went_that_a_point_took_in_which_has_left() {
+    let node = founder().await;
+    let case_key = Some(CaseKey::generate().public());
+    node.enrol_with(FOUNDER, |entry| entry.case_key = case_key).await;
+    node.enrol("HK").await;
+    let reference = Reference::new("HK", 2023, 12);
+    let right = [1; 32];
+    let hash = yizhan_client::sealed::hash(&right).to_vec();
+    let stub = v1::HelpStub {
+        reference: reference.to_string(),
+        lookup_hash: hash.clone(),
+        mac_hash: hash,
+        owner: "AU-SYD".into(),
+        received_time: Some(Default::default()),
+        ..v1::HelpStub::default()
+    };
+    let copy = v1::help_copies::Copy {
+        id: REQUEST.0.to_vec(),
+        kind: Kind::HELP_STUB.0,
+        sequence: 1,
+        removed: false,
+        payload: stub.encode_to_vec(),
+    };
+    let copies = v1::HelpCopies { home: "HK".into(), records: vec![copy], over: false };
+    assert_eq!(arrive(&node, "HK", letter::Kind::HelpCopies(copies)).await, Verdict::Done);
+    let said = async |part: [u8; 32]| {
+        let track = v1::TrackHelpRequestRequest {
+            reference: reference.to_string(),
+            secret: Some(v1::HelpSecret { lookup_id: part.to_vec(), mac_key: part.to_vec() }),
+            ..Default::default()
+        };
+        let question = Some(v1::help_lookup::Question::Track(track));
+        let answer = answer_lookup(&node.app, v1::HelpLookup { question }).await;
+        (answer.passed_to, answer.reason)
+    };
+    let unknown = (String::new(), "NOT_FOUND".to_owned());
+    assert_eq!(
+        [said(right).await, said([3; 32]).await],
+        [unknown.clone(), unknown],
+        "ask Hong Kong"
+    );
+    revoke(&node, "HK").await;
+    let known = ("AU-SYD".to_owned(), String::new());
+    assert_eq!([said(right).await, said([3; 32]).await], [known.clone(), known]);
 }

@@ -36,6 +36,8 @@ pub struct Desks {
     pub all: Vec<Desk>,
     /// The provincial duty desk.
     pub duty: PointCode,
+    /// Of points that have left the network: clients have references of theirs.
+    pub left: Vec<Desk>,
 }
 
 impl Desks {
@@ -102,24 +104,23 @@ async fn read(app: &App) -> Result<Desks> {
     let roster = app.keys.roster();
     let mut all = Vec::new();
     for found in found.iter().filter(|found| found.row.kind == Kind::POINT) {
-        let point: Point = found.value::<v1::Point, _>()?;
-        if !roster.is_revoked(&point.code) {
-            all.push(of_point(point));
-        }
+        all.push(of_point(found.value::<v1::Point, _>()?));
     }
-    for entry in roster.points().filter(|entry| entry.revoked.is_none()) {
+    for entry in roster.points() {
         if !all.iter().any(|desk| desk.code == entry.code) {
             all.push(of_code(&entry.code));
         }
     }
     // A node that has just been founded or has just joined stands in no roster that it has.
     for home in app.keys.homes() {
-        if !roster.is_revoked(&home) && !all.iter().any(|desk| desk.code == home) {
+        if !all.iter().any(|desk| desk.code == home) {
             all.push(of_code(&home));
         }
     }
+    // Named with those that have left: nobody gets another name, or the name of another, by that.
     name_apart(&mut all);
-    Ok(Desks { all, duty: app.keys.founder.clone() })
+    let (left, all) = all.into_iter().partition(|desk| roster.is_revoked(&desk.code));
+    Ok(Desks { all, duty: app.keys.founder.clone(), left })
 }
 
 /// No two points take references under one short name, nor under one that another had before. The

@@ -24,6 +24,7 @@ use crate::{
         help_reference::Reference,
         kind::Kind,
         roster::{NodeId, PointKind, RosterEntry, RosterNode},
+        time::Time,
     },
     feed::change::Change,
     found::roster_id,
@@ -147,4 +148,49 @@ async fn an_offer_that_nobody_answers_ends_and_the_owners_clocks_have_gone_on() 
     assert!(first.due.is_some() && first.met.is_none());
     let another = handoffs::offer(app, &handler, offer()).await;
     assert!(another.is_ok(), "another may be made");
+}
+
+#[tokio::test]
+async fn what_a_point_could_not_keep_to_goes_when_it_leaves_the_network() {
+    let world = World::new().await;
+    for point in ["HK", "GB-LON"] {
+        world.node.enrol(point).await;
+        let mut db = world.app().db.local().await.unwrap();
+        let escalation = v1::HelpEscalation { reference: point.into(), ..Default::default() };
+        let of = (point, point, FOUNDER);
+        let put = crate::store::help_requests::put_escalation;
+        put(&mut db, of, &escalation.encode_to_vec(), world.app().outside.now().0).await.unwrap();
+    }
+    let mut shown = world.shown_above().await;
+    shown.sort();
+    assert_eq!(shown, ["GB-LON", "HK"]);
+    let revoked = crate::domain::roster::Revocation { at: Time(1), reason: String::new() };
+    world.node.enrol_with("HK", |entry| entry.revoked = Some(revoked)).await;
+    assert_eq!(world.shown_above().await, ["GB-LON"]);
+}
+
+#[tokio::test]
+async fn a_request_that_was_accepted_and_does_not_come_is_noticed() {
+    let world = World::new().await;
+    let app = world.app();
+    let (feed, id) = (sealed_feed(&code(FOUNDER)), crate::domain::id::RecordId([8; 16]));
+    let handoff = v1::Handoff {
+        reference: Reference::new("HK", 2023, 12).to_string(),
+        request: vec![7; 16],
+        from: "HK".into(),
+        to: FOUNDER.into(),
+        state: crate::domain::handoff::HandoffState::Accepted.number(),
+        decide_time: Some(crate::wire::value::time_message(app.outside.now())),
+        ..v1::Handoff::default()
+    };
+    let change = Change::new().put(feed, Kind::HANDOFF, id, handoff.encode_to_vec());
+    app.writer.commit(change).await.unwrap();
+    let is_noticed = async || {
+        handoffs::expire(app).await.unwrap();
+        let found = crate::app::records::find(app, id).await.unwrap();
+        found[0].message::<v1::Handoff>().unwrap().delay_told
+    };
+    assert!(!is_noticed().await);
+    world.pass(2);
+    assert!(is_noticed().await);
 }

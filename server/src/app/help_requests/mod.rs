@@ -6,6 +6,7 @@
 pub mod desks;
 #[cfg(test)]
 mod escalation_tests;
+pub mod leading_on;
 mod lookups;
 pub mod numbers;
 pub mod past;

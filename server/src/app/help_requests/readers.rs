@@ -6,7 +6,7 @@ use yizhan_client::sealed;
 use yizhan_proto::v1;
 
 use super::{
-    sealing::{CONTENT, NOTICES},
+    sealing::{CONTENT, NOTICES, is_lost},
     stored::{self, amend},
     track::{Secret, owned},
 };
@@ -39,8 +39,14 @@ const STAFF_MAX: u32 = 1_000;
 /// Somebody, as notices name them on this node, and where they are told.
 pub type Named = (String, Reader);
 
-/// The people of a home's desk who want to be told: all handlers, or its supervisors.
-pub async fn desk(app: &App, home: &PointCode, supervisors: bool) -> Result<Vec<Named>> {
+/// The people of a home's desk who want to be told of something in a category: all handlers, or its
+/// supervisors. Whose role is limited is told of nothing else; none: of what has no category that is known.
+pub async fn desk(
+    app: &App,
+    home: &PointCode,
+    supervisors: bool,
+    category: Option<&str>,
+) -> Result<Vec<Named>> {
     let mut db = app.db.reader().await?;
     let staff = notices::list_staff(&mut db, app.outside.now(), STAFF_MAX).await?;
     let own = app.keys.point.as_str();
@@ -50,9 +56,12 @@ pub async fn desk(app: &App, home: &PointCode, supervisors: bool) -> Result<Vec<
         let works = is_admin || (!supervisors && one.role == Role::Staff.name());
         // Who works at the node's own point works for the points that it hosts.
         let here = one.point == home.as_str() || one.point == own;
+        let mut limits = one.categories.split_whitespace();
+        let concerns = one.categories.is_empty() || limits.any(|limit| Some(limit) == category);
         let known = named.iter().any(|(person, _)| *person == one.account);
         if works
             && here
+            && concerns
             && !known
             && let Some(reader) = app.notices.reader(one.account.as_bytes(), &one.address)
         {
@@ -81,7 +90,11 @@ pub async fn client(
     if request.intake_key.is_none() || request.content.is_empty() {
         return Ok(None);
     }
-    let keys = app.help.keys.open(app, feed, id, request).await?;
+    let keys = match app.help.keys.open(app, feed, id, request).await {
+        // Where it wanted to be told cannot be read any more.
+        Err(error) if is_lost(&error) => return Ok(None),
+        keys => keys?,
+    };
     let set = sealed::open(&keys.content, NOTICES, &id.0, &request.notices);
     let set = set.and_then(|plain| v1::HelpNotices::decode(&plain[..]).ok()).unwrap_or_default();
     if set.off {
@@ -102,6 +115,17 @@ pub async fn client(
         quiet: quiet(set.quiet_hours).unwrap_or_default(),
     };
     Ok(email.map(|email| (client_name(id), reader(email))))
+}
+
+/// Can the client be told from here?
+pub async fn reaches_client(
+    app: &App,
+    feed: &FeedId,
+    id: RecordId,
+    request: &HelpRequest,
+) -> Result<bool> {
+    let client = client(app, feed, id, request).await?;
+    Ok(client.is_some_and(|(_, reader)| app.notices.ways.reaches(&reader.target)))
 }
 
 /// What notices call the client of a request.

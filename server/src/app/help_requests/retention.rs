@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 
 use prost::Message;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 use yizhan_client::sealed;
 use yizhan_proto::v1::{self, Letter, handoff_word::Kind as Said, letter, tombstone::Reason};
 
 use super::{
-    sealing::CONTENT,
+    sealing::{CONTENT, is_lost},
     stored::{Stored, amend, found_at, message_records, sealed_feed},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub async fn run(app: &App) -> Result<()> {
     if removed {
         note_deleted(app).await?;
     }
-    scrub(app).await
+    Ok(())
 }
 
 /// Something was deleted here: the log is emptied soon.
@@ -73,11 +73,11 @@ pub async fn note_deleted(app: &App) -> Result<()> {
 
 /// Empties the log if something was deleted since it was. Where a reader stands in the way, the next run
 /// does.
-async fn scrub(app: &App) -> Result<()> {
+pub async fn scrub(app: &App) -> Result<()> {
     let noted = scrubs::find(&mut *app.db.reader().await?).await?;
     let Some(noted) = noted else { return Ok(()) };
     if !app.db.truncate_log().await? {
-        info!("deleted bytes stay in the log until its readers have gone on");
+        debug!("deleted bytes stay in the log until its readers have gone on");
         return Ok(());
     }
     let db = app.db.clone();
@@ -230,11 +230,18 @@ async fn delete_files(app: &App, stored: &Stored, now: Time) -> Result<()> {
     remove_files(app, id).await?;
     let keys = match stored.request.content.is_empty() {
         true => None,
-        false => Some(app.help.keys.open(app, feed, id, &stored.request).await?),
+        false => match app.help.keys.open(app, feed, id, &stored.request).await {
+            Err(error) if is_lost(&error) => None,
+            keys => Some(keys?),
+        },
     };
     change(app, stored, RetentionStep::DeleteFiles, |request| {
         request.keep(RetentionStep::DeleteFiles, now);
-        let Some(keys) = &keys else { return Ok(()) };
+        let Some(keys) = &keys else {
+            // The files' names and keys cannot be taken out of what does not open: it goes with them.
+            request.content.clear();
+            return Ok(());
+        };
         let plain = sealed::open(&keys.content, CONTENT, &id.0, &request.content);
         let content = plain.and_then(|plain| v1::HelpContent::decode(&plain[..]).ok());
         let damaged = || Error::Storage(StoreError::Damaged { what: "sealed content" });

@@ -184,3 +184,39 @@ async fn a_key_stays_as_long_as_something_is_sealed_under_it() {
     assert_eq!(world.state(&second).await.1.content.unwrap().text, "a lease");
     assert_eq!(world.live(Kind::HELP_KEY).await, 1);
 }
+
+#[tokio::test]
+async fn a_lost_key_stops_no_step() {
+    let world = World::new().await;
+    let app = &world.node.app;
+    let li = named("li", Role::PointAdmin);
+    let (reference, secret, _) = with_file(&world).await;
+    desk::redirect(app, &li, &reference, ("not ours", "the police", "110")).await.unwrap();
+    world.told().await;
+    let stored = owned(app, &secret).await.unwrap();
+    super::stored::amend(
+        app,
+        stored.feed(),
+        stored.id(),
+        &crate::domain::audit::Deed::of_node("test"),
+        |request, _| {
+            request.wrap = vec![9; request.wrap.len()];
+            Ok(Vec::new())
+        },
+    )
+    .await
+    .unwrap();
+    let refused = desk::get(app, &li, &reference, "").await.map(|_| ());
+    assert!(matches!(refused, Err(Error::Precondition { reason: "KEY_LOST", .. })), "{refused:?}");
+    for days in [83, 7] {
+        world.pass(days).await;
+    }
+    assert_eq!(world.told().await.len(), 0, "nobody here knows where");
+    let request = owned(app, &secret).await.unwrap().request;
+    assert!(request.content.is_empty(), "the keys of its files lay in it");
+    for days in [268, 7] {
+        world.pass(days).await;
+    }
+    assert!(matches!(owned(app, &secret).await, Err(Error::NotFound { .. })));
+    assert_eq!(world.live(Kind::HELP_KEY).await, 0);
+}

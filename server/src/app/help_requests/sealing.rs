@@ -49,6 +49,8 @@ pub const REDIRECT: &str = "redirect";
 pub const NOTICES: &str = "notices";
 /// Content key and note key (the request).
 const KEYS: &str = "keys";
+/// Why a request stays closed here.
+const KEY_LOST: &str = "KEY_LOST";
 
 const HPKE_INFO: &[u8] = b"yizhan help key v1\0";
 /// So long is one intake key used.
@@ -354,9 +356,14 @@ fn no_key(point: &PointCode) -> Error {
     }
 }
 
+/// Does nothing that this node has open it? Asked again it will be the same.
+pub fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Precondition { reason: KEY_LOST, .. })
+}
+
 fn lost() -> Error {
     Error::Precondition {
-        reason: "KEY_LOST",
+        reason: KEY_LOST,
         message: "the point's case key does not open this request: ask its deputy point".into(),
     }
 }

@@ -259,6 +259,7 @@ pub async fn submit(app: &App, caller: &Caller, new: NewHelpRequest) -> Result<S
         kept_at: None,
         passed: None,
         kept_by: None,
+        taken_over: None,
     };
     let answer =
         |request: &HelpRequest, owner: &PointCode| asked.submitted(request, owner, warning.clone());

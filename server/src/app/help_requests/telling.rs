@@ -14,6 +14,7 @@ use crate::{
     app::{
         App,
         error::{Error, Result},
+        moving_in,
         notices::News,
     },
     domain::{
@@ -41,6 +42,10 @@ const ESCALATED: usize = 100;
 /// Looks at what is new in all our homes.
 pub async fn tell(app: &App) -> Result<()> {
     if !app.notices.has_readers().await? || !app.notices.has_room().await? {
+        return Ok(());
+    }
+    // What comes along from a former host is no news; from there on it is.
+    if moving_in::is_waiting(app).await? {
         return Ok(());
     }
     for home in app.keys.homes() {
@@ -108,6 +113,9 @@ async fn news_of(app: &App, feed: &FeedId, rows: &[Row]) -> Result<Vec<Found>> {
                 else {
                     continue;
                 };
+                if message.client_told {
+                    continue;
+                }
                 let at = message.time.and_then(|time| value::time(time, "time").ok());
                 let at = at.unwrap_or(Time(0));
                 let request = match known.get(&request_id) {
@@ -167,6 +175,7 @@ async fn addressed(
     let everybody = |named: Vec<Named>| -> Vec<Note> {
         std::iter::once(note(None)).chain(named.into_iter().map(|one| note(Some(one)))).collect()
     };
+    let category = Some(request.category.name());
     Ok(match news.to {
         To::Client => {
             let client = readers::client(app, feed, id, request).await?;
@@ -174,10 +183,10 @@ async fn addressed(
         }
         To::Handler => match readers::handler(app, request).await? {
             Some(handler) => vec![note(Some(handler))],
-            None => everybody(readers::desk(app, &feed.home, false).await?),
+            None => everybody(readers::desk(app, &feed.home, false, category).await?),
         },
-        To::Desk => everybody(readers::desk(app, &feed.home, false).await?),
-        To::Supervisors => everybody(readers::desk(app, &feed.home, true).await?),
+        To::Desk => everybody(readers::desk(app, &feed.home, false, category).await?),
+        To::Supervisors => everybody(readers::desk(app, &feed.home, true, category).await?),
     })
 }
 
@@ -194,19 +203,26 @@ async fn tell_parent(app: &App, home: &PointCode) -> Result<()> {
         let news = HelpNews {
             fact: Fact::Escalated,
             to: To::Supervisors,
-            occasion: format!("{owner} {} below {home}", escalation.reference),
+            occasion: occasion_above(&owner, home, &escalation),
             at: Time(arrived_us),
         };
         if !news.is_new(now) {
             continue;
         }
-        let named = readers::desk(app, home, true).await?;
+        let named = readers::desk(app, home, true, Some(&escalation.category)).await?;
         for reader in std::iter::once(None).chain(named.into_iter().map(Some)) {
             let (news, reference) = (news.clone(), escalation.reference.clone());
             notes.push(Note { reader, news, reference, label: String::new() });
         }
     }
     if notes.is_empty() { Ok(()) } else { keep(app, home, notes, None).await }
+}
+
+/// Each promise by itself: another one of the same request is other news.
+fn occasion_above(owner: &str, home: &PointCode, escalation: &v1::HelpEscalation) -> String {
+    let due = escalation.due_time.and_then(|due| value::time(due, "due_time").ok());
+    let (clock, due) = (&escalation.clock, due.unwrap_or(Time(0)).0);
+    format!("{owner} {} below {home} {clock} {due}", escalation.reference)
 }
 
 /// Into the outbox, with the mark, in one transaction.

@@ -263,3 +263,145 @@ async fn a_promise_that_is_not_kept_is_told_to_who_answers_for_the_point() {
     let [letters, _, own] = desk.told().await;
     assert_eq!((letters.len(), own.len()), (1, 0));
 }
+
+impl Asked {
+    async fn stored(&self, app: &crate::app::App) -> stored::Stored {
+        *owned(app, &self.secret()).await.unwrap()
+    }
+
+    /// Changes what is stored of it.
+    async fn becomes(
+        &self,
+        app: &crate::app::App,
+        change: impl Fn(&mut crate::domain::help_request::HelpRequest),
+    ) {
+        let stored = self.stored(app).await;
+        let deed = crate::domain::audit::Deed::of_node("test");
+        let changed = stored::amend(app, stored.feed(), stored.id(), &deed, |request, _| {
+            change(request);
+            Ok(Vec::new())
+        });
+        changed.await.unwrap();
+    }
+
+    /// A message comes from another point.
+    async fn hears(&self, app: &crate::app::App, id: u8, message: v1::HelpMessage) {
+        let stored = self.stored(app).await;
+        let message = v1::HelpMessage { request: stored.id().0.to_vec(), ..message };
+        let kind = crate::domain::kind::Kind::HELP_MESSAGE;
+        let change = crate::feed::change::Change::new();
+        let (feed, id) = (stored.feed().clone(), RecordId([id; 16]));
+        let change = change.put(feed, kind, id, message.encode_to_vec());
+        app.writer.commit(change).await.unwrap();
+    }
+}
+
+fn said(author: v1::sealed_message::Author, at: Time) -> v1::HelpMessage {
+    v1::HelpMessage {
+        author: author.into(),
+        time: Some(crate::wire::value::time_message(at)),
+        sealed: vec![1],
+        ..v1::HelpMessage::default()
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_at_another_point_is_not_told_again() {
+    use v1::sealed_message::Author;
+    let desk = Desk::new().await;
+    let app = &desk.node.app;
+    let asked = desk.asked().await;
+    desk.told().await;
+    let before = app.outside.now();
+    desk.pass(60);
+    let now = app.outside.now();
+    // It comes from another owner, and what was said there follows it.
+    asked
+        .becomes(app, |request| {
+            request.owner_number = 1;
+            (request.passed, request.taken_over, request.updated) = (Some(now), Some(now), now);
+        })
+        .await;
+    asked.hears(app, 11, said(Author::Desk, before)).await;
+    asked.hears(app, 12, said(Author::Client, before)).await;
+    let client = format!("{}@example.org", MARKS[1]);
+    let [letters, ..] = desk.told().await;
+    let to_client: Vec<_> = letters.iter().filter(|one| one.contains(&client)).collect();
+    assert_eq!(to_client.len(), 1, "that it was passed on, and nothing else: {letters:?}");
+    desk.pass(60);
+    asked.hears(app, 13, said(Author::Desk, app.outside.now())).await;
+    assert!(to(&desk.told().await[0], &client, "There is an answer"));
+    // A deputy has told it while this point was away.
+    let opened = said(Author::System, app.outside.now());
+    let told = v1::HelpMessage { client_told: true, ..opened.clone() };
+    asked.hears(app, 14, told).await;
+    assert_eq!(desk.told().await[0].len(), 0);
+    asked.hears(app, 15, opened).await;
+    assert_eq!(desk.told().await[0].len(), 1, "the deputy had no way to");
+}
+
+#[tokio::test]
+async fn a_lost_key_keeps_nobody_else_from_being_told() {
+    let desk = Desk::new().await;
+    let (app, li) = (&desk.node.app, named("li", Role::PointAdmin));
+    let (lost, other) = (desk.asked().await, desk.asked().await);
+    desk.told().await;
+    for asked in [&lost, &other] {
+        desk::reply(app, &li, &asked.reference, "x", None).await.unwrap();
+    }
+    lost.becomes(app, |request| request.wrap = vec![9; request.wrap.len()]).await;
+    let [letters, ..] = desk.told().await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert!(letters[0].contains(&other.reference));
+}
+
+#[tokio::test]
+async fn each_promise_that_is_not_kept_is_told_once() {
+    let desk = Desk::new().await;
+    let (app, li) = (&desk.node.app, named("li", Role::PointAdmin));
+    let asked = desk.asked().await;
+    desk.told().await;
+    let late = async |days: usize| {
+        desk.pass(days * 24 * 3_600);
+        desk::escalate(app).await.unwrap();
+        desk::escalate(app).await.unwrap();
+        desk.told().await[2].len()
+    };
+    // A first answer, then an update.
+    assert_eq!(late(2).await, 1);
+    assert_eq!(asked.stored(app).await.request.escalation, 2);
+    desk::reply(app, &li, &asked.reference, "x", None).await.unwrap();
+    assert_eq!(asked.stored(app).await.request.escalation, 0, "what was late is done");
+    assert_eq!(late(1).await, 0);
+    assert_eq!(late(5).await, 1, "another promise");
+}
+
+#[tokio::test]
+async fn who_works_in_some_categories_alone_is_told_of_those() {
+    let desk = Desk::new().await;
+    let app = &desk.node.app;
+    desk.hire("zhao", Role::Volunteer).await;
+    let zhao = reader("zhao@example.org", "en", "", "").unwrap();
+    desk.tell(("zhao", Role::Volunteer), zhao).await;
+    let (account, _) = {
+        let mut db = app.db.reader().await.unwrap();
+        crate::store::accounts::find(&mut db, "zhao").await.unwrap().unwrap()
+    };
+    let told = async |category: &str| {
+        let grant = crate::domain::account::RoleGrant {
+            role: Role::Staff,
+            point: code(FOUNDER),
+            categories: vec!["travel".into(), category.into()],
+            from: Time(0),
+            to: None,
+            granted_by: "li".into(),
+        };
+        let mut db = app.db.local().await.unwrap();
+        crate::store::accounts::put_grant(&mut db, account.id, &grant).await.unwrap();
+        drop(db);
+        let asked = desk.asked().await;
+        to(&desk.told().await[0], "zhao@example.org", &asked.reference)
+    };
+    assert!(told("legal").await);
+    assert!(!told("housing").await);
+}

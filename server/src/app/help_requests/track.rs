@@ -6,6 +6,7 @@ use yizhan_proto::v1::{self, sealed_message::Author};
 
 use super::{
     desks::Desks,
+    leading_on,
     stored::{self, NewMessage, Stored, amend, in_order, message_records, not_found, with_lookup},
 };
 use crate::{
@@ -73,31 +74,45 @@ const DOUBLES_MAX: usize = 4;
 
 /// Looks up by the code alone: an unknown reference and a wrong code take the same way.
 async fn lead(app: &App, secret: &Secret, messages: usize) -> Result<Led> {
-    let (mut here, mut on, mut said) = (None, None, Vec::new());
+    let (mut here, mut on, mut leaving, mut said) = (None, None, None, Vec::new());
     for found in with_lookup(app, &secret.lookup_hash, messages).await? {
+        let has_left = has_left(app, &found);
         match found.row.kind {
             Kind::HELP_REQUEST => {
                 let stored = Stored::of(found)?;
                 let request = &stored.request;
                 let reference = request.reference.as_str();
                 if secret.fits(reference, &request.lookup_hash, &request.mac_hash) {
-                    here = Some(stored);
+                    match has_left {
+                        true => {
+                            leaving = Some(leading_on::on_its_way(&stored.feed().home, request));
+                        }
+                        false => here = Some(stored),
+                    }
                 }
             }
             Kind::HELP_STUB => {
                 let stub: v1::HelpStub = found.message()?;
                 if secret.fits(&stub.reference, &stub.lookup_hash, &stub.mac_hash) {
-                    on = Some(stub);
+                    match has_left {
+                        true => leaving = Some(leading_on::to_home(&found.feed.home, stub)),
+                        false => on = Some(stub),
+                    }
                 }
             }
             _ => said.push(found),
         }
     }
-    match (here, on) {
+    match (here, on.or(leaving)) {
         (Some(stored), _) => instead(app, stored, (said, messages)).await,
         (None, Some(stub)) => Ok(Led::On(Box::new(stub))),
         (None, None) => Err(not_found()),
     }
+}
+
+/// Does it belong to a home that has a node of its own by now?
+fn has_left(app: &App, found: &Found) -> bool {
+    !app.keys.is_home(&found.feed.home)
 }
 
 /// The request that goes on in the place of a client's double: a code leads to it by either reference.
@@ -181,9 +196,21 @@ pub async fn passed_to(app: &App, secret: &Secret) -> Result<Option<Passed>> {
 /// Where the request of a reference was passed to, whatever the code; none if it is not known to have
 /// been.
 pub async fn stub_of(app: &App, reference: &Reference) -> Result<Option<Passed>> {
-    for found in stored::with_reference(app, reference).await? {
+    let mut found = stored::with_reference(app, reference).await?;
+    // What leads on from our own feeds first, as for who has the code.
+    found.sort_by_key(|found| has_left(app, found));
+    for found in found {
         match found.row.kind {
+            Kind::HELP_STUB if has_left(app, &found) => {
+                let stub = leading_on::to_home(&found.feed.home, found.message()?);
+                return Ok(Some(Passed::of(&stub)?));
+            }
             Kind::HELP_STUB => return Ok(Some(Passed::of(&found.message()?)?)),
+            Kind::HELP_REQUEST if has_left(app, &found) => {
+                let stored = Stored::of(found)?;
+                let stub = leading_on::on_its_way(&stored.feed().home, &stored.request);
+                return Ok(Some(Passed::of(&stub)?));
+            }
             Kind::HELP_REQUEST => {
                 if let Led::On(stub) = instead(app, Stored::of(found)?, (Vec::new(), 0)).await? {
                     return Ok(Some(Passed::of(&stub)?));
@@ -336,6 +363,7 @@ pub async fn reply(
                 author: Author::Client.into(),
                 time: Some(time_message(now)),
                 sealed: sealed.clone(),
+                client_told: false,
             };
             Ok(vec![NewMessage { id: message_id, message }])
         })
@@ -432,7 +460,7 @@ mod tests {
             let language = Language::parse(tag, "names").unwrap();
             desk.names.add(language, name.into(), "names").unwrap();
         }
-        Desks { all: vec![desk], duty: "CN-440000".parse().unwrap() }
+        Desks { all: vec![desk], duty: "CN-440000".parse().unwrap(), left: Vec::new() }
     }
 
     fn said(request: &HelpRequest, owner: &str) -> [String; 3] {

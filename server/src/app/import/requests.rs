@@ -109,6 +109,7 @@ pub fn request(
         kept_at: None,
         passed: None,
         kept_by: None,
+        taken_over: None,
     };
     let past = PastRequest {
         request,
