@@ -46,6 +46,8 @@ type SealName = (FeedId, u64, u64);
 #[derive(Default)]
 pub struct Inner {
     pub roster: Roster,
+    /// What it has been and some may still believe it to be.
+    pub before: Vec<Roster>,
     /// Homes that may be caught saying two things: cloned or hostile ones.
     pub dishonest: BTreeSet<PointCode>,
     /// Bodies of all seals that homes have made durable.
@@ -210,9 +212,7 @@ impl World {
                 continue;
             };
             let feed = &seal.statement().feed;
-            let entitled = feed.audience == Audience::Roster
-                || (feed.audience.is_shared() && self.inner().roster.may_node_hold(to, feed));
-            if !entitled {
+            if !self.is_entitled(to, feed) {
                 self.violated(format!(
                     "audience: {by} shows {seal:?} to {to}, which may not hold it"
                 ));
