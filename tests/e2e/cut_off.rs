@@ -1,8 +1,11 @@
 //! London without a line: it serves, it writes, it knows how old its news is, and it catches up.
 
+use std::fs;
+
 use serde_json::Value;
 use yizhan_tests::{
-    cluster::{Cluster, feeds},
+    client::Client,
+    cluster::{Cluster, FeedName, feeds},
     proxy::Direction,
     waiting::throughout,
 };
@@ -75,6 +78,51 @@ async fn london_cut_off_serves_writes_and_catches_up() {
         })
         .await;
     cluster.agree().await;
+    cluster.assert_faults_fired();
+}
+
+/// The state in which a node shows a feed.
+async fn state(client: &Client, feed: &FeedName) -> String {
+    feeds(&client.status().await).get(feed).map_or_else(String::new, |feed| feed.state.clone())
+}
+
+/// What an answer about members says of a home.
+async fn rests_on(client: &Client, home: &str) -> String {
+    let answer = client.run(&["member", "search", "Beforehand"]).await.json();
+    let points = answer["points"].as_array().cloned().unwrap_or_default();
+    let of_home = points.iter().find(|point| point["point"] == home);
+    of_home.map_or_else(String::new, |point| point["state"].as_str().unwrap_or("").to_owned())
+}
+
+#[tokio::test]
+async fn what_is_old_is_stale_until_its_home_is_heard_again() {
+    let mut cluster = network().await;
+    // A home says its word every half second, and is missed after three.
+    for (point, setting) in
+        [("CN-440000", "statement_every_ms = 500"), ("GB-LON", "stale_after_ms = 3000")]
+    {
+        cluster.stop(point).await;
+        let settings = cluster.path(point).join("yizhan.toml");
+        let text = fs::read_to_string(&settings).expect("settings");
+        fs::write(&settings, format!("{text}\n{setting}\n")).expect("settings");
+        cluster.start(point).await;
+    }
+    let guangdong = cluster.admin("CN-440000").await;
+    let london = cluster.admin("GB-LON").await;
+    person("Beforehand").create_shown(&cluster, &guangdong).await;
+    person("At home").create_shown(&cluster, &london).await;
+    let cards = ("CN-440000".to_owned(), "network".to_owned());
+    let is = async |expected: &str| {
+        state(&london, &cards).await == expected && rests_on(&london, &cards.0).await == expected
+    };
+    cluster.eventually("London's copy is current", async || is("current").await).await;
+
+    cluster.cut_off("GB-LON");
+    cluster.eventually("it is stale", async || is("stale").await).await;
+    assert_eq!(state(&london, &("GB-LON".into(), "network".into())).await, "own");
+    assert_eq!(london.finds("Beforehand").await.len(), 1, "and shown");
+    cluster.rejoin("GB-LON");
+    cluster.eventually("it is current again", async || is("current").await).await;
     cluster.assert_faults_fired();
 }
 

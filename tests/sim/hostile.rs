@@ -94,8 +94,9 @@ impl Tamper {
                 vec![frame(Kind::Heads(heads))]
             }
             Some(Kind::Ping(ping)) if hostile => {
-                world.fired("unentitled pull");
-                vec![self.unentitled(rng), frame(Kind::Ping(ping))]
+                let mut frames = self.unentitled(world, rng);
+                frames.push(frame(Kind::Ping(ping)));
+                frames
             }
             Some(kind) if hostile => {
                 world.fired("unknown frame");
@@ -105,16 +106,28 @@ impl Tamper {
         }
     }
 
-    fn unentitled(&self, rng: &mut StdRng) -> Frame {
-        let victim = self.keys.roster().points().map(|entry| entry.code.to_string()).next();
-        frame(Kind::Pull(v1::Pull {
-            home: victim.unwrap_or_else(|| self.point.to_string()),
-            audience: rng.random_range(1..=3),
-            epoch: Some(v1::Epoch { counter: 1, random: vec![0; 16] }),
+    /// Asks for a feed that its point may not hold, by the epoch that the feed is in.
+    fn unentitled(&self, world: &World, rng: &mut StdRng) -> Vec<Frame> {
+        let withheld = world.withheld_from(&self.point);
+        if withheld.is_empty() {
+            return Vec::new();
+        }
+        let (feed, epoch) = withheld[rng.random_range(0..withheld.len())].clone();
+        world.fired("unentitled pull");
+        let (home, audience) = (feed.home.to_string(), feed.audience as u32);
+        let pull = v1::Pull {
+            home: home.clone(),
+            audience,
+            epoch: Some(epoch),
             after: 0,
             pull: rng.next_u64(),
             cancel: false,
-        }))
+        };
+        let seals = v1::RecentSealsRequest { home, audience };
+        // Credit, so that it is not for want of it that nothing comes.
+        let credit = v1::Credit { bytes: 64 * 1024 };
+        let asked = [Kind::Credit(credit), Kind::Pull(pull), Kind::RecentSealsRequest(seals)];
+        asked.into_iter().map(frame).collect()
     }
 
     fn page(&mut self, world: &World, rng: &mut StdRng, mut page: v1::Page) -> Vec<v1::Page> {

@@ -48,9 +48,10 @@ impl Watch {
             let at = &machine.host;
             let honest = !world.inner().dishonest.contains(&feed.home);
             if let Some(held) = view.held.as_ref().filter(|held| held.state.is_readable()) {
+                // What it lost the right to it has a moment to clear away; `unsettled` sees that it did.
                 let entitled = feed.home == machine.point
-                    || feed.audience == Audience::Roster
-                    || keys.may_hold(&feed);
+                    || keys.may_hold(&feed)
+                    || world.is_entitled(&machine.point, &feed);
                 if !entitled {
                     world.violated(format!("audience: {at} holds {feed}"));
                 }
@@ -153,8 +154,21 @@ fn holders(
     }
 }
 
-/// The first thing in which the network has not come to rest, if any (convergence; lag).
+/// The first thing in which the network has not come to rest, if any (convergence; lag; audiences).
 pub fn unsettled(world: &World, machines: &[Arc<Machine>]) -> Option<String> {
+    for machine in machines.iter().filter(|m| !world.inner().dishonest.contains(&m.point)) {
+        let inner = world.inner();
+        let withheld = |feed: &FeedId| {
+            feed.home != machine.point
+                && feed.audience != Audience::Roster
+                && !inner.roster.may_node_hold(&machine.point, feed)
+        };
+        let kept =
+            machine.look(|disk| disk.copies.values().find(|copy| withheld(&copy.feed)).cloned());
+        if let Some(copy) = kept {
+            return Some(format!("{} still stores {}", machine.host, copy.feed));
+        }
+    }
     for home in machines {
         if world.inner().dishonest.contains(&home.point) {
             continue;

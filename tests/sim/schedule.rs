@@ -36,11 +36,11 @@ const REST: Duration = Duration::from_secs(600);
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 const RECORDS: u64 = 60;
 /// One schedule in so many changes more records than one transaction applies.
-const LARGE_ONE_IN: u32 = 40;
+const LARGE_ONE_IN: u32 = 25;
 const LARGE: u64 = 11_000;
 
 /// Kinds of faults that every long enough series of schedules has to have seen.
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 10] = [
     "partition",
     "one-way partition",
     "hold",
@@ -50,6 +50,7 @@ pub const KINDS: [&str; 9] = [
     "old disk",
     "clone wrote too",
     "large burst",
+    "basis withdrawn",
 ];
 
 #[derive(Clone, Debug)]
@@ -68,6 +69,9 @@ enum Action {
     Copy(usize),
     PutBack(usize),
     Clone(usize),
+    /// The first may not hold what the second has for the network.
+    Deny(usize, usize),
+    Permit(usize, usize),
     Audit,
 }
 
@@ -221,6 +225,19 @@ impl Plan {
         for _ in 0..4 {
             self.add(moment(rng), Action::Audit);
         }
+        // The founder has to be able to say so.
+        if self.put_back != Some(0) && rng.random_range(0..3) == 0 {
+            let holder = any(rng, self.machines);
+            let home = (holder + rng.random_range(1..self.machines)) % self.machines;
+            let from = moment(rng);
+            self.add(from, Action::Deny(holder, home));
+            if rng.random() {
+                self.add(
+                    rng.random_range(from + 500..FAULTS_UNTIL_MS),
+                    Action::Permit(holder, home),
+                );
+            }
+        }
         self.actions.sort_by_key(|(at, _)| *at);
     }
 
@@ -335,12 +352,7 @@ impl Run {
 
     fn play(&mut self) -> Result<(), String> {
         self.step()?;
-        for entry in self.plan.entries() {
-            let feed = FeedId::new(FOUNDER.parse().expect("BUG: a point code"), Audience::Roster);
-            let id = RecordId::of_source("gd", 40, entry.code.as_str(), 0);
-            let payload = v1::RosterPoint::from(entry).encode_to_vec();
-            self.machines[0].submit(vec![(feed, id, Some(payload))]);
-        }
+        self.write_roster();
         for (at, action) in self.plan.actions.clone() {
             while self.sim.elapsed() < Duration::from_millis(at) {
                 self.step()?;
@@ -349,6 +361,41 @@ impl Run {
         }
         self.heal();
         self.rest()
+    }
+
+    /// Has the founder write the roster as it is to be. What is so already is written once.
+    fn write_roster(&self) {
+        for entry in self.plan.entries() {
+            let (feed, id) = roster_record(&entry);
+            let payload = v1::RosterPoint::from(entry).encode_to_vec();
+            self.machines[0].submit(vec![(feed, id, Some(payload))]);
+        }
+    }
+
+    /// Does the founder's roster not say yet what it is to say?
+    fn is_roster_old(&self) -> bool {
+        self.plan.entries().into_iter().any(|entry| {
+            let (feed, id) = roster_record(&entry);
+            let payload = v1::RosterPoint::from(entry).encode_to_vec();
+            self.machines[0].look(|disk| {
+                let row = disk.own(&feed).and_then(|own| disk.records.find(own.slot, id));
+                row.is_none_or(|row| row.payload != payload)
+            })
+        })
+    }
+
+    fn change_basis(&mut self, holder: usize, home: usize, is_denied: bool) {
+        self.plan.denied.retain(|pair| *pair != (holder, home));
+        if is_denied {
+            self.plan.denied.push((holder, home));
+            self.world.fired("basis withdrawn");
+        }
+        let roster = self.plan.entries().into_iter().collect();
+        let mut inner = self.world.inner();
+        let before = std::mem::replace(&mut inner.roster, roster);
+        inner.before.push(before);
+        drop(inner);
+        self.write_roster();
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -413,6 +460,8 @@ impl Run {
             }
             Action::PutBack(at) => self.put_back(at),
             Action::Clone(at) => self.clone_machine(at),
+            Action::Deny(holder, home) => self.change_basis(holder, home, true),
+            Action::Permit(holder, home) => self.change_basis(holder, home, false),
             Action::Audit => self.audit(),
         }
     }
@@ -574,7 +623,12 @@ impl Run {
             while self.sim.elapsed() < next {
                 self.step()?;
             }
-            let unsettled = match self.unwritten() {
+            if self.is_roster_old() {
+                self.write_roster();
+            }
+            let unsettled = match self.unwritten().or_else(|| {
+                self.is_roster_old().then(|| "the founder's roster is an old one".to_owned())
+            }) {
                 Some(machine) => Some(format!("{machine} acknowledges nothing")),
                 None => oracle::unsettled(&self.world, &self.machines),
             };
@@ -585,6 +639,12 @@ impl Run {
                 }
                 Some(_) => {}
             }
+        }
+        // Everybody has the roster as it is now: what was before excuses nothing any more.
+        self.world.inner().before.clear();
+        let until = self.sim.elapsed() + CHECK_EVERY;
+        while self.sim.elapsed() < until {
+            self.step()?;
         }
         self.audit();
         oracle::finish(&self.world, &self.machines);
@@ -630,6 +690,11 @@ impl Run {
         }
         story
     }
+}
+
+fn roster_record(entry: &RosterEntry) -> (FeedId, RecordId) {
+    let feed = FeedId::new(FOUNDER.parse().expect("BUG: a point code"), Audience::Roster);
+    (feed, RecordId::of_source("gd", 40, entry.code.as_str(), 0))
 }
 
 fn rng_range(rng: &mut StdRng, range: std::ops::Range<usize>) -> usize {

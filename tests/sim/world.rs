@@ -46,6 +46,8 @@ type SealName = (FeedId, u64, u64);
 #[derive(Default)]
 pub struct Inner {
     pub roster: Roster,
+    /// What it has been and some may still believe it to be.
+    pub before: Vec<Roster>,
     /// Homes that may be caught saying two things: cloned or hostile ones.
     pub dishonest: BTreeSet<PointCode>,
     /// Bodies of all seals that homes have made durable.
@@ -160,6 +162,33 @@ impl World {
         inner.seals.get(&name_of(seal)).is_some_and(|bodies| bodies.contains(&seal.message().body))
     }
 
+    /// Shared feeds that a point may not hold, and the epochs that they are in.
+    pub fn withheld_from(&self, point: &PointCode) -> Vec<(FeedId, v1::Epoch)> {
+        let inner = self.inner();
+        let is_withheld =
+            |feed: &FeedId| feed.audience.is_shared() && !inner.roster.may_node_hold(point, feed);
+        let epochs = inner
+            .epochs
+            .iter()
+            .filter(|((feed, _), _)| feed.audience != Audience::Roster && is_withheld(feed));
+        let newest: BTreeMap<FeedId, v1::Epoch> = epochs
+            .filter_map(|((feed, counter), randoms)| {
+                let random = randoms.first()?.clone();
+                Some((feed.clone(), v1::Epoch { counter: *counter, random }))
+            })
+            .collect();
+        newest.into_iter().collect()
+    }
+
+    /// May the point hold the feed, by the roster as it is or as somebody may still believe it to be?
+    pub fn is_entitled(&self, point: &PointCode, feed: &FeedId) -> bool {
+        let inner = self.inner();
+        let mut rosters = inner.before.iter().chain([&inner.roster]);
+        feed.audience == Audience::Roster
+            || (feed.audience.is_shared()
+                && rosters.any(|roster| roster.may_node_hold(point, feed)))
+    }
+
     // --- what leaves an honest node
 
     /// Invariants 2, 3 and the audiences: what an honest node shows a neighbour is sealed by its home,
@@ -183,9 +212,7 @@ impl World {
                 continue;
             };
             let feed = &seal.statement().feed;
-            let entitled = feed.audience == Audience::Roster
-                || (feed.audience.is_shared() && self.inner().roster.may_node_hold(to, feed));
-            if !entitled {
+            if !self.is_entitled(to, feed) {
                 self.violated(format!(
                     "audience: {by} shows {seal:?} to {to}, which may not hold it"
                 ));

@@ -19,7 +19,7 @@ use tokio::process::Command;
 use yizhan_client::channel;
 use yizhan_proto::v1;
 
-pub use self::feeds::{FeedState, disagreements, feeds};
+pub use self::feeds::{FeedName, FeedState, disagreements, feeds};
 use crate::{
     binaries,
     client::{self, Answer, Client, exit},

@@ -32,7 +32,7 @@ async fn written(db: &Database) -> (RecordId, RecordId) {
 }
 
 async fn position(db: &Database, id: RecordId) -> i64 {
-    let stored = records::find(&mut *db.reader().await.unwrap(), id).await.unwrap();
+    let stored = records::find(&mut db.reader().await.unwrap(), id).await.unwrap();
     stored[0].slot.position(stored[0].row.sequence)
 }
 

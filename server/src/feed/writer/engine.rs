@@ -52,7 +52,7 @@ pub(super) struct Engine<S> {
     pub(super) next_pull: u64,
     pub(super) work: VecDeque<Work>,
     pub(super) indexing: Indexing,
-    pub(super) unkept: Vec<Arc<Seal>>,
+    pub(super) unkept: Vec<(Arc<Seal>, Option<Arc<Seal>>)>,
     /// Numbers of the states in which copies have been added up anew and found intact.
     pub(super) intact: BTreeMap<FeedId, u64>,
     /// Up to here it is known what other nodes have written.

@@ -32,7 +32,8 @@ impl<S: FeedStore> Engine<S> {
         let mut prepared: Vec<Prepared> = Vec::with_capacity(group.len());
         let unkept = std::mem::take(&mut self.unkept);
         let alone = alone && unkept.is_empty();
-        prepared.extend(unkept.into_iter().map(|seal| Prepared::new(Command::Remember { seal })));
+        let again = |(seal, against)| Prepared::new(Command::Remember { seal, against });
+        prepared.extend(unkept.into_iter().map(again));
         for command in group {
             if let Some(command) = self.prepare(command) {
                 prepared.push(command);
@@ -176,8 +177,8 @@ impl<S: FeedStore> Engine<S> {
                 Command::Deliver { delivery, .. } => {
                     Answer::Deliver(self.deliver(&mut tx, &mut touched, delivery).await?)
                 }
-                Command::Remember { seal } => {
-                    self.remember(&mut tx, &mut touched, seal).await?;
+                Command::Remember { seal, against } => {
+                    self.remember(&mut tx, &mut touched, seal, against.as_deref()).await?;
                     Answer::Nothing
                 }
                 Command::Hear { home, heard } => {
@@ -249,8 +250,8 @@ impl<S: FeedStore> Engine<S> {
                     let _ = reply.send(outcome);
                 }
                 // It may be half of a proof, and nobody says it twice in one session.
-                Some(Command::Remember { seal }) if self.unkept.len() < UNKEPT_MAX => {
-                    self.unkept.push(seal);
+                Some(Command::Remember { seal, against }) if self.unkept.len() < UNKEPT_MAX => {
+                    self.unkept.push((seal, against));
                 }
                 _ => {}
             }

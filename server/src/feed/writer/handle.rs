@@ -71,6 +71,8 @@ pub(super) enum Command {
     },
     Remember {
         seal: Arc<Seal>,
+        /// The other half of a proof.
+        against: Option<Arc<Seal>>,
     },
     Hear {
         home: PointCode,
@@ -225,7 +227,14 @@ impl Writer {
 
     /// Keeps a verified seal, and notices if it contradicts one that is kept.
     pub async fn remember(&self, seal: Arc<Seal>) {
-        self.send(Command::Remember { seal }).await;
+        self.send(Command::Remember { seal, against: None }).await;
+    }
+
+    /// Keeps two verified seals that contradict each other. They need not have one number: an epoch that
+    /// was opened twice is a contradiction too, which who holds no copy could not tell from either half.
+    pub async fn remember_both(&self, one: Arc<Seal>, other: Arc<Seal>) {
+        self.send(Command::Remember { seal: one.clone(), against: None }).await;
+        self.send(Command::Remember { seal: other, against: Some(one) }).await;
     }
 
     /// Keeps a home's verified word on its heads.

@@ -17,11 +17,13 @@ impl<S: FeedStore> Engine<S> {
         tx: &mut S::Tx,
         touched: &mut Touched,
         seal: &Arc<Seal>,
+        against: Option<&Seal>,
     ) -> Result<(), StoreError> {
         let statement = seal.statement();
         let counter = statement.epoch.counter;
         let bytes = seal.encode();
         let kept = tx.remember_seal(&statement.feed, counter, statement.number, &bytes).await?;
+        let kept = kept.or_else(|| against.map(Seal::encode));
         self.judge(tx, touched, seal, kept).await?;
         touched.raised.push(seal.clone());
         Ok(())

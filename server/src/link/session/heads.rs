@@ -44,9 +44,16 @@ impl<S: FeedStore> Session<S> {
             self.statement(message).await;
         }
         for proof in heads.equivocations.into_iter().take(PROOFS) {
-            for message in [proof.one, proof.other].into_iter().flatten() {
-                if let Some(seal) = self.check(message) {
-                    self.parts.writer.remember(seal).await;
+            let one = proof.one.and_then(|message| self.check(message));
+            let other = proof.other.and_then(|message| self.check(message));
+            match (one, other) {
+                (Some(one), Some(other)) if one.contradicts(&other) => {
+                    self.parts.writer.remember_both(one, other).await;
+                }
+                halves => {
+                    for seal in [halves.0, halves.1].into_iter().flatten() {
+                        self.parts.writer.remember(seal).await;
+                    }
                 }
             }
         }

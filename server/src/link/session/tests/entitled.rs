@@ -36,9 +36,10 @@ impl Hand {
     async fn paged(&mut self, number: u64) -> v1::Page {
         let paged = async {
             loop {
-                match self.hear().await.expect("the session goes on") {
-                    Kind::Page(page) if page.pull == number => return page,
-                    _ => (),
+                if let Kind::Page(page) = self.hear().await.expect("the session goes on")
+                    && page.pull == number
+                {
+                    return page;
                 }
             }
         };

@@ -49,6 +49,22 @@ async fn kept_seals_are_held_against_each_other_where_a_delivery_does_not_add_up
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_counts_also_where_no_copy_is_and_its_numbers_differ() {
+    let hub = hub_with_two_children().await;
+    let of_london = feed("GB-LON", Audience::Public);
+    let one = seal_of(&of_london, 1, 1);
+    // The same epoch, opened a second time.
+    let epoch = Epoch { random: [9; 16], ..one.statement().epoch };
+    let other = Statement { epoch, number: 2, digest: [2; 32], ..one.statement().clone() };
+    let other = Seal::sign(other, &key("GB-LON"));
+    let proof =
+        v1::Equivocation { one: Some(one.message().clone()), other: Some(other.message().clone()) };
+    let mut hongkong = Hand::greet(&hub, "HK").await;
+    hongkong.say(Kind::Heads(v1::Heads { equivocations: vec![proof], ..Default::default() })).await;
+    eventually("it is believed", || is_frozen(&hub, &of_london)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_add_up_freezes_a_feed_if_the_home_itself_has_delivered_it() {
     for (deliverer, freezes) in [("HK", false), ("GB-LON", true)] {
         let hub = hub_with_two_children().await;

@@ -83,9 +83,8 @@ async fn what_is_being_applied_in_steps_is_not_passed_on() {
     hongkong.say(Kind::Pull(pull)).await;
     let page = async {
         loop {
-            match hongkong.hear().await.expect("the session goes on") {
-                Kind::Page(page) => return page,
-                _ => (),
+            if let Kind::Page(page) = hongkong.hear().await.expect("the session goes on") {
+                return page;
             }
         }
     };
