@@ -53,9 +53,8 @@ type Ends = (PointCode, PointCode);
 type Key = (u64, u64);
 
 struct Conversation {
-    /// Sent, and neither settled nor given up as lost.
-    sent: BTreeSet<Key>,
-    sent_at: Option<Instant>,
+    /// Sent, and neither settled nor given up as lost; when.
+    sent: BTreeMap<Key, Instant>,
     pause: Duration,
     retry_at: Option<Instant>,
     /// Look now.
@@ -64,13 +63,7 @@ struct Conversation {
 
 impl Default for Conversation {
     fn default() -> Conversation {
-        Conversation {
-            sent: BTreeSet::new(),
-            sent_at: None,
-            pause: RETRY_MIN,
-            retry_at: None,
-            due: true,
-        }
+        Conversation { sent: BTreeMap::new(), pause: RETRY_MIN, retry_at: None, due: true }
     }
 }
 
@@ -114,7 +107,9 @@ impl Delivery {
             }
             conversation.sent.remove(&(word.sender_epoch, word.number));
             conversation.pause = RETRY_MIN;
-            conversation.retry_at = None;
+            // What was sent before it may be lost: a lively conversation does not keep it waiting.
+            let first = conversation.sent.values().min();
+            conversation.retry_at = first.map(|at| *at + RETRY_MIN);
             conversation.due = true;
         });
         self.wake.notify_one();
@@ -132,9 +127,9 @@ impl Delivery {
                 if !homes.contains(to) {
                     continue;
                 }
-                match conversation.sent_at {
+                match conversation.sent.values().max() {
                     Some(at) if at.elapsed() < RETRY_MIN => {
-                        let soon = at + RETRY_MIN;
+                        let soon = *at + RETRY_MIN;
                         let retry = conversation.retry_at.map_or(soon, |retry| retry.min(soon));
                         conversation.retry_at = Some(retry);
                         conversation.pause = RETRY_MIN;
@@ -163,14 +158,15 @@ impl Delivery {
         });
     }
 
-    /// Those to look at now. A retry forgets what was sent, and is followed by a longer pause.
+    /// Those to look at now. A retry forgets what was sent, but for a moment ago, and is followed by a
+    /// longer pause.
     fn take_due(&self) -> Vec<Ends> {
         let now = Instant::now();
         self.with(|all| {
             let mut due = Vec::new();
             for (ends, conversation) in all.iter_mut() {
                 if conversation.retry_at.is_some_and(|at| at <= now) {
-                    conversation.sent.clear();
+                    conversation.sent.retain(|_, at| now.duration_since(*at) < RETRY_MIN / 2);
                     conversation.retry_at = None;
                     conversation.pause = (conversation.pause * 2).min(RETRY_MAX);
                     conversation.due = true;
@@ -188,7 +184,8 @@ impl Delivery {
     }
 
     fn sent(&self, ends: &Ends) -> BTreeSet<Key> {
-        self.with(|all| all.get(ends).map(|known| known.sent.clone()).unwrap_or_default())
+        let sent = |known: &Conversation| known.sent.keys().copied().collect();
+        self.with(|all| all.get(ends).map(sent).unwrap_or_default())
     }
 }
 
@@ -308,11 +305,9 @@ impl Office {
         };
         self.delivery.with(|all| {
             let Some(conversation) = all.get_mut(ends) else { return };
+            let now = Instant::now();
             let keys = fits.iter().take(sent).map(|p| (p.series.sender_epoch, p.number));
-            conversation.sent.extend(keys);
-            if sent > 0 {
-                conversation.sent_at = Some(Instant::now());
-            }
+            conversation.sent.extend(keys.map(|key| (key, now)));
         });
         self.pause(ends);
         Ok(())
@@ -480,12 +475,41 @@ mod tests {
         assert_eq!(delivery.take_due(), [(from.clone(), to.clone())]);
         delivery.with(|all| {
             let conversation = all.get_mut(&(from, to.clone())).unwrap();
-            conversation.sent.insert((1, 1));
-            conversation.sent_at = Instant::now().checked_sub(sent_before);
+            conversation.sent.insert((1, 1), Instant::now() - sent_before);
             conversation.pause = RETRY_MAX;
             conversation.retry_at = Some(Instant::now() + RETRY_MAX);
         });
         delivery
+    }
+
+    /// A parcel is lost, and others come and go: each is settled before the shortest pause is over.
+    #[tokio::test(start_paused = true)]
+    async fn a_lively_conversation_does_not_keep_a_lost_parcel_waiting() {
+        let (from, to): (PointCode, PointCode) =
+            ("GB-LON".parse().unwrap(), "CN-440100".parse().unwrap());
+        let delivery = delivery(&to, Duration::ZERO);
+        let ends = (from.clone(), to.clone());
+        let sent_again = async {
+            for number in 2.. {
+                delivery.with(|all| {
+                    all.get_mut(&ends).unwrap().sent.insert((1, number), Instant::now())
+                });
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                delivery.progress(&Word {
+                    network: String::new(),
+                    from: from.clone(),
+                    to: to.clone(),
+                    sender_epoch: 1,
+                    number,
+                    outcome: Outcome::Done,
+                });
+                delivery.take_due();
+                if !delivery.sent(&ends).contains(&(1, 1)) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(RETRY_MIN * 2, sent_again).await.expect("it is sent again");
     }
 
     #[test]
