@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use prost::Message;
+use yizhan_proto::v1;
 use yizhan_server::{
     domain::{
         audience::{Audience, FeedId},
@@ -154,8 +156,50 @@ fn holders(
     }
 }
 
-/// The first thing in which the network has not come to rest, if any (convergence; lag; audiences).
+/// A proof against a feed's home that a machine has and one of its neighbours has not, though it holds
+/// the feed (7).
+fn untold(world: &World, machines: &[Arc<Machine>]) -> Option<String> {
+    let inner = world.inner();
+    let is_honest = |machine: &Machine| !inner.dishonest.contains(&machine.point);
+    let links = machines.iter().flat_map(|machine| {
+        let dials = machine.dials.iter().map(|(other, ..)| (machine.index, *other));
+        dials.flat_map(|(a, b)| [(a, b), (b, a)])
+    });
+    for (knows, neighbour) in links.map(|(a, b)| (&machines[a], &machines[b])) {
+        if !is_honest(knows) || !is_honest(neighbour) {
+            continue;
+        }
+        let is_whole =
+            |proof: &[u8]| v1::Equivocation::decode(proof).is_ok_and(|proof| proof.other.is_some());
+        let proofs: Vec<(FeedId, u64)> = knows.look(|disk| {
+            let whole = disk.equivocations.iter().filter(|(_, found)| is_whole(&found.proof));
+            whole.map(|(name, _)| name.clone()).collect()
+        });
+        for (feed, counter) in proofs {
+            let entitled = feed.audience == Audience::Roster
+                || inner.roster.may_node_hold(&neighbour.point, &feed);
+            let contradicted =
+                neighbour.running().and_then(|running| running.heads.find(&feed)?.contradicted);
+            let holds = neighbour.look(|disk| {
+                let held = |copy: &Copy| copy.feed == feed && copy.state != CopyState::Retired;
+                disk.copies.values().any(held)
+            });
+            if entitled && holds && contradicted < Some(counter) {
+                let (knows, neighbour) = (&knows.host, &neighbour.host);
+                return Some(format!(
+                    "{knows} has a proof against {feed} in epoch {counter}, {neighbour} has not"
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// The first thing in which the network has not come to rest, if any (convergence; lag; proofs).
 pub fn unsettled(world: &World, machines: &[Arc<Machine>]) -> Option<String> {
+    if let Some(untold) = untold(world, machines) {
+        return Some(untold);
+    }
     for machine in machines.iter().filter(|m| !world.inner().dishonest.contains(&m.point)) {
         let inner = world.inner();
         let withheld = |feed: &FeedId| {

@@ -46,8 +46,12 @@ impl<S: FeedStore> Engine<S> {
                 .filter_map(|copy| Seal::decode(&copy.seal).ok())
                 .find(|held| held.contradicts(seal));
         }
-        let contradicts =
-            |other: &Seal| other.contradicts(seal) && !planted::is(Fault::IgnoreEquivocation);
+        // What a key has signed that counts no more, a thief's or a former issuer's, is nobody's word.
+        let contradicts = |other: &Seal| {
+            other.contradicts(seal)
+                && self.keys.verify(other).is_ok()
+                && !planted::is(Fault::IgnoreEquivocation)
+        };
         match other.filter(contradicts) {
             Some(other) => self.freeze(tx, touched, seal, Some(&other)).await,
             None => Ok(()),

@@ -21,6 +21,8 @@ use crate::{
 const FEEDS_MAX: usize = 40_000;
 /// Proofs in one frame.
 const PROOFS: usize = 16;
+/// Proofs of one peer that wait for a roster.
+const UNCHECKED_PROOFS_MAX: usize = 64;
 
 impl<S: FeedStore> Session<S> {
     pub(super) async fn heads(&mut self, heads: v1::Heads) -> Result<(), Ended> {
@@ -44,20 +46,31 @@ impl<S: FeedStore> Session<S> {
             self.statement(message).await;
         }
         for proof in heads.equivocations.into_iter().take(PROOFS) {
-            let one = proof.one.and_then(|message| self.check(message));
-            let other = proof.other.and_then(|message| self.check(message));
-            match (one, other) {
-                (Some(one), Some(other)) if one.contradicts(&other) => {
-                    self.parts.writer.remember_both(one, other).await;
-                }
-                halves => {
-                    for seal in [halves.0, halves.1].into_iter().flatten() {
-                        self.parts.writer.remember(seal).await;
-                    }
+            self.proof(proof).await;
+        }
+        self.ask().await
+    }
+
+    /// Two seals, or one, that speak against their home. Those that no key fits yet wait for the roster:
+    /// they are told once.
+    async fn proof(&mut self, proof: v1::Equivocation) {
+        let halves =
+            [&proof.one, &proof.other].map(|half| half.clone().map(|seal| self.check(seal)));
+        if halves.iter().any(|half| matches!(half, Some(None)))
+            && self.unchecked_proofs.len() < UNCHECKED_PROOFS_MAX
+        {
+            self.unchecked_proofs.push(proof);
+        }
+        match halves.map(Option::flatten) {
+            [Some(one), Some(other)] if one.contradicts(&other) => {
+                self.parts.writer.remember_both(one, other).await;
+            }
+            halves => {
+                for seal in halves.into_iter().flatten() {
+                    self.parts.writer.remember(seal).await;
                 }
             }
         }
-        self.ask().await
     }
 
     pub(super) async fn statement(&mut self, message: v1::SignedHeads) {
@@ -192,6 +205,9 @@ impl<S: FeedStore> Session<S> {
             .collect();
         for pull in withdrawn {
             self.withdraw(pull)?;
+        }
+        for proof in std::mem::take(&mut self.unchecked_proofs) {
+            self.proof(proof).await;
         }
         for message in std::mem::take(&mut self.unchecked_statements) {
             self.statement(message).await;

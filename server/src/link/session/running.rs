@@ -216,6 +216,8 @@ pub(super) struct Session<S: FeedStore> {
     pub(super) answered: u32,
     /// Words of homes that no key of our roster fits yet.
     pub(super) unchecked_statements: Vec<v1::SignedHeads>,
+    /// Proofs against homes that no key of our roster fits yet.
+    pub(super) unchecked_proofs: Vec<v1::Equivocation>,
     pub(super) statements_told: HashMap<List, u64>,
     /// BLAKE3 of the proofs against a feed's home that the peer was told.
     pub(super) contradictions_told: HashMap<FeedId, [u8; 32]>,
@@ -262,6 +264,7 @@ where
         pinged: None,
         answered: 0,
         unchecked_statements: Vec::new(),
+        unchecked_proofs: Vec::new(),
         statements_told: HashMap::new(),
         contradictions_told: HashMap::new(),
         parts,

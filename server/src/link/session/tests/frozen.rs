@@ -123,3 +123,15 @@ async fn what_a_thief_has_announced_is_not_waited_for_once_its_key_is_out() {
     eventually("nobody can have sealed it", || !view().is_of_past_epoch()).await;
     assert!(view().readable().is_some() && !view().lags());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_former_issuer_has_sealed_contradicts_nobody() {
+    let leaf = node("GB-LON").await;
+    let roster = leaf.parts.keys.roster_feed();
+    let (issuer, next) = (key("issuer"), key("another issuer"));
+    leaf.parts.writer.remember(Arc::new(sealed_by(&roster, 11, 1, &issuer).0)).await;
+    leaf.parts.keys.set_issuer(next.verifying_key());
+    let mut founder = Hand::greet(&leaf, "CN-440000").await;
+    deliver(&leaf, &mut founder, sealed_by(&roster, 12, 1, &next)).await;
+    assert!(!is_frozen(&leaf, &roster), "one number, and one of the two seals counts");
+}
