@@ -648,6 +648,11 @@ async fn an_offer_that_is_answered_while_the_line_is_cut_ends_with_one_owner() {
     cluster.cut_off("CN-440100");
     student.ask(&consent).await;
     assert!(owns(&london, &reference).await && seen(&guangzhou, &first).await.is_null());
+    cluster
+        .eventually("Guangzhou has dialled in vain", async || {
+            cluster.line("CN-440100").inert().is_empty()
+        })
+        .await;
     cluster.rejoin("CN-440100");
     until_state(&cluster, &guangzhou, &first, "offered").await;
 
