@@ -643,22 +643,24 @@ async fn an_offer_that_is_answered_while_the_line_is_cut_ends_with_one_owner() {
     let (london, guangzhou) = (cluster.admin("GB-LON").await, cluster.admin("CN-440100").await);
     let student = cluster.visitor("GB-LON");
     let consent = ["help", "consent", &reference, "--code", &code];
+    // Each cut lasts until it has been noticed, and dialled in vain.
+    let in_vain = async || {
+        let noticed = async || cluster.line("CN-440100").inert().is_empty();
+        cluster.eventually("Guangzhou has dialled in vain", noticed).await;
+    };
 
     let first = offered(&london, &reference).await;
     cluster.cut_off("CN-440100");
     student.ask(&consent).await;
     assert!(owns(&london, &reference).await && seen(&guangzhou, &first).await.is_null());
-    cluster
-        .eventually("Guangzhou has dialled in vain", async || {
-            cluster.line("CN-440100").inert().is_empty()
-        })
-        .await;
+    in_vain().await;
     cluster.rejoin("CN-440100");
     until_state(&cluster, &guangzhou, &first, "offered").await;
 
     cluster.cut_off("CN-440100");
     guangzhou.ask(&["desk", "decline", &first, "--reason", "no doctor here"]).await;
     assert!(owns(&london, &reference).await && !owns(&guangzhou, &reference).await);
+    in_vain().await;
     cluster.rejoin("CN-440100");
     until_state(&cluster, &london, &first, "declined").await;
 
@@ -669,6 +671,7 @@ async fn an_offer_that_is_answered_while_the_line_is_cut_ends_with_one_owner() {
     london.ask(&["desk", "recall", &second]).await;
     guangzhou.ask(&["desk", "accept", &second]).await;
     assert!(owns(&london, &reference).await && !owns(&guangzhou, &reference).await);
+    in_vain().await;
     cluster.rejoin("CN-440100");
     for desk in [&london, &guangzhou] {
         until_state(&cluster, desk, &second, "recalled").await;
