@@ -119,7 +119,7 @@ async fn a_consent_says_what_was_agreed_to_and_ends_by_itself() {
 
     let (text, proof) = ("5a".repeat(32), "c3".repeat(32));
     let now = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_micros() as i64;
-    let soon = Time(now + 8_000_000).to_string();
+    let soon = Time(now + 15_000_000).to_string();
     let paper = ["--via", "paper", "--text-hash", &text, "--evidence-hash", &proof];
     let given = home.ask(&[&consent[..], &paper, &["--expires-at", &soon]].concat()).await;
     assert_eq!((&given["text_hash"], &given["evidence_hash"]), (&json!(text), &json!(proof)));
