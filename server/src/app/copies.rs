@@ -117,7 +117,6 @@ impl Copies {
             // Whoever came later was never shown to it.
             had_node && held && (id.created_ms() as i64) * 1_000 < at.0
         });
-        let mut copies = Vec::new();
         let copy_at = |point: &PointCode| {
             let covers = |receipt: &&Receipt| receipt.extent.covers(held.epoch.counter, sequence);
             let receipt = receipts.iter().find(|receipt| receipt.point == *point).filter(covers);
@@ -130,15 +129,15 @@ impl Copies {
             let (point, home) = (point.clone(), feed.home.clone());
             CopyAt { point, home, audience: feed.audience, state, since, receipt }
         };
-        copies.extend(std::iter::once(&self.keys.point).chain(holders).map(copy_at));
-        copies.extend(gone.map(|(entry, at)| {
+        let beyond_reach = gone.map(|(entry, at)| {
             let copy = copy_at(&entry.code);
             match copy.state {
                 State::Scrubbed => copy,
                 _ => CopyAt { state: State::Revoked, since: Some(at), ..copy },
             }
-        }));
-        Ok(copies)
+        });
+        let within = std::iter::once(&self.keys.point).chain(holders).map(copy_at);
+        Ok(within.chain(beyond_reach).collect())
     }
 
     /// When the seal that first covered a row was made, as far as seals are remembered.

@@ -87,11 +87,11 @@ pub async fn identify(
     let source = before.map_or("", |plan| plan.source.as_str());
     let may_read = sight::homes(app, caller, Operation::ReadMember).contains(home);
     let Some(message) = &mut plan.event else { return Ok(()) };
+    let of_token = |token: &[u8]| -> Option<&Appearance> {
+        before.and_then(|plan| plan.event.appearances.iter().find(|known| known.token == token))
+    };
     for appearance in &mut message.appearances {
-        let known: Option<&Appearance> = before.and_then(|plan| {
-            let mut all = plan.event.appearances.iter();
-            all.find(|known| appearance.token == known.token)
-        });
+        let known = of_token(&appearance.token);
         appearance.release.clear();
         appearance.home.clear();
         appearance.source = known.map(|known| known.source.clone()).unwrap_or_default();
@@ -104,11 +104,7 @@ pub async fn identify(
         appearance.token = token_of(app, home, id).await?.to_vec();
         if !may_read {
             // Nobody learns a name by putting an id into a plan. What was known stays as it is.
-            let known = before.and_then(|plan| {
-                let mut all = plan.event.appearances.iter();
-                all.find(|known| appearance.token == known.token)
-            });
-            if let Some(known) = known {
+            if let Some(known) = of_token(&appearance.token) {
                 appearance.display_names = texts_message(known.display_names.clone());
                 appearance.release =
                     known.release.map(|release| release.record().to_string()).unwrap_or_default();

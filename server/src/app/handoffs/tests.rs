@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     app::{
-        desk,
+        App, desk,
         error::Error,
         help_requests::{self, posting, stored::sealed_feed},
         records,
@@ -37,6 +37,15 @@ const HANDOFF: RecordId = RecordId([8; 16]);
 const MESSAGE: RecordId = RecordId([9; 16]);
 /// Names what somebody else wants to put a record of its own in the place of.
 const VICTIM: RecordId = RecordId([10; 16]);
+
+/// Where a client's question is led from here, and whether what it asks for is still on its way there.
+async fn led_to(app: &App, reference: &str, secret: &v1::HelpSecret) -> (String, bool) {
+    let (reference, secret) = (reference.to_owned(), Some(secret.clone()));
+    let track = v1::TrackHelpRequestRequest { reference, secret, ..Default::default() };
+    let question = Some(v1::help_lookup::Question::Track(track));
+    let answer = answer_lookup(app, v1::HelpLookup { question }).await;
+    (answer.passed_to, answer.under_way)
+}
 
 /// A letter of a point arrives here.
 async fn arrive(node: &Node, from: &str, kind: letter::Kind) -> Verdict {
@@ -607,14 +616,7 @@ async fn of_a_request_that_was_routed_elsewhere_it_is_said_that_it_is_under_way(
     let under_way = async || {
         let mut said = Vec::new();
         for secret in [&right, &wrong] {
-            let track = v1::TrackHelpRequestRequest {
-                reference: asked.reference.clone(),
-                secret: Some(secret.clone()),
-                ..Default::default()
-            };
-            let question = Some(v1::help_lookup::Question::Track(track));
-            let answer = answer_lookup(app, v1::HelpLookup { question }).await;
-            said.push((answer.passed_to, answer.under_way));
+            said.push(led_to(app, &asked.reference, secret).await);
         }
         assert_eq!(said[0], said[1], "alike for right and wrong codes");
         assert_eq!(said[0].0, "HK");
@@ -931,14 +933,7 @@ async fn what_a_hosted_points_client_was_given_leads_on_to_the_points_own_node()
     let led = async || {
         let mut said = Vec::new();
         for secret in [&right, &wrong] {
-            let track = v1::TrackHelpRequestRequest {
-                reference: asked.reference.clone(),
-                secret: Some(secret.clone()),
-                ..Default::default()
-            };
-            let question = Some(v1::help_lookup::Question::Track(track));
-            let answer = answer_lookup(app, v1::HelpLookup { question }).await;
-            said.push((answer.passed_to, answer.under_way));
+            said.push(led_to(app, &asked.reference, secret).await);
         }
         assert_eq!(said[0], said[1], "alike for right and wrong codes");
         said.remove(0)
